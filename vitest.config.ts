@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
+      { test: { name: "model", include: ["test/model/**/*.test.ts"], testTimeout: 600_000 } },
+      { test: { name: "init", include: ["test/init/**/*.test.ts"], testTimeout: 60_000, fileParallelism: false } },
+      { test: { name: "api", include: ["test/api/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 120_000, fileParallelism: false } },
+      { test: { name: "lab", include: ["test/lab/**/*.test.ts"], testTimeout: 600_000, hookTimeout: 900_000, fileParallelism: false } },
+    ],
+  },
+});
