@@ -1,0 +1,71 @@
+/** What operator and agents say to each other: the intent ConfigMap, the member status annotation, the Lease's annotations. */
+import { z } from "zod";
+
+/** Key of the intent ConfigMap that holds the JSON. */
+export const INTENT_KEY = "intent.json";
+
+/** One member as its peers reach it. */
+export const IntentMember = z.object({
+  name: z.string(),
+  host: z.string(),
+  agentPort: z.int(),
+  initPort: z.int(),
+  enginePort: z.int(),
+});
+export type IntentMember = z.infer<typeof IntentMember>;
+
+/** What the operator wants of the agents of one cluster; agents keep the last one they saw when the API server is away. */
+export const Intent = z.object({
+  generation: z.int(),
+  members: z.array(IntentMember).min(1).max(16),
+  bootstrapMember: z.string().nullable(),
+  durability: z.object({ mode: z.enum(["Quorum", "All", "Async"]), whenDegraded: z.enum(["Block", "Async"]) }),
+  profile: z.enum(["Fast", "Standard"]),
+  maxLagBytes: z.string(),
+  paused: z.boolean(),
+  switchover: z.object({ id: z.string(), from: z.string().nullable(), to: z.string().nullable() }).nullable(),
+  restart: z.object({ id: z.string(), member: z.string() }).nullable(),
+  rebuild: z.object({ id: z.string(), member: z.string() }).nullable(),
+  parameters: z.record(z.string(), z.string()),
+});
+export type Intent = z.infer<typeof Intent>;
+
+/** Answer to a one-shot request in the intent, by its id. */
+const Answer = z.object({
+  id: z.string(),
+  result: z.enum(["Running", "Done", "Refused", "Failed"]),
+  message: z.string(),
+});
+
+/** What an agent says of itself in its pod's annotation; written only when it changes, so lag is in coarse steps. */
+export const MemberReport = z.object({
+  role: z.enum(["leader", "follower", "none"]),
+  epoch: z.int(),
+  state: z.enum([
+    "Starting",
+    "Initializing",
+    "Cloning",
+    "Rejoining",
+    "Running",
+    "Fenced",
+    "Blocked",
+    "Stalled",
+    "Stopped",
+  ]),
+  reason: z.string().nullable(),
+  history: z.string().nullable(),
+  lagBucket: z.enum(["0", "<1Mi", "<16Mi", "<1Gi", ">=1Gi", "unknown"]),
+  syncNames: z.array(z.string()),
+  ackCount: z.int(),
+  agentVersion: z.string(),
+  engineVersion: z.string().nullable(),
+  leaderSince: z.string().nullable(),
+  switchover: Answer.nullable(),
+  restart: Answer.nullable(),
+  rebuild: Answer.nullable(),
+});
+export type MemberReport = z.infer<typeof MemberReport>;
+
+/** The synchronous set as the Lease's annotation carries it: `ack` of `names` must confirm a write. */
+export const SyncSet = z.object({ names: z.array(z.string()), ack: z.int().min(0) });
+export type SyncSet = z.infer<typeof SyncSet>;

@@ -1,0 +1,55 @@
+/** ClusterOperation: something to be done once to a cluster, such as a switchover. */
+import { z } from "zod";
+import { cel, named, objectMeta } from "./schema.ts";
+
+/** The part of a ClusterOperation that a user writes. It cannot be changed afterwards. */
+export const OperationIntent = z
+  .object({
+    clusterName: named("clusterName is the ClusterSpec in the same namespace that the operation is for."),
+    type: z
+      .enum(["Switchover", "Restart", "Rebuild"])
+      .describe(
+        "type of the operation: Switchover moves the leader, Restart restarts one member's engine, Rebuild clones one member anew.",
+      ),
+    member: named(
+      "member concerned: the new leader for Switchover (chosen when absent), the member to restart or rebuild otherwise.",
+    ).optional(),
+    deadlineSeconds: z
+      .int32()
+      .min(1)
+      .max(86400)
+      .default(300)
+      .describe("deadlineSeconds after which an operation that has not finished is Failed."),
+  })
+  .meta(
+    cel([
+      { rule: "self == oldSelf", message: "spec of a ClusterOperation cannot be changed; create a new one" },
+      {
+        rule: "self.type == 'Switchover' || has(self.member)",
+        message: "spec.member is required for Restart and Rebuild",
+      },
+    ]),
+  );
+export type OperationIntent = z.infer<typeof OperationIntent>;
+
+/** How far the operation is. */
+export const OperationStatus = z.object({
+  phase: z
+    .enum(["Pending", "Running", "Done", "Refused", "Failed"])
+    .optional()
+    .describe("phase is Done, Refused (a guard said no) or Failed at the end."),
+  message: z.string().max(2048).optional(),
+  startTime: z.string().optional(),
+  completionTime: z.string().optional(),
+});
+export type OperationStatus = z.infer<typeof OperationStatus>;
+
+/** The whole ClusterOperation object. */
+export const ClusterOperation = z.object({
+  apiVersion: z.literal("quorate.io/v1alpha1"),
+  kind: z.literal("ClusterOperation"),
+  metadata: objectMeta,
+  spec: OperationIntent,
+  status: OperationStatus.optional(),
+});
+export type ClusterOperation = z.infer<typeof ClusterOperation>;

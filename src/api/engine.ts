@@ -1,0 +1,252 @@
+/**
+ * The Engine contract: how one kind of software forms a cluster, as data.
+ * Nothing under src/ knows an engine by name; whatever an engine can do is declared here.
+ */
+import { z } from "zod";
+import { cel, named, objectMeta } from "./schema.ts";
+
+const ARGUMENT = z.string().max(4096);
+
+/** One thing the agent can ask an engine to do: a program run to its end, or a statement sent to a session. */
+export const EngineAction = z
+  .object({
+    exec: z
+      .array(ARGUMENT)
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        "exec is an argv array run in the engine's container; never passed through a shell by quorate. Context comes in QUORATE_* environment variables.",
+      ),
+    session: z
+      .string()
+      .max(63)
+      .optional()
+      .describe("session names the entry of sessions that the statement is sent to."),
+    statement: z
+      .string()
+      .max(16384)
+      .optional()
+      .describe(
+        "statement is sent to the session. $(QUORATE_NAME) is replaced by the value of that context variable, which only ever holds letters, digits and . _ : , / - characters.",
+      ),
+    timeoutSeconds: z
+      .int()
+      .min(1)
+      .max(86400)
+      .default(10)
+      .describe("timeoutSeconds is how long the action may take before it is killed and counted as failed."),
+  })
+  .meta(
+    cel([
+      {
+        rule: "has(self.exec) != (has(self.session) && has(self.statement))",
+        message: "give either exec, or session together with statement",
+      },
+    ]),
+  );
+export type EngineAction = z.infer<typeof EngineAction>;
+
+/** A long-lived client process of the engine: statements go to its standard input, answers end with the marker. */
+export const EngineSession = z.object({
+  name: named("name of the session, referred to by actions."),
+  command: z
+    .array(ARGUMENT)
+    .min(1)
+    .max(64)
+    .describe("command starts the client process, for example an interactive SQL client in quiet, unaligned mode."),
+  markerStatement: z
+    .string()
+    .max(1024)
+    .describe(
+      "markerStatement is sent after each statement and makes the client print $(MARKER) on a line of its own on standard output and on standard error.",
+    ),
+});
+export type EngineSession = z.infer<typeof EngineSession>;
+
+/** Everything the agent may do to an engine; each action must be idempotent. */
+export const EngineActions = z.object({
+  initialize: EngineAction.describe(
+    "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only.",
+  ),
+  configure: EngineAction.describe(
+    "configure runs before every start (engine stopped): writes the configuration so that the engine starts as a follower of QUORATE_LEADER_HOST, or of nobody when that is empty. The engine must never come up writable by itself.",
+  ),
+  clone: EngineAction.describe(
+    "clone replaces the data folder by a copy of QUORATE_LEADER_HOST's (engine stopped). Must be restartable after being killed at any point.",
+  ),
+  rejoin: EngineAction.describe(
+    "rejoin makes a data folder whose history may have diverged able to follow QUORATE_LEADER_HOST (engine stopped), for example by rewinding. Exit code 3 says: impossible, clone instead.",
+  ),
+  observe: EngineAction.describe(
+    "observe prints one line of JSON, an EngineObservation: what the running engine is and where its log ends.",
+  ),
+  seal: EngineAction.describe(
+    "seal stops receiving from any leader and returns only when nothing more can arrive (engine running as follower).",
+  ),
+  follow: EngineAction.describe("follow makes the running follower receive from QUORATE_LEADER_HOST."),
+  promote: EngineAction.describe("promote makes the running follower writable and returns when it is."),
+  setSyncSet: EngineAction.describe(
+    "setSyncSet makes commits wait for QUORATE_SYNC_ACK of the members in QUORATE_SYNC_NAMES (comma-separated; empty: nobody) and returns when it is effective.",
+  ),
+  checkpoint: EngineAction.describe(
+    "checkpoint flushes what makes a later stop slow; called on the leader before a planned hand-over.",
+  ),
+  reload: EngineAction.describe("reload re-reads the configuration files of the running engine."),
+  probeWrite: EngineAction.optional().describe(
+    "probeWrite commits something small; the agent measures it for the write-availability objective.",
+  ),
+});
+export type EngineActions = z.infer<typeof EngineActions>;
+
+/** What is true of an Engine and can be relied upon by operator and agent. */
+export const EngineSpec = z
+  .object({
+    description: z.string().max(1024).default("").describe("description says in a sentence what this engine is."),
+    topologies: z
+      .array(z.enum(["ActivePassive"]))
+      .min(1)
+      .max(1)
+      .describe("topologies this engine can form. Only ActivePassive works in this release."),
+    versions: z
+      .array(
+        z.object({
+          version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
+          image: z.string().min(1).max(512).describe("image that runs this version."),
+        }),
+      )
+      .min(1)
+      .max(32)
+      .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["version"] })
+      .describe("versions and the images that run them; the first is the default."),
+    runAs: z.object({
+      user: z.int32().min(1).describe("user id the engine runs as; never 0."),
+      group: z.int32().min(1).describe("group id the engine runs as and that owns its volume."),
+    }),
+    port: z.int32().min(1).max(65535).describe("port clients connect to."),
+    stop: z
+      .object({
+        signal: z
+          .enum(["SIGINT", "SIGTERM", "SIGQUIT"])
+          .default("SIGTERM")
+          .describe("signal that makes the engine close its clients and stop cleanly."),
+        graceSeconds: z
+          .int32()
+          .min(1)
+          .max(3600)
+          .default(20)
+          .describe("graceSeconds until a stopping engine is killed."),
+      })
+      .prefault({}),
+    start: z
+      .array(ARGUMENT)
+      .min(1)
+      .max(64)
+      .describe(
+        "start is the argv of the engine's main process, in the foreground. It always starts as a follower; promote makes it writable.",
+      ),
+    accounts: z
+      .array(
+        z.object({
+          name: named("name of the account; its password is generated and lies in /quorate-credentials/<name>."),
+          secretKey: z.string().max(63).optional(),
+        }),
+      )
+      .max(16)
+      .default([])
+      .describe("accounts whose passwords quorate generates."),
+    files: z
+      .record(z.string(), z.string().max(262144))
+      .default({})
+      .describe("files, name to content, mounted read-only and executable in /quorate-engine."),
+    sessions: z.array(EngineSession).max(4).default([]).describe("sessions that actions can use."),
+    actions: EngineActions,
+    parameters: z
+      .object({
+        defaults: z
+          .record(z.string(), z.string().max(1024))
+          .default({})
+          .describe("defaults of engine parameters; spec.parameters of a ClusterSpec win."),
+        fixed: z
+          .array(z.string().max(128))
+          .max(128)
+          .default([])
+          .describe("fixed parameters that quorate sets itself; a ClusterSpec that sets one is blocked with a reason."),
+        reloadable: z
+          .array(z.string().max(128))
+          .max(512)
+          .default([])
+          .describe("reloadable parameters take effect without a restart."),
+      })
+      .prefault({}),
+    resources: z
+      .object({
+        requests: z.object({ cpu: z.string().default("250m"), memory: z.string().default("512Mi") }).prefault({}),
+      })
+      .prefault({})
+      .describe("resources a member gets when the ClusterSpec names none."),
+    positionUnit: z
+      .enum(["Bytes", "Entries"])
+      .default("Bytes")
+      .describe("positionUnit is what one step of a position means."),
+    fencingProof: z
+      .enum(["Deadline", "PodGone"])
+      .default("Deadline")
+      .describe(
+        "fencingProof a promotion needs when durability is Async: the passed fence deadline, or the pod seen gone.",
+      ),
+    durabilityModes: z
+      .array(z.enum(["Async", "Quorum", "All"]))
+      .min(1)
+      .max(3)
+      .default(["Async"])
+      .describe("durabilityModes the engine can keep."),
+  })
+  .describe("spec of the engine.");
+export type EngineSpec = z.infer<typeof EngineSpec>;
+
+/** The whole Engine object, cluster-scoped. */
+export const Engine = z.object({
+  apiVersion: z.literal("quorate.io/v1alpha1"),
+  kind: z.literal("Engine"),
+  metadata: objectMeta,
+  spec: EngineSpec,
+});
+export type Engine = z.infer<typeof Engine>;
+
+/** A place in an engine's log. Values of different histories are comparable only through `ancestors`. */
+export const EnginePosition = z.object({
+  history: z.string().max(128),
+  value: z.string().regex(/^[0-9]{1,30}$/),
+  ancestors: z
+    .array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) }))
+    .max(256)
+    .default([]),
+});
+export type EnginePosition = z.infer<typeof EnginePosition>;
+
+/** The line of JSON that the observe action prints. */
+export const EngineObservation = z.object({
+  writable: z.boolean(),
+  position: EnginePosition,
+  /** Whether the engine is receiving from a leader right now. */
+  receiving: z.boolean().default(false),
+  /** Followers as the leader sees them; `position` is what they have flushed. */
+  followers: z
+    .array(
+      z.object({
+        name: z.string(),
+        value: z.string().regex(/^[0-9]{1,30}$/),
+        streaming: z.boolean(),
+        lagSeconds: z.number().nonnegative().optional(),
+      }),
+    )
+    .max(64)
+    .default([]),
+  /** The synchronous set in force, as the engine itself reports it. */
+  syncSet: z.object({ names: z.array(z.string()).max(64), ack: z.int().min(0) }).default({ names: [], ack: 0 }),
+  version: z.string().max(64).default(""),
+  /** Seconds since the newest applied change was made on the leader; only followers know. */
+  replayLagSeconds: z.number().nonnegative().optional(),
+});
+export type EngineObservation = z.infer<typeof EngineObservation>;

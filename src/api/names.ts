@@ -1,0 +1,52 @@
+/** The API group and every name, label and annotation that more than one part relies on. */
+
+export const GROUP = "quorate.io";
+export const VERSION = "v1alpha1";
+export const API_VERSION = `${GROUP}/${VERSION}` as const;
+export const MANAGED_BY = "quorate";
+
+/** Labels and annotations; the part after the slash says whose word it is. */
+export const LABEL_CLUSTER = "quorate.io/cluster";
+export const LABEL_MEMBER = "quorate.io/member";
+export const LABEL_ROLE = "quorate.io/role";
+export const ANNOTATION_MEMBER_STATUS = "quorate.io/member-status";
+export const ANNOTATION_TEMPLATE_HASH = "quorate.io/template-hash";
+export const ANNOTATION_CLUSTER_UID = "quorate.io/cluster-uid";
+export const ANNOTATION_EPOCH = "quorate.io/epoch";
+export const ANNOTATION_SYNC = "quorate.io/sync";
+export const ANNOTATION_LEADER = "quorate.io/leader";
+export const ANNOTATION_HANDOVER = "quorate.io/handover";
+export const ANNOTATION_HISTORY = "quorate.io/history";
+
+/** Ports of every member, beside the engine's own. */
+export const PEER_PORT = 7411;
+export const HEALTH_PORT = 7412;
+export const INIT_PORT = 7414;
+
+/** Where things lie inside the engine's container. */
+export const RUNTIME_DIR = "/quorate";
+export const ENGINE_DIR = "/quorate-engine";
+export const PEER_DIR = "/quorate-peer";
+export const CREDENTIALS_DIR = "/quorate-credentials";
+export const DATA_DIR = "/data/engine";
+export const STATE_DIR = "/data/quorate";
+
+/** Names of a cluster's objects. */
+export const nameOf = {
+  member: (cluster: string, ordinal: number): string => `${cluster}-${ordinal}`,
+  pod: (member: string): string => `${member}-0`,
+  volume: (member: string): string => `${member}-data`,
+  membersService: (cluster: string): string => `${cluster}-members`,
+  host: (cluster: string, namespace: string, member: string): string =>
+    `${member}-0.${cluster}-members.${namespace}.svc`,
+  lease: (cluster: string): string => cluster,
+  intent: (cluster: string): string => `${cluster}-intent`,
+  engineFiles: (cluster: string): string => `${cluster}-engine`,
+  readWrite: (cluster: string): string => `${cluster}-rw`,
+  readOnly: (cluster: string): string => `${cluster}-ro`,
+  read: (cluster: string): string => `${cluster}-r`,
+  peerSecret: (cluster: string): string => `${cluster}-peer`,
+  authoritySecret: (cluster: string): string => `${cluster}-ca`,
+  credentialsSecret: (cluster: string): string => `${cluster}-credentials`,
+  serviceAccount: (cluster: string): string => `${cluster}-member`,
+} as const;
