@@ -1,0 +1,195 @@
+/** Runs the actions that an Engine declares. Knows the contract, and no engine. */
+import { spawn } from "node:child_process";
+import type { EngineAction, EngineActions, EngineSpec } from "../../api/engine.ts";
+import { EngineObservation } from "../../api/engine.ts";
+import { type ActionContext, expand } from "./context.ts";
+import { EngineSession } from "./session.ts";
+
+/** Name of an action in the Engine contract. */
+export type ActionName = keyof EngineActions;
+
+/** How an action ended; `code` is 0 for a statement that printed nothing on standard error. */
+export interface ActionResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly durationMs: number;
+}
+
+/** An action that failed, was killed by its timeout, or is not declared. */
+export class ActionError extends Error {
+  override readonly name = "ActionError";
+  readonly action: ActionName;
+  readonly code: number;
+
+  constructor(action: ActionName, code: number, detail: string) {
+    super(`action ${action} failed: ${detail}`);
+    this.action = action;
+    this.code = code;
+  }
+}
+
+const MAX_OUTPUT_CHARS = 256 * 1024;
+const STDERR_TAIL_CHARS = 2000;
+
+/** Receives the duration of every action, for metrics. */
+export type ActionObserver = (action: ActionName, seconds: number, ok: boolean) => void;
+
+/** Runs one engine's actions in one member's container. */
+export class EngineDriver {
+  readonly spec: EngineSpec;
+  readonly #base: ActionContext;
+  readonly #sessions = new Map<string, EngineSession>();
+  readonly #observer: ActionObserver;
+
+  /** @param base - Context that never changes while the agent lives; changing values come with each call. */
+  constructor(spec: EngineSpec, base: ActionContext, observer: ActionObserver) {
+    this.spec = spec;
+    this.#base = base;
+    this.#observer = observer;
+  }
+
+  /** Argv of the engine's main process, expanded. */
+  startArgv(context: Partial<ActionContext>): readonly string[] {
+    const full = this.#context(context);
+    return this.spec.start.map((part) => expand(part, full, false));
+  }
+
+  /**
+   * Runs an action to its end.
+   *
+   * @throws {ActionError} when it fails; `code` is the exit code, or 1 for a statement.
+   */
+  async run(name: ActionName, context: Partial<ActionContext> = {}): Promise<ActionResult> {
+    const action = this.spec.actions[name];
+    if (action === undefined) throw new ActionError(name, 127, "the Engine does not declare it");
+    const started = process.hrtime.bigint();
+    let ok = false;
+    try {
+      const result = await this.#runAction(name, action, this.#context(context));
+      ok = result.code === 0;
+      const durationMs = Number(process.hrtime.bigint() - started) / 1e6;
+      if (!ok)
+        throw new ActionError(
+          name,
+          result.code,
+          result.stderr.slice(-STDERR_TAIL_CHARS).trim() || `exit code ${result.code}`,
+        );
+      return { ...result, durationMs };
+    } finally {
+      this.#observer(name, Number(process.hrtime.bigint() - started) / 1e9, ok);
+    }
+  }
+
+  /**
+   * Asks the running engine what it is.
+   *
+   * @throws {ActionError} also for an answer that is not an EngineObservation: an engine that lies about its form is
+   *   not believed in part.
+   */
+  async observe(context: Partial<ActionContext> = {}): Promise<EngineObservation> {
+    const { stdout } = await this.run("observe", context);
+    const line = stdout.trim().split("\n").at(-1) ?? "";
+    let json: unknown;
+    try {
+      json = JSON.parse(line);
+    } catch {
+      throw new ActionError("observe", 1, `printed no JSON: ${line.slice(0, 200)}`);
+    }
+    const parsed = EngineObservation.safeParse(json);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0];
+      throw new ActionError("observe", 1, `field ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+    }
+    return parsed.data;
+  }
+
+  /** Ends all client processes; the next statement starts them again. Called when the engine is stopped. */
+  closeSessions(): void {
+    for (const session of this.#sessions.values()) session.close();
+  }
+
+  #context(context: Partial<ActionContext>): ActionContext {
+    return { ...this.#base, ...(context as ActionContext) };
+  }
+
+  async #runAction(
+    name: ActionName,
+    action: EngineAction,
+    context: ActionContext,
+  ): Promise<Omit<ActionResult, "durationMs">> {
+    const timeoutMs = action.timeoutSeconds * 1000;
+    if (action.exec !== undefined) {
+      return runProgram(
+        action.exec.map((part) => expand(part, context, false)),
+        { ...process.env, ...context },
+        timeoutMs,
+      );
+    }
+    const session = this.#session(name, action.session ?? "", context);
+    try {
+      const { stdout, stderr } = await session.run(expand(action.statement ?? "", context, true), timeoutMs);
+      return { code: stderr.length === 0 ? 0 : 1, stdout: stdout.join("\n"), stderr: stderr.join("\n") };
+    } catch (error) {
+      throw new ActionError(name, 1, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #session(action: ActionName, name: string, context: ActionContext): EngineSession {
+    const existing = this.#sessions.get(name);
+    if (existing !== undefined) return existing;
+    const declared = this.spec.sessions.find((session) => session.name === name);
+    if (declared === undefined) throw new ActionError(action, 127, `session ${name} is not declared`);
+    const session = new EngineSession({
+      argv: declared.command.map((part) => expand(part, context, false)),
+      env: { ...process.env, ...context },
+      markerStatement: (marker) => declared.markerStatement.replaceAll("$(MARKER)", marker),
+    });
+    this.#sessions.set(name, session);
+    return session;
+  }
+}
+
+/** Runs a program to its end; SIGKILL after `timeoutMs` (code 124). Output beyond the cap is dropped. */
+function runProgram(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  timeoutMs: number,
+): Promise<Omit<ActionResult, "durationMs">> {
+  return new Promise((resolve) => {
+    const [program = "", ...args] = argv;
+    let stdout = "";
+    let stderr = "";
+    let timedOut = false;
+    // Its own process group: a timeout must end what the program started, too.
+    const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const timer = setTimeout(() => {
+      timedOut = true;
+      killGroup(child.pid);
+    }, timeoutMs);
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      if (stdout.length < MAX_OUTPUT_CHARS) stdout += chunk;
+    });
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      stderr = (stderr + chunk).slice(-MAX_OUTPUT_CHARS);
+    });
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      resolve({ code: 127, stdout, stderr: error.message });
+    });
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      if (timedOut) resolve({ code: 124, stdout, stderr: `${stderr}\nkilled after ${timeoutMs} ms` });
+      else resolve({ code: code ?? 1, stdout, stderr: signal === null ? stderr : `${stderr}\nended by ${signal}` });
+    });
+  });
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
