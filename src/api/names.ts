@@ -17,6 +17,7 @@ export const ANNOTATION_SYNC = "quorate.io/sync";
 export const ANNOTATION_LEADER = "quorate.io/leader";
 export const ANNOTATION_HANDOVER = "quorate.io/handover";
 export const ANNOTATION_HISTORY = "quorate.io/history";
+export const ANNOTATION_ATTEMPT = "quorate.io/attempt";
 
 /** Ports of every member, beside the engine's own. */
 export const PEER_PORT = 7411;

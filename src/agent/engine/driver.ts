@@ -35,6 +35,13 @@ const STDERR_TAIL_CHARS = 2000;
 /** Receives the duration of every action, for metrics. */
 export type ActionObserver = (action: ActionName, seconds: number, ok: boolean) => void;
 
+interface Invocation {
+  readonly name: ActionName;
+  readonly action: EngineAction;
+  readonly context: ActionContext;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Runs one engine's actions in one member's container. */
 export class EngineDriver {
   readonly spec: EngineSpec;
@@ -58,15 +65,16 @@ export class EngineDriver {
   /**
    * Runs an action to its end.
    *
+   * @param signal - Ends a program early; a statement ends with its session, see closeSessions.
    * @throws {ActionError} when it fails; `code` is the exit code, or 1 for a statement.
    */
-  async run(name: ActionName, context: Partial<ActionContext> = {}): Promise<ActionResult> {
+  async run(name: ActionName, context: Partial<ActionContext> = {}, signal?: AbortSignal): Promise<ActionResult> {
     const action = this.spec.actions[name];
     if (action === undefined) throw new ActionError(name, 127, "the Engine does not declare it");
     const started = process.hrtime.bigint();
     let ok = false;
     try {
-      const result = await this.#runAction(name, action, this.#context(context));
+      const result = await this.#runAction({ name, action, context: this.#context(context), signal });
       ok = result.code === 0;
       const durationMs = Number(process.hrtime.bigint() - started) / 1e6;
       if (!ok)
@@ -113,17 +121,13 @@ export class EngineDriver {
     return { ...this.#base, ...(context as ActionContext) };
   }
 
-  async #runAction(
-    name: ActionName,
-    action: EngineAction,
-    context: ActionContext,
-  ): Promise<Omit<ActionResult, "durationMs">> {
+  async #runAction({ name, action, context, signal }: Invocation): Promise<Omit<ActionResult, "durationMs">> {
     const timeoutMs = action.timeoutSeconds * 1000;
     if (action.exec !== undefined) {
       return runProgram(
         action.exec.map((part) => expand(part, context, false)),
         { ...process.env, ...context },
-        timeoutMs,
+        { timeoutMs, signal },
       );
     }
     const session = this.#session(name, action.session ?? "", context);
@@ -150,11 +154,11 @@ export class EngineDriver {
   }
 }
 
-/** Runs a program to its end; SIGKILL after `timeoutMs` (code 124). Output beyond the cap is dropped. */
+/** Runs a program to its end; SIGKILL after `timeoutMs` (code 124) or when the signal aborts (code 125). Output beyond the cap is dropped. */
 function runProgram(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
-  timeoutMs: number,
+  { timeoutMs, signal: abort }: { timeoutMs: number; signal: AbortSignal | undefined },
 ): Promise<Omit<ActionResult, "durationMs">> {
   return new Promise((resolve) => {
     const [program = "", ...args] = argv;
@@ -167,6 +171,8 @@ function runProgram(
       timedOut = true;
       killGroup(child.pid);
     }, timeoutMs);
+    const onAbort = (): void => killGroup(child.pid);
+    abort?.addEventListener("abort", onAbort, { once: true });
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       if (stdout.length < MAX_OUTPUT_CHARS) stdout += chunk;
     });
@@ -179,7 +185,9 @@ function runProgram(
     });
     child.on("close", (code, signal) => {
       clearTimeout(timer);
-      if (timedOut) resolve({ code: 124, stdout, stderr: `${stderr}\nkilled after ${timeoutMs} ms` });
+      abort?.removeEventListener("abort", onAbort);
+      if (abort?.aborted === true) resolve({ code: 125, stdout, stderr: `${stderr}\nended on request` });
+      else if (timedOut) resolve({ code: 124, stdout, stderr: `${stderr}\nkilled after ${timeoutMs} ms` });
       else resolve({ code: code ?? 1, stdout, stderr: signal === null ? stderr : `${stderr}\nended by ${signal}` });
     });
   });

@@ -1,0 +1,192 @@
+/**
+ * Carries out the engine effects of the protocol, one at a time, by running declared actions and asking init.
+ * It decides nothing; a stop ends whatever is running.
+ */
+import type { EngineObservation } from "../../api/engine.ts";
+import type { Position } from "../protocol/position.ts";
+import type { ActionContext } from "./context.ts";
+import { ActionError, type EngineDriver } from "./driver.ts";
+import type { Volume } from "./volume.ts";
+
+/** What init does for the agent. Implemented by the client of init's socket. */
+export interface EngineHost {
+  /** Starts the engine's main process; rejects when one lives. */
+  start(argv: readonly string[], env: Readonly<Record<string, string>>): Promise<void>;
+  /** Signals the main process; SIGKILLs every engine process after `graceMs`. Resolves when none lives. */
+  stop(signal: string, graceMs: number): Promise<void>;
+  /** SIGKILLs every engine process. Resolves when none lives. */
+  kill(): Promise<void>;
+}
+
+/** Where a leader is reached by its followers' engines. */
+export interface LeaderAddress {
+  readonly member: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Pause between two looks at an engine that is starting, catching up or being verified. */
+const POLL_MS = 50;
+
+/** Exit code by which `rejoin` says that only a new copy helps; see the Engine contract. */
+const IMPOSSIBLE = 3;
+
+/** The engine of one member. */
+export class EngineControl {
+  readonly #driver: EngineDriver;
+  readonly #host: EngineHost;
+  readonly #volume: Volume;
+  #running = new AbortController();
+
+  constructor(driver: EngineDriver, host: EngineHost, volume: Volume) {
+    this.#driver = driver;
+    this.#host = host;
+    this.#volume = volume;
+  }
+
+  /** Starts the engine as a follower of nobody; resolves with its first observation. */
+  async start(): Promise<EngineObservation> {
+    const signal = this.#begin();
+    const context = leaderContext(null);
+    await this.#driver.run("configure", context, signal);
+    throwIfEnded(signal);
+    await this.#host.start(this.#driver.startArgv(context), {});
+    for (;;) {
+      throwIfEnded(signal);
+      try {
+        return await this.#driver.observe(context);
+      } catch (error) {
+        if (!(error instanceof ActionError)) throw error;
+        await pause(POLL_MS);
+      }
+    }
+  }
+
+  /** The engine ended by itself: what waits for it must not wait on. */
+  ended(): void {
+    this.#running.abort();
+    this.#driver.closeSessions();
+  }
+
+  /** Stops every engine process; cleanly when `fast`, within the Engine's grace. */
+  async stop(mode: "fast" | "kill"): Promise<void> {
+    const { signal, graceSeconds } = this.#driver.spec.stop;
+    this.#running.abort();
+    this.#driver.closeSessions();
+    await (mode === "fast" ? this.#host.stop(signal, graceSeconds * 1000) : this.#host.kill());
+  }
+
+  /** Receives from `leader` from now on. */
+  async follow(leader: LeaderAddress, epoch: number): Promise<void> {
+    await this.#driver.run("follow", { ...leaderContext(leader), QUORATE_EPOCH: String(epoch) }, this.#begin());
+  }
+
+  /** Receives from nobody; resolves with the final position. */
+  async seal(epoch: number): Promise<Position> {
+    await this.#driver.run("seal", { ...leaderContext(null), QUORATE_EPOCH: String(epoch) }, this.#begin());
+    return (await this.#driver.observe()).position;
+  }
+
+  /** Makes the engine writable; resolves with the position it starts from. */
+  async promote(epoch: number): Promise<Position> {
+    await this.#driver.run("promote", { QUORATE_EPOCH: String(epoch) }, this.#begin());
+    return (await this.#driver.observe()).position;
+  }
+
+  /**
+   * Puts a synchronous set in force.
+   *
+   * @param verify - Also wait until `ack` of `names` have flushed a position read after the set was effective, so that
+   *   every write acknowledged under the old set is covered by the new one.
+   */
+  async setSyncSet(names: readonly string[], ack: number, verify: boolean): Promise<void> {
+    const signal = this.#begin();
+    await this.#driver.run(
+      "setSyncSet",
+      { QUORATE_SYNC_NAMES: names.join(","), QUORATE_SYNC_ACK: String(ack) },
+      signal,
+    );
+    if (!verify) return;
+    const goal = (await this.#driver.observe()).position.value;
+    for (;;) {
+      throwIfEnded(signal);
+      const { followers } = await this.#driver.observe();
+      const confirmed = followers.filter(
+        (one) => one.streaming && names.includes(one.name) && BigInt(one.value) >= BigInt(goal),
+      );
+      if (confirmed.length >= ack) return;
+      await pause(POLL_MS);
+    }
+  }
+
+  /** Copies the leader's data into the volume. */
+  async clone(from: LeaderAddress, epoch: number): Promise<void> {
+    const signal = this.#begin();
+    const context = { ...leaderContext(from), QUORATE_EPOCH: String(epoch) };
+    await this.#volume.whileIncomplete(async () => {
+      await this.#driver.run("clone", context, signal);
+    });
+  }
+
+  /** Brings a diverged copy onto the leader's history; copies anew when the engine says that nothing else helps. */
+  async rejoin(from: LeaderAddress, epoch: number, cloneOnly: boolean): Promise<"rejoined" | "cloned"> {
+    const context = { ...leaderContext(from), QUORATE_EPOCH: String(epoch) };
+    if (!cloneOnly) {
+      const signal = this.#begin();
+      try {
+        await this.#driver.run("rejoin", context, signal);
+        return "rejoined";
+      } catch (error) {
+        if (!(error instanceof ActionError) || error.code !== IMPOSSIBLE) throw error;
+      }
+    }
+    await this.clone(from, epoch);
+    return "cloned";
+  }
+
+  /** Makes a new, empty data set. */
+  async initialize(epoch: number): Promise<void> {
+    const signal = this.#begin();
+    await this.#volume.whileIncomplete(async () => {
+      await this.#driver.run("initialize", { QUORATE_EPOCH: String(epoch) }, signal);
+    });
+  }
+
+  /** Does ahead of time what would make a stop slow. */
+  async prepareHandover(): Promise<void> {
+    await this.#driver.run("checkpoint", {}, this.#begin());
+  }
+
+  /** What the running engine is. Runs beside an action. */
+  observe(): Promise<EngineObservation> {
+    return this.#driver.observe();
+  }
+
+  #begin(): AbortSignal {
+    // The protocol starts one action at a time; a new one replaces a verification that may never end.
+    this.#running.abort();
+    this.#running = new AbortController();
+    return this.#running.signal;
+  }
+}
+
+/** An action that was ended by a stop or by a newer action. */
+export class ActionEnded extends Error {
+  override readonly name = "ActionEnded";
+}
+
+function throwIfEnded(signal: AbortSignal): void {
+  if (signal.aborted) throw new ActionEnded("ended by a stop or a newer action");
+}
+
+function leaderContext(leader: LeaderAddress | null): Partial<ActionContext> {
+  return {
+    QUORATE_LEADER: leader?.member ?? "",
+    QUORATE_LEADER_HOST: leader?.host ?? "",
+    QUORATE_LEADER_PORT: leader === null ? "" : String(leader.port),
+  };
+}
+
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}

@@ -1,0 +1,70 @@
+/** The JSON that agents exchange: the protocol's messages in an envelope that says who speaks and where its pod is. */
+import { z } from "zod";
+
+const PositionJson = z.object({
+  history: z.string().max(128),
+  value: z.string().regex(/^[0-9]{1,30}$/),
+  ancestors: z.array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) })).max(256),
+});
+const Epoch = z.int().min(0);
+const Reason = z.string().max(512).nullable();
+const Lineage = z.array(Epoch).max(64);
+
+/** A protocol message as it arrives; anything else is refused before the protocol sees it. */
+export const MessageJson = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("PreVote"), epoch: Epoch, early: z.boolean(), leaderEpoch: Epoch }),
+  z.object({ type: z.literal("Seal"), epoch: Epoch }),
+  z.object({ type: z.literal("Promise"), epoch: Epoch }),
+  z.object({
+    type: z.literal("Heartbeat"),
+    epoch: Epoch,
+    promoted: z.boolean(),
+    position: PositionJson.nullable(),
+    lineage: Lineage,
+  }),
+  z.object({ type: z.literal("Nominate"), epoch: Epoch }),
+]);
+
+/** An answer as it arrives. */
+export const ReplyJson = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("PreVoteReply"),
+    granted: z.boolean(),
+    reason: Reason,
+    epoch: Epoch,
+    position: PositionJson.nullable(),
+  }),
+  z.object({
+    type: z.literal("SealReply"),
+    sealed: z.boolean(),
+    reason: Reason,
+    epoch: Epoch,
+    position: PositionJson.nullable(),
+  }),
+  z.object({ type: z.literal("PromiseReply"), granted: z.boolean(), epoch: Epoch }),
+  z.object({
+    type: z.literal("HeartbeatReply"),
+    epoch: Epoch,
+    position: PositionJson.nullable(),
+    healthy: z.boolean(),
+  }),
+  z.object({ type: z.literal("NominateReply"), epoch: Epoch }),
+]);
+
+/** Where a member's pod is; the leader needs it to route reads to followers. */
+export const PodInfo = z.object({ pod: z.string(), podUid: z.string(), address: z.string(), node: z.string() });
+export type PodInfo = z.infer<typeof PodInfo>;
+
+/** A request to another member. */
+export const RequestEnvelope = z.object({
+  cluster: z.string(),
+  from: z.string(),
+  to: z.string(),
+  info: PodInfo,
+  message: MessageJson,
+});
+export type RequestEnvelope = z.infer<typeof RequestEnvelope>;
+
+/** Its answer. */
+export const ReplyEnvelope = z.object({ from: z.string(), info: PodInfo, reply: ReplyJson });
+export type ReplyEnvelope = z.infer<typeof ReplyEnvelope>;
