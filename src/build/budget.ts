@@ -1,0 +1,22 @@
+// How many members an eviction (drain) may leave.
+import type { BuildContext } from "./context.ts";
+import { child, podSelector } from "./labels.ts";
+import type { Manifest } from "./manifest.ts";
+
+/**
+ * The one PodDisruptionBudget of a cluster: at most one of `memberCount` members is away.
+ *
+ * As `minAvailable`, because `maxUnavailable` is counted by the owners of the pods that exist: with one StatefulSet per
+ * member, one whose pod is gone would not count, and a second eviction would be let through.
+ * A single member may be evicted: a node must be drainable, and nothing here can take over from it.
+ * Members that are not ready may always be evicted; they hold up drains otherwise and serve nobody.
+ */
+export function buildBudget(context: BuildContext, memberCount: number): Manifest {
+  return child(context, { apiVersion: "policy/v1", kind: "PodDisruptionBudget" }, context.name, {
+    spec: {
+      minAvailable: Math.max(0, memberCount - 1),
+      selector: { matchLabels: podSelector(context.name) },
+      unhealthyPodEvictionPolicy: "AlwaysAllow",
+    },
+  });
+}

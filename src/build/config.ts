@@ -1,0 +1,76 @@
+// What agents read: the engine as data, and the operator's intent; and the Lease they contend for.
+import type { Intent, IntentMember } from "../api/agent-wire.ts";
+import { INTENT_KEY } from "../api/agent-wire.ts";
+import { INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
+import { type BuildContext, effectiveParameters } from "./context.ts";
+import { canonicalJson } from "./hash.ts";
+import { child } from "./labels.ts";
+import type { Manifest } from "./manifest.ts";
+import { parseQuantity } from "./quantity.ts";
+
+const CONFIG_MAP = { apiVersion: "v1", kind: "ConfigMap" };
+
+/** Key of the engine ConfigMap that holds the Engine's spec as JSON; its other keys are the Engine's files. */
+export const ENGINE_KEY = "engine.json";
+
+/** The ConfigMap with the Engine as data. Scripts are separate keys, so that the kernel can execute them from the mount. */
+export function buildEngineFiles(context: BuildContext): Manifest {
+  const { files, ...rest } = context.engine;
+  const resolved = { ...rest, versions: [{ version: context.engineVersion, image: context.engineImage }], files: {} };
+  return child(context, CONFIG_MAP, nameOf.engineFiles(context.name), {
+    data: { ...files, [ENGINE_KEY]: canonicalJson(resolved) },
+  });
+}
+
+/** The parts of the intent that change while a cluster lives. */
+export interface IntentState {
+  readonly generation: number;
+  readonly members: readonly string[];
+  readonly bootstrapMember: string | null;
+  readonly switchover: Intent["switchover"];
+  readonly restart: Intent["restart"];
+  readonly rebuild: Intent["rebuild"];
+}
+
+/** The intent of a cluster for its agents. */
+export function buildIntent(context: BuildContext, state: IntentState): Intent {
+  const { intent } = context;
+  return {
+    generation: state.generation,
+    members: state.members.map((member) => intentMember(context, member)),
+    bootstrapMember: state.bootstrapMember,
+    durability: intent.durability,
+    profile: intent.failover.profile,
+    maxLagBytes: String(Math.ceil(parseQuantity(intent.failover.maxLag))),
+    paused: intent.paused,
+    switchover: state.switchover,
+    restart: state.restart,
+    rebuild: state.rebuild,
+    parameters: effectiveParameters(context),
+  };
+}
+
+function intentMember(context: BuildContext, member: string): IntentMember {
+  return {
+    name: member,
+    host: nameOf.host(context.name, context.namespace, member),
+    agentPort: PEER_PORT,
+    initPort: INIT_PORT,
+    enginePort: context.engine.port,
+  };
+}
+
+/** The ConfigMap that carries the intent. @param resourceVersion - Of the version the intent was computed from. */
+export function buildIntentConfigMap(context: BuildContext, intent: Intent, resourceVersion?: string): Manifest {
+  const map = child(context, CONFIG_MAP, nameOf.intent(context.name), {
+    data: { [INTENT_KEY]: canonicalJson(intent) },
+  });
+  return resourceVersion === undefined ? map : { ...map, metadata: { ...map.metadata, resourceVersion } };
+}
+
+/** The Lease that members contend for: held by nobody at epoch 0. Created once, never written by the operator again. */
+export function buildLease(context: BuildContext): Manifest {
+  return child(context, { apiVersion: "coordination.k8s.io/v1", kind: "Lease" }, nameOf.lease(context.name), {
+    spec: { holderIdentity: "", leaseTransitions: 0 },
+  });
+}

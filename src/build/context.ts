@@ -1,0 +1,46 @@
+// What every builder needs to know, resolved once: a builder never looks anything up and never fails.
+import type { ClusterIntent } from "../api/cluster-spec.ts";
+import type { EngineSpec } from "../api/engine.ts";
+
+/** Settings of the operator that show in children. */
+export interface BuildSettings {
+  /** Image whose `install` copies the agent's runtime into the pod. */
+  readonly agentImage: string;
+}
+
+/** One cluster as its builders see it. */
+export interface BuildContext {
+  readonly namespace: string;
+  readonly name: string;
+  /** uid of the ClusterSpec, for owner references and for volumes to say whom they were made for. */
+  readonly uid: string;
+  readonly intent: ClusterIntent;
+  readonly engineName: string;
+  readonly engine: EngineSpec;
+  readonly engineVersion: string;
+  /** The engine's image after spec.engine.image, spec.engine.version and the Engine's default were looked at. */
+  readonly engineImage: string;
+  readonly settings: BuildSettings;
+}
+
+/** Which version and image a cluster runs. @returns undefined when the Engine has no such version. */
+export function resolveVersion(
+  intent: ClusterIntent,
+  engine: EngineSpec,
+): { readonly version: string; readonly image: string } | undefined {
+  const wanted = intent.engine.version;
+  const found = wanted === undefined ? engine.versions[0] : engine.versions.find((v) => v.version === wanted);
+  if (found === undefined) return undefined;
+  return { version: found.version, image: intent.engine.image ?? found.image };
+}
+
+/** Engine parameters in force: the Engine's defaults, overruled by the user's. */
+export function effectiveParameters(context: BuildContext): Record<string, string> {
+  return { ...context.engine.parameters.defaults, ...context.intent.parameters };
+}
+
+/** Those of `effectiveParameters` that take effect only after a restart; they are part of the pod's template. */
+export function restartParameters(context: BuildContext): Record<string, string> {
+  const reloadable = new Set(context.engine.parameters.reloadable);
+  return Object.fromEntries(Object.entries(effectiveParameters(context)).filter(([name]) => !reloadable.has(name)));
+}

@@ -1,0 +1,68 @@
+// Labels, annotations and owners of children; those that only the operator reads are named here.
+import { API_VERSION, GROUP, LABEL_CLUSTER, LABEL_MEMBER, MANAGED_BY } from "../api/names.ts";
+import type { BuildContext } from "./context.ts";
+import type { Manifest, Owner } from "./manifest.ts";
+
+/** Hash of the manifest as it was last applied; a child whose hash and live fields agree is left alone. */
+export const ANNOTATION_APPLIED_HASH = `${GROUP}/applied-hash`;
+/** Hash of what the user decides about a pod. A template that differs while this is equal comes from another operator version. */
+export const ANNOTATION_INPUT_HASH = `${GROUP}/input-hash`;
+/** On a volume: uid of the ClusterSpec whose deletion (or scaling in) takes the volume along. Absent: it is kept. */
+export const ANNOTATION_DELETE_WITH = `${GROUP}/delete-with`;
+/** On a volume: a leader has served from this cluster's volumes, so an empty volume of it may never be initialised again. */
+export const ANNOTATION_INITIALIZED = `${GROUP}/initialized`;
+/** On a ClusterSpec, by the user: template hash of a new operator version that may be rolled out. */
+export const ANNOTATION_ACCEPT_TEMPLATE = `${GROUP}/accept-template`;
+/** On the peer Secret: RFC 3339 end of the leaf certificate. */
+export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
+
+/** Labels of every child. */
+export function childLabels(context: BuildContext): Record<string, string> {
+  return {
+    "app.kubernetes.io/managed-by": MANAGED_BY,
+    "app.kubernetes.io/instance": context.name,
+    "app.kubernetes.io/name": context.engineName,
+    [LABEL_CLUSTER]: context.name,
+  };
+}
+
+/** Labels of a child that belongs to one member. */
+export function memberLabels(context: BuildContext, member: string): Record<string, string> {
+  return { ...childLabels(context), [LABEL_MEMBER]: member };
+}
+
+/** Labels that select the pods of all members; immutable in StatefulSets, so the engine's name is not among them. */
+export function podSelector(cluster: string): Record<string, string> {
+  return { "app.kubernetes.io/managed-by": MANAGED_BY, [LABEL_CLUSTER]: cluster };
+}
+
+/** The owner reference that lets the garbage collector take a child away together with its ClusterSpec. */
+export function ownerOf(context: BuildContext): Owner {
+  return {
+    apiVersion: API_VERSION,
+    kind: "ClusterSpec",
+    name: context.name,
+    uid: context.uid,
+    controller: true,
+    blockOwnerDeletion: false, // a namespace or a cluster must be able to go while the operator is away
+  };
+}
+
+/** What most children start with: an object of this cluster that goes with its ClusterSpec. */
+export function child(
+  context: BuildContext,
+  kind: { readonly apiVersion: string; readonly kind: string },
+  name: string,
+  fields: Readonly<Record<string, unknown>>,
+): Manifest {
+  return {
+    ...kind,
+    metadata: {
+      name,
+      namespace: context.namespace,
+      labels: childLabels(context),
+      ownerReferences: [ownerOf(context)],
+    },
+    ...fields,
+  };
+}

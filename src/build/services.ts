@@ -1,0 +1,82 @@
+// How clients and members reach each other.
+import { HEALTH_PORT, INIT_PORT, LABEL_CLUSTER, nameOf, PEER_PORT } from "../api/names.ts";
+import type { BuildContext } from "./context.ts";
+import { child, podSelector } from "./labels.ts";
+import type { Manifest } from "./manifest.ts";
+
+const SERVICE = { apiVersion: "v1", kind: "Service" };
+const CLIENT_PORT = "client";
+
+function clientService(context: BuildContext, name: string, fields: Readonly<Record<string, unknown>>): Manifest {
+  const annotations = context.intent.services.annotations;
+  const service = child(context, SERVICE, name, {
+    spec: {
+      type: "ClusterIP",
+      ports: [{ name: CLIENT_PORT, port: context.engine.port, targetPort: context.engine.port, protocol: "TCP" }],
+      ...fields,
+    },
+  });
+  return annotations === undefined ? service : { ...service, metadata: { ...service.metadata, annotations } };
+}
+
+/**
+ * The Services of a cluster: `-rw` and `-ro` without selector (the leader's agent writes their endpoints, so that traffic
+ * moves with one write right after a promotion), `-r` to every ready member, and the headless one that names members.
+ */
+export function buildServices(context: BuildContext): Manifest[] {
+  return [
+    clientService(context, nameOf.readWrite(context.name), {}),
+    clientService(context, nameOf.readOnly(context.name), {}),
+    clientService(context, nameOf.read(context.name), { selector: podSelector(context.name) }),
+    child(context, SERVICE, nameOf.membersService(context.name), {
+      spec: {
+        type: "ClusterIP",
+        clusterIP: "None",
+        publishNotReadyAddresses: true, // members must find each other before any is ready
+        selector: podSelector(context.name),
+        ports: [
+          { name: "peer", port: PEER_PORT, targetPort: PEER_PORT, protocol: "TCP" },
+          { name: "engine", port: context.engine.port, targetPort: context.engine.port, protocol: "TCP" },
+        ],
+      },
+    }),
+  ];
+}
+
+/** The empty EndpointSlices of `-rw` and `-ro`. Created once; from then on only agents write them. */
+export function buildEndpointSlices(context: BuildContext): Manifest[] {
+  return [nameOf.readWrite(context.name), nameOf.readOnly(context.name)].map((name) => {
+    const slice = child(context, { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice" }, name, {
+      addressType: "IPv4",
+      ports: [{ name: CLIENT_PORT, port: context.engine.port, protocol: "TCP" }],
+      endpoints: [],
+    });
+    const labels = {
+      ...slice.metadata.labels,
+      "kubernetes.io/service-name": name,
+      "endpointslice.kubernetes.io/managed-by": "quorate.io",
+    };
+    return { ...slice, metadata: { ...slice.metadata, labels } };
+  });
+}
+
+/**
+ * Ingress only: clients reach the engine from anywhere (its own authentication decides), the agents' port is for members.
+ * Egress is left open, because a default deny there cuts agents from the API server, whose address no selector can name.
+ */
+export function buildNetworkPolicy(context: BuildContext): Manifest {
+  const tcp = (port: number) => ({ port, protocol: "TCP" });
+  return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
+    spec: {
+      podSelector: { matchLabels: podSelector(context.name) },
+      policyTypes: ["Ingress"],
+      ingress: [
+        { ports: [tcp(context.engine.port), tcp(HEALTH_PORT)] },
+        {
+          from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: context.name } } }],
+          ports: [tcp(PEER_PORT), tcp(INIT_PORT)],
+        },
+      ],
+    },
+  });
+}
