@@ -17,15 +17,24 @@ export type WhenDegraded = "Block" | "Async";
 /**
  * The synchronous set under which the last activated epoch acknowledges writes; the copy in the Lease is the one that
  * candidates use. `names` is sorted and never holds `leader`; `ack` is W. `lineage` lists the activated epochs that the
- * leader's data descends from, oldest first, ending with `epoch` (at most {@link MAX_LINEAGE} of them).
+ * leader's data descends from, oldest first, ending with `epoch` (at most {@link MAX_LINEAGE} of them). `version` counts
+ * the changes within the epoch, from 1: members remember the highest they heard of, so that a register that went back is
+ * noticed even when its epoch is still right.
  */
 export interface SyncSet {
   readonly epoch: number;
+  readonly version: number;
   readonly leader: string;
   readonly mode: DurabilityMode;
   readonly names: readonly string[];
   readonly ack: number;
   readonly lineage: readonly number[];
+}
+
+/** Names one state of the synchronous set; ordered by epoch, then version. */
+export interface SyncVersion {
+  readonly epoch: number;
+  readonly version: number;
 }
 
 /** How many epochs of its data's descent a member remembers. */
@@ -35,7 +44,8 @@ export const MAX_LINEAGE = 32;
  * What the Lease says. `holder` is `<pod>/<podUid>/<bootNonce>` and empty once released; `epoch` is leaseTransitions (0 in
  * a Lease that was never taken). `leader` is the holder's member name and stays after a release. `handover` is the member
  * a releasing leader names, else empty. `attempt` is the holder's own number for the write that produced this content: it
- * lets a holder recognise a write that got no answer. `sync` is null until the first epoch was activated.
+ * lets a holder recognise a write that got no answer. `failovers` counts unplanned hand-overs since a leader last stayed
+ * for {@link FAILOVER_WINDOW_MS}: the budget. `sync` is null until the first epoch was activated.
  */
 export interface LeaseContent {
   readonly holder: string;
@@ -43,8 +53,15 @@ export interface LeaseContent {
   readonly leader: string;
   readonly handover: string;
   readonly attempt: number;
+  readonly failovers: number;
   readonly sync: SyncSet | null;
 }
+
+/** A leader that stayed this long, in ms, sets the count of failovers back to zero. */
+export const FAILOVER_WINDOW_MS = 600_000;
+
+/** With this many failovers counted, leaders restart in place and followers wait for the Lease to expire. */
+export const FAILOVER_BUDGET = 3;
 
 /** A Lease as read, with the resourceVersion that a compare-and-swap needs. */
 export interface LeaseView {
@@ -54,11 +71,13 @@ export interface LeaseView {
 
 /**
  * What a member keeps in its volume, fsynced. `epoch` is the highest epoch it promised, followed or led: it accepts no
- * leader, clone or candidate below it. `lineage` is the descent of its data. `leasePromise` is the failsafe promise that
+ * leader, clone or candidate below it. `sync` is the newest synchronous set it heard a leader of. `lineage` is the descent
+ * of its data. `leasePromise` is the failsafe promise that
  * may still be valid (its end is not stored: after a restart it is taken as given just now).
  */
 export interface PersistedRecord {
   readonly epoch: number;
+  readonly sync: SyncVersion;
   readonly lineage: readonly number[];
   readonly leasePromise: { readonly leader: string; readonly epoch: number } | null;
 }
@@ -133,12 +152,21 @@ export interface StandbyView {
 
 // ---------------------------------------------------------------------------------------------------------------- messages
 
-/** What a member asks of another; `epoch` is never lowered by anyone. */
+/**
+ * What a candidate relies on: the synchronous set it read in the Lease. `recover`: the Lease went back or was lost, and the
+ * candidate therefore asks all members instead.
+ */
+export interface ElectionBase {
+  readonly sync: SyncVersion;
+  readonly recover: boolean;
+}
+
+/** What a member asks of another. */
 export type Message =
   /** “Would you let me contend for `epoch`?” No promise is made. `early`: the Lease has not expired, the leader is thought dead. */
-  | { readonly type: "PreVote"; readonly epoch: number; readonly early: boolean; readonly leaderEpoch: number }
+  | { readonly type: "PreVote"; readonly epoch: number; readonly base: ElectionBase; readonly early: boolean }
   /** “I hold the Lease at `epoch`: persist that, stop receiving from anyone older, and tell me where you ended.” */
-  | { readonly type: "Seal"; readonly epoch: number }
+  | { readonly type: "Seal"; readonly epoch: number; readonly base: ElectionBase }
   /** “I lead `epoch` and cannot renew: promise me not to vote or contend for a lease duration.” */
   | { readonly type: "Promise"; readonly epoch: number }
   /** The leader's sign of life, sent every period; from `promoted` on it is what followers follow. */
@@ -146,10 +174,11 @@ export type Message =
       readonly type: "Heartbeat";
       readonly epoch: number;
       readonly promoted: boolean;
+      readonly sync: SyncVersion;
       readonly position: Position | null;
       readonly lineage: readonly number[];
     }
-  /** “You are the most advanced (or named by my release): contend now.” A hint; the receiver reads the Lease itself. */
+  /** “You are the most advanced (or named by my release): look at the Lease and contend now.” A hint. */
   | { readonly type: "Nominate"; readonly epoch: number };
 
 /** The answer to a {@link Message} of the same name. */
@@ -170,9 +199,11 @@ export type ReplyMessage =
       readonly position: Position | null;
     }
   | { readonly type: "PromiseReply"; readonly granted: boolean; readonly epoch: number }
+  /** `healthy`: the engine runs read-only and receives from the asking leader. `sync` is what the member has persisted. */
   | {
       readonly type: "HeartbeatReply";
       readonly epoch: number;
+      readonly sync: SyncVersion;
       readonly position: Position | null;
       readonly healthy: boolean;
     }
@@ -224,7 +255,10 @@ export type Effect =
   | { readonly type: "Follow"; readonly actionId: number; readonly leader: string; readonly epoch: number }
   /** Stop receiving from anyone, durably across engine restarts. Done{position}: final, read after the receiver has ended. */
   | { readonly type: "Seal"; readonly actionId: number; readonly epoch: number }
-  /** Make the running engine writable as leader of `epoch` (hooks get the epoch). Done when it accepts writes. */
+  /**
+   * Make the running engine writable as leader of `epoch` (hooks get the epoch). Done when it accepts writes. Also emitted
+   * for an engine that is writable already, when its leader took a new epoch without a restart: then only the hooks run.
+   */
   | { readonly type: "Promote"; readonly actionId: number; readonly epoch: number }
   /**
    * Configure the synchronous set. `verify: false` (before Promote): done when the engine will use it from its first write.
