@@ -2,8 +2,8 @@
  * Carries out the protocol's effects and turns their outcomes into events. Decides nothing.
  * Order: effects start in the order they were asked for; nothing starts before an earlier Persist is durable.
  */
-import type { Intent, IntentMember } from "../api/agent-wire.ts";
-import type { LeaseRegister } from "./cluster/lease.ts";
+import type { IntentMember } from "../api/agent-wire.ts";
+import type { LeaseRegister, LeaseWriteOutcome } from "./cluster/lease.ts";
 import { ActionError } from "./engine/driver.ts";
 import { ActionEnded, type EngineControl, type LeaderAddress } from "./engine/control.ts";
 import type { PeerMessenger } from "./messenger.ts";
@@ -16,18 +16,19 @@ export interface EffectPorts {
   readonly engine: EngineControl;
   readonly messenger: PeerMessenger;
   readonly persist: (record: PersistedRecord) => Promise<void>;
-  readonly extendFence: (deadlineMs: number) => void;
+  /** Resolves with whether the fence is armed. */
+  readonly extendFence: (deadlineMs: number) => Promise<boolean>;
   readonly disarmFence: () => void;
   readonly route: (ready: boolean, epoch: number) => void;
   readonly wakeAt: (atMs: number) => void;
   readonly report: (level: "info" | "warning", reason: string, message: string) => void;
   readonly switchoverResult: (id: string, result: "Done" | "Refused" | "Failed", message: string) => void;
   readonly exit: () => void;
-  /** The last known intent; addresses of members come from it. */
-  readonly intent: () => Intent;
+  /** Where a member is reached, by the last known intent. */
+  readonly member: (name: string) => IntentMember | undefined;
   readonly dispatch: (body: EventBody) => void;
-  /** Sees every effect when it starts, for metrics. */
-  readonly onEffect: (effect: Effect) => void;
+  /** Sees how long each write of the Lease took, for metrics. */
+  readonly leaseTimer: (result: LeaseWriteOutcome["result"], seconds: number) => void;
   /** A bug or a disk that refuses: the agent must end, and init starts it anew. */
   readonly fatal: (error: unknown) => void;
 }
@@ -39,6 +40,7 @@ export class EffectRunner {
   readonly #ports: EffectPorts;
   readonly #queue: Effect[] = [];
   #busy = false;
+  #armed: Promise<boolean> = Promise.resolve(false);
 
   constructor(ports: EffectPorts) {
     this.#ports = ports;
@@ -54,7 +56,6 @@ export class EffectRunner {
     this.#busy = true;
     try {
       for (let effect = this.#queue.shift(); effect !== undefined; effect = this.#queue.shift()) {
-        this.#ports.onEffect(effect);
         if (effect.type === "Persist") await this.#ports.persist(effect.record);
         else this.#start(effect);
       }
@@ -82,7 +83,8 @@ export class EffectRunner {
       case "StopEngine":
         return this.#background(this.#stop(effect.mode));
       case "ExtendFence":
-        return ports.extendFence(effect.deadlineMs);
+        this.#armed = ports.extendFence(effect.deadlineMs);
+        return this.#background(this.#armed.then(() => undefined));
       case "DisarmFence":
         return ports.disarmFence();
       case "Route":
@@ -117,13 +119,15 @@ export class EffectRunner {
   }
 
   async #writeLease(effect: Extract<Effect, { type: "WriteLease" }>): Promise<void> {
+    const startMs = performance.now();
     const outcome = await this.#ports.lease.write(effect.casResourceVersion, effect.content, new Date());
+    this.#ports.leaseTimer(outcome.result, (performance.now() - startMs) / 1000);
     this.#ports.dispatch({ type: "LeaseWriteResult", attemptId: effect.attemptId, ...outcome });
   }
 
   async #send(effect: Extract<Effect, { type: "SendMessage" }>): Promise<void> {
     const { sendId, to } = effect;
-    const member = this.#member(to);
+    const member = this.#ports.member(to);
     if (member === undefined) return this.#ports.dispatch({ type: "MessageFailed", sendId, to, cause: "error" });
     const answer = await this.#ports.messenger.send(member, effect.message, effect.timeoutMs);
     if (typeof answer === "string") this.#ports.dispatch({ type: "MessageFailed", sendId, to, cause: answer });
@@ -131,7 +135,7 @@ export class EffectRunner {
   }
 
   async #probe(name: string): Promise<void> {
-    const member = this.#member(name);
+    const member = this.#ports.member(name);
     const result = member === undefined ? "timeout" : await this.#ports.messenger.probe(member);
     this.#ports.dispatch({ type: "PeerProbed", member: name, result });
   }
@@ -168,6 +172,7 @@ export class EffectRunner {
       case "Seal":
         return engine.seal(effect.epoch);
       case "Promote":
+        if (!(await this.#armed)) throw new ActionEnded("the fence is not armed");
         return engine.promote(effect.epoch);
       case "SetSyncSet":
         await engine.setSyncSet(effect.names, effect.ack, effect.verify);
@@ -189,12 +194,8 @@ export class EffectRunner {
     }
   }
 
-  #member(name: string): IntentMember | undefined {
-    return this.#ports.intent().members.find((member) => member.name === name);
-  }
-
   #leader(name: string): LeaderAddress {
-    const member = this.#member(name);
+    const member = this.#ports.member(name);
     if (member === undefined) throw new ActionEnded(`${name} is no member any more`);
     return { member: name, host: member.host, port: member.enginePort };
   }

@@ -8,17 +8,20 @@ const PositionJson = z.object({
 });
 const Epoch = z.int().min(0);
 const Reason = z.string().max(512).nullable();
+const Sync = z.object({ epoch: Epoch, version: z.int().min(0) });
+const Base = z.object({ sync: Sync, recover: z.boolean() });
 const Lineage = z.array(Epoch).max(64);
 
 /** A protocol message as it arrives; anything else is refused before the protocol sees it. */
 export const MessageJson = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("PreVote"), epoch: Epoch, early: z.boolean(), leaderEpoch: Epoch }),
-  z.object({ type: z.literal("Seal"), epoch: Epoch }),
+  z.object({ type: z.literal("PreVote"), epoch: Epoch, base: Base, early: z.boolean() }),
+  z.object({ type: z.literal("Seal"), epoch: Epoch, base: Base }),
   z.object({ type: z.literal("Promise"), epoch: Epoch }),
   z.object({
     type: z.literal("Heartbeat"),
     epoch: Epoch,
     promoted: z.boolean(),
+    sync: Sync,
     position: PositionJson.nullable(),
     lineage: Lineage,
   }),
@@ -45,6 +48,7 @@ export const ReplyJson = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("HeartbeatReply"),
     epoch: Epoch,
+    sync: Sync,
     position: PositionJson.nullable(),
     healthy: z.boolean(),
   }),

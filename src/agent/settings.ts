@@ -2,8 +2,18 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { CREDENTIALS_DIR, DATA_DIR, ENGINE_DIR, HEALTH_PORT, PEER_DIR, PEER_PORT, STATE_DIR } from "../api/names.ts";
+import {
+  nameOf,
+  CREDENTIALS_DIR,
+  DATA_DIR,
+  ENGINE_DIR,
+  HEALTH_PORT,
+  PEER_DIR,
+  PEER_PORT,
+  STATE_DIR,
+} from "../api/names.ts";
 import { EngineSpec } from "../api/engine.ts";
+import type { ActionContext } from "./engine/context.ts";
 
 const port = z.coerce.number().int().min(1).max(65535);
 
@@ -27,6 +37,8 @@ const Environment = z.object({
   QUORATE_PEER_DIR: z.string().default(PEER_DIR),
   QUORATE_CREDENTIALS_DIR: z.string().default(CREDENTIALS_DIR),
   QUORATE_RUN_DIR: z.string().default("/run"),
+  /** Port of the engine, when not the one the Engine declares. */
+  QUORATE_PORT: z.string().optional(),
   QUORATE_PEER_PORT: port.default(PEER_PORT),
   QUORATE_HEALTH_PORT: port.default(HEALTH_PORT),
   QUORATE_LISTEN_HOST: z.string().optional(),
@@ -50,4 +62,34 @@ export async function readEngine(folder: string): Promise<EngineSpec> {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(`engine.json, field ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+}
+
+/** The context of engine actions that never changes while the agent lives, and empty values for what changes. */
+export function actionContext(settings: AgentSettings, engine: EngineSpec): ActionContext {
+  const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster, QUORATE_MEMBER: member } = settings;
+  return {
+    QUORATE_NAMESPACE: namespace,
+    QUORATE_CLUSTER: cluster,
+    QUORATE_MEMBER: member,
+    QUORATE_OWN_HOST: nameOf.host(cluster, namespace, member),
+    QUORATE_PORT: settings.QUORATE_PORT ?? String(engine.port),
+    QUORATE_DATA_DIR: settings.QUORATE_DATA_DIR,
+    QUORATE_ENGINE_DIR: settings.QUORATE_ENGINE_DIR,
+    QUORATE_CREDENTIALS_DIR: settings.QUORATE_CREDENTIALS_DIR,
+    QUORATE_RUN_DIR: settings.QUORATE_RUN_DIR,
+    QUORATE_MEMORY_BYTES: settings.QUORATE_MEMORY_BYTES,
+    QUORATE_PARAMETERS_FILE: parametersFile(settings),
+    QUORATE_EPOCH: "0",
+    QUORATE_LEADER: "",
+    QUORATE_LEADER_HOST: "",
+    QUORATE_LEADER_PORT: "",
+    QUORATE_SYNC_NAMES: "",
+    QUORATE_SYNC_ACK: "0",
+    QUORATE_MEMBERS: "",
+  };
+}
+
+/** File that engine actions read parameters from. */
+export function parametersFile(settings: AgentSettings): string {
+  return join(settings.QUORATE_RUN_DIR, "parameters");
 }

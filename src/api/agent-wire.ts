@@ -41,17 +41,7 @@ const Answer = z.object({
 export const MemberReport = z.object({
   role: z.enum(["leader", "follower", "none"]),
   epoch: z.int(),
-  state: z.enum([
-    "Starting",
-    "Initializing",
-    "Cloning",
-    "Rejoining",
-    "Running",
-    "Fenced",
-    "Blocked",
-    "Stalled",
-    "Stopped",
-  ]),
+  state: z.enum(["Starting", "Cloning", "Rewinding", "Electing", "Running", "Fenced", "Blocked", "Stalled", "Stopped"]),
   reason: z.string().nullable(),
   history: z.string().nullable(),
   lagBucket: z.enum(["0", "<1Mi", "<16Mi", "<1Gi", ">=1Gi", "unknown"]),

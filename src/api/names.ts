@@ -18,6 +18,7 @@ export const ANNOTATION_LEADER = "quorate.io/leader";
 export const ANNOTATION_HANDOVER = "quorate.io/handover";
 export const ANNOTATION_HISTORY = "quorate.io/history";
 export const ANNOTATION_ATTEMPT = "quorate.io/attempt";
+export const ANNOTATION_FAILOVERS = "quorate.io/failovers";
 
 /** Ports of every member, beside the engine's own. */
 export const PEER_PORT = 7411;

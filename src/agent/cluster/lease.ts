@@ -1,11 +1,18 @@
 /** The leader Lease as the protocol sees it: a register with compare-and-swap. Reads and writes the Kubernetes object. */
 import { z } from "zod";
-import { ANNOTATION_ATTEMPT, ANNOTATION_HANDOVER, ANNOTATION_LEADER, ANNOTATION_SYNC } from "../../api/names.ts";
+import {
+  ANNOTATION_ATTEMPT,
+  ANNOTATION_FAILOVERS,
+  ANNOTATION_HANDOVER,
+  ANNOTATION_LEADER,
+  ANNOTATION_SYNC,
+} from "../../api/names.ts";
 import { IndeterminateError } from "../../errors.ts";
 import type { KubeApi } from "../../kube/api.ts";
 import type { KubeObject, ObjectRef, Stored } from "../../kube/object.ts";
 import { isConflict } from "../../kube/api-error.ts";
-import type { LeaseContent, LeaseView, SyncSet } from "../protocol/types.ts";
+import { Reflector } from "../../kube/reflector.ts";
+import type { EventBody, LeaseContent, LeaseView, SyncSet } from "../protocol/types.ts";
 
 /** The fields of a coordination.k8s.io/v1 Lease that are read. */
 export interface LeaseObject extends KubeObject {
@@ -25,6 +32,7 @@ export type LeaseWriteOutcome =
 
 const SyncSetJson = z.object({
   epoch: z.int(),
+  version: z.int(),
   leader: z.string(),
   mode: z.enum(["Quorum", "Async", "All"]),
   names: z.array(z.string()),
@@ -37,15 +45,15 @@ const LEASE_TIMEOUT_MS = 1000;
 
 /** Access to one cluster's Lease. */
 export class LeaseRegister {
+  readonly ref: ObjectRef;
   readonly #api: KubeApi;
-  readonly #ref: ObjectRef;
   readonly #leaseSeconds: () => number;
   /** The newest object seen: a PUT must carry the metadata that others own. */
   #last: Stored<LeaseObject> | undefined;
 
   constructor(api: KubeApi, ref: ObjectRef, leaseSeconds: () => number) {
     this.#api = api;
-    this.#ref = ref;
+    this.ref = ref;
     this.#leaseSeconds = leaseSeconds;
   }
 
@@ -57,7 +65,7 @@ export class LeaseRegister {
 
   /** Linearizable read. @returns undefined when there is no Lease. @throws OperatorError when the API server does not answer. */
   async read(): Promise<LeaseView | undefined> {
-    const object = await this.#api.get<LeaseObject>(this.#ref, { timeoutMs: LEASE_TIMEOUT_MS, maxRetries: 0 });
+    const object = await this.#api.get<LeaseObject>(this.ref, { timeoutMs: LEASE_TIMEOUT_MS, maxRetries: 0 });
     return object === undefined ? undefined : this.view(object);
   }
 
@@ -92,6 +100,7 @@ export class LeaseRegister {
           [ANNOTATION_LEADER]: content.leader,
           [ANNOTATION_HANDOVER]: content.handover,
           [ANNOTATION_ATTEMPT]: String(content.attempt),
+          [ANNOTATION_FAILOVERS]: String(content.failovers),
           ...(content.sync === null ? {} : { [ANNOTATION_SYNC]: JSON.stringify(content.sync) }),
         },
       },
@@ -106,18 +115,45 @@ export class LeaseRegister {
   }
 }
 
+/** Tells every change of the Lease until `signal` aborts. */
+export async function followLease(
+  api: KubeApi,
+  register: LeaseRegister,
+  dispatch: (body: EventBody) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const seen = (object: Stored<LeaseObject>): void =>
+    dispatch({ type: "LeaseObserved", readId: null, lease: register.view(object) });
+  const reflector = new Reflector<LeaseObject>({
+    api,
+    selection: register.ref,
+    project: (object) => object, // a PUT carries the whole metadata back
+    sink: (event) => {
+      if (event.type === "Deleted") dispatch({ type: "LeaseGone", readId: null });
+      else if (event.type === "Upserted") seen(event.object);
+      else if (event.type === "Replaced") event.objects.forEach(seen);
+    },
+  });
+  await reflector.run(signal);
+}
+
 /** What a Lease object says in the protocol's words. An unreadable annotation counts as absent: nobody may lead on a guess. */
 export function contentOf(object: LeaseObject): LeaseContent {
   const annotations = object.metadata.annotations ?? {};
-  const attempt = Number(annotations[ANNOTATION_ATTEMPT] ?? "0");
   return {
     holder: object.spec?.holderIdentity ?? "",
     epoch: object.spec?.leaseTransitions ?? 0,
     leader: annotations[ANNOTATION_LEADER] ?? "",
     handover: annotations[ANNOTATION_HANDOVER] ?? "",
-    attempt: Number.isSafeInteger(attempt) ? attempt : 0,
+    attempt: countOf(annotations[ANNOTATION_ATTEMPT]),
+    failovers: countOf(annotations[ANNOTATION_FAILOVERS]),
     sync: syncOf(annotations[ANNOTATION_SYNC]),
   };
+}
+
+function countOf(text: string | undefined): number {
+  const count = Number(text ?? "0");
+  return Number.isSafeInteger(count) ? count : 0;
 }
 
 function syncOf(json: string | undefined): SyncSet | null {

@@ -24,8 +24,8 @@ export class Volume {
     }
   }
 
-  /** Runs `make`, which fills or rewrites the data folder; if it fails or is killed the volume stays marked incomplete. */
-  async whileIncomplete(make: () => Promise<void>): Promise<void> {
+  /** Marks what is there as not worth keeping: the next boot copies anew. */
+  async markIncomplete(): Promise<void> {
     await mkdir(dirname(this.#marker), { recursive: true });
     const marker = await open(this.#marker, "w");
     try {
@@ -33,6 +33,11 @@ export class Volume {
     } finally {
       await marker.close();
     }
+  }
+
+  /** Runs `make`, which fills or rewrites the data folder; if it fails or is killed the volume stays marked incomplete. */
+  async whileIncomplete(make: () => Promise<void>): Promise<void> {
+    await this.markIncomplete();
     await make();
     await rm(this.#marker);
   }

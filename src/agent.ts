@@ -1,0 +1,73 @@
+/**
+ * The agent: one per member, child of quorate-init in the engine's container.
+ *
+ * `agent install FOLDER` copies the runtime into a volume (init container); `agent run` is the agent itself.
+ */
+import { cp } from "node:fs/promises";
+import { agentMetrics } from "./agent/metrics.ts";
+import { InitClient } from "./agent/init-client.ts";
+import { Member } from "./agent/member.ts";
+import { AGENT_VERSION } from "./agent/version.ts";
+import { readEngine, readSettings } from "./agent/settings.ts";
+import { startHealthServer } from "./agent/health-server.ts";
+import { RUNTIME_DIR } from "./api/names.ts";
+import { systemClock } from "./clock.ts";
+import { KubeClient } from "./kube/client.ts";
+import { inClusterConnection, kubeconfigConnection } from "./kube/connection.ts";
+import { createLogger, withContext } from "./telemetry/logger.ts";
+
+async function run(): Promise<void> {
+  const settings = readSettings(process.env);
+  const {
+    QUORATE_NAMESPACE: namespace,
+    QUORATE_CLUSTER: cluster,
+    QUORATE_MEMBER: member,
+    QUORATE_NODE: node,
+  } = settings;
+  const log = withContext(
+    createLogger({ program: "agent", version: AGENT_VERSION, level: settings.QUORATE_LOG_LEVEL }),
+    { cluster, namespace, member, node },
+  );
+  const exit = (code: number): void => process.exit(code);
+  process.on("uncaughtException", (error) => {
+    log.fatal({ err: error }, "Uncaught exception");
+    exit(1);
+  });
+  const init = InitClient.open();
+  const boot = await init.hello();
+  const connection =
+    process.env["KUBERNETES_SERVICE_HOST"] === undefined
+      ? await kubeconfigConnection()
+      : await inClusterConnection(process.env);
+  const metrics = agentMetrics({ cluster, namespace, member, node });
+  const api = new KubeClient(connection);
+  const instance = new Member({
+    settings,
+    engine: await readEngine(settings.QUORATE_ENGINE_DIR),
+    api,
+    init,
+    clock: systemClock,
+    log,
+    metrics,
+    exit,
+  });
+  await startHealthServer(
+    {
+      live: () => instance.live(),
+      ready: () => instance.ready(),
+      metrics: () => metrics.registry.metrics(),
+      status: () => instance.status(),
+    },
+    settings.QUORATE_HEALTH_PORT,
+    settings.QUORATE_LISTEN_HOST,
+  );
+  await instance.start(boot);
+}
+
+const [command, folder] = process.argv.slice(2);
+if (command === "install" && folder !== undefined) await cp(RUNTIME_DIR, folder, { recursive: true });
+else if (command === "run") await run();
+else {
+  process.stderr.write("usage: agent install FOLDER | agent run\n");
+  process.exitCode = 2;
+}

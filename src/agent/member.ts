@@ -1,0 +1,432 @@
+/**
+ * One member, put together: init, engine, API server, peers, and the protocol between them.
+ * The only module of the agent that knows all the others.
+ */
+import { randomUUID } from "node:crypto";
+import { constants } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { EngineObservation, EngineSpec } from "../api/engine.ts";
+import type { Intent } from "../api/agent-wire.ts";
+import { nameOf } from "../api/names.ts";
+import { type Clock, sleep } from "../clock.ts";
+import type { KubeApi } from "../kube/api.ts";
+import { followLease, LeaseRegister } from "./cluster/lease.ts";
+import { ReportWriter } from "./cluster/member-report.ts";
+import { RouteKeeper } from "./cluster/route-keeper.ts";
+import { MemberRoutes } from "./cluster/member-routes.ts";
+import { EffectRunner } from "./effects.ts";
+import { EngineControl, type EngineHost } from "./engine/control.ts";
+import { EngineDriver } from "./engine/driver.ts";
+import { Volume } from "./engine/volume.ts";
+import { Fence } from "./fence.ts";
+import { FenceClock } from "./fence-clock.ts";
+import type { InitClient, InitState } from "./init-client.ts";
+import { followIntent, protocolIntent } from "./intent-source.ts";
+import { PeerMessenger } from "./messenger.ts";
+import type { AgentMetrics } from "./metrics.ts";
+import { PeerClient, PeerServer, readPeerIdentity } from "./peers.ts";
+import { PhaseTimer } from "./phase-timer.ts";
+import { PROFILES } from "./protocol/profile.ts";
+import { initialState, type State } from "./protocol/state.ts";
+import type { BootFindings, EventBody, PersistedRecord } from "./protocol/types.ts";
+import { memberView } from "./protocol/view.ts";
+import { OneShots } from "./one-shots.ts";
+import { buildReport, lagOf } from "./report.ts";
+import { engineStateOf, MemberRuntime } from "./runtime.ts";
+import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
+
+/** What a member is made from. */
+export interface MemberParts {
+  readonly settings: AgentSettings;
+  readonly engine: EngineSpec;
+  readonly api: KubeApi;
+  readonly init: InitClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: AgentMetrics;
+  /** Ends the agent process with this code. */
+  readonly exit: (code: number) => void;
+}
+
+/** Ticks per period: how finely the protocol's waits are kept. */
+const TICKS_PER_PERIOD = 4;
+
+/** A loop that slept longer than this many periods cannot trust what it thinks is recent. */
+const LOOP_GAP_PERIODS = 1;
+
+/** No route is written in the last moments before our own fence deadline. */
+const ROUTE_MARGIN_MS = 500;
+
+/** Pause between two tries to hold a connection to the leader. */
+const HOLD_PAUSE_MS = 200;
+
+/** How long a probe write may wait for its acknowledgement before its slice of time counts as bad. */
+const WRITE_SLICE_MS = 1000;
+
+/** A running member. `start` once. */
+export class Member {
+  readonly #parts: MemberParts;
+  readonly #stop = new AbortController();
+  readonly #fenceClock = new FenceClock();
+  readonly #driver: EngineDriver;
+  readonly #volume: Volume;
+  readonly #control: EngineControl;
+  readonly #lease: LeaseRegister;
+  readonly #routes: MemberRoutes;
+  readonly #reports: ReportWriter;
+  readonly #messenger: PeerMessenger;
+  readonly #server: PeerServer;
+  readonly #phases: PhaseTimer;
+  readonly #oneShots: OneShots;
+  readonly #recordFile: string;
+  readonly #intentFile: string;
+  readonly #bootNonce = randomUUID();
+  #fence: Fence | undefined;
+  #runtime: MemberRuntime | undefined;
+  #intent: Intent | undefined;
+  #observation: EngineObservation | undefined;
+  #leaderSince: string | null = null;
+  #switchover: { id: string; result: "Done" | "Refused" | "Failed"; message: string } | null = null;
+
+  constructor(parts: MemberParts) {
+    const { settings, engine, api, init, clock, log, metrics } = parts;
+    this.#parts = parts;
+    this.#recordFile = join(settings.QUORATE_STATE_DIR, "promises.json");
+    this.#intentFile = join(settings.QUORATE_STATE_DIR, "intent.json");
+    const namespace = settings.QUORATE_NAMESPACE;
+    const cluster = settings.QUORATE_CLUSTER;
+    const onApiError = (error: unknown): void => log.debug({ err: error }, "API call failed");
+    this.#driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
+      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
+    );
+    this.#volume = new Volume(settings.QUORATE_DATA_DIR, settings.QUORATE_STATE_DIR);
+    this.#control = new EngineControl(this.#driver, engineHost(init), this.#volume);
+    this.#lease = new LeaseRegister(
+      api,
+      { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) },
+      () => (this.#runtime?.state.profile.leaseMs ?? PROFILES.Standard.leaseMs) / 1000,
+    );
+    this.#reports = new ReportWriter(
+      api,
+      { apiVersion: "v1", kind: "Pod", namespace, name: settings.QUORATE_POD, uid: settings.QUORATE_POD_UID },
+      clock,
+      onApiError,
+    );
+    const identity = readPeerIdentity(settings.QUORATE_PEER_DIR);
+    const serverName = `peer.${nameOf.membersService(cluster)}.${namespace}.svc`;
+    const info = {
+      pod: settings.QUORATE_POD,
+      podUid: settings.QUORATE_POD_UID,
+      address: settings.QUORATE_POD_IP,
+      node: settings.QUORATE_NODE,
+    };
+    this.#messenger = new PeerMessenger(
+      new PeerClient(identity, serverName),
+      { cluster, member: settings.QUORATE_MEMBER, info },
+      (body) => this.#dispatch(body),
+    );
+    const keeper = new RouteKeeper({
+      api,
+      namespace,
+      readWrite: nameOf.readWrite(cluster),
+      readOnly: nameOf.readOnly(cluster),
+      clock,
+      mayWrite: () => (this.#fence?.marginMs ?? Number.POSITIVE_INFINITY) > ROUTE_MARGIN_MS,
+      onError: onApiError,
+    });
+    this.#routes = new MemberRoutes({ keeper, self: info, podOf: (name) => this.#messenger.podOf(name), metrics });
+    this.#server = new PeerServer(identity, (body) => this.#messenger.receive(body));
+    this.#phases = new PhaseTimer(metrics);
+    this.#oneShots = new OneShots(settings.QUORATE_MEMBER, join(settings.QUORATE_STATE_DIR, "answers.json"));
+  }
+
+  /** Why the container should be restarted; undefined while all is well. The event loop answering is all that is asked. */
+  live(): string | undefined {
+    return undefined;
+  }
+
+  /** Why the member should get no traffic: its engine does not answer, or it neither leads nor follows. */
+  ready(): string | undefined {
+    const view = this.#runtime === undefined ? undefined : memberView(this.#runtime.state);
+    if (view === undefined) return "waiting for the intent of the operator";
+    if (this.#observation === undefined) return `the engine does not answer (${view.state})`;
+    return view.role === "none" ? `${view.state}: ${view.reason ?? "no leader"}` : undefined;
+  }
+
+  /** For people: the state of the protocol and the last observation of the engine. */
+  status(): unknown {
+    return { state: this.#runtime?.state ?? null, observation: this.#observation ?? null };
+  }
+
+  /** Starts everything; resolves once the protocol runs. */
+  async start(boot: InitState): Promise<void> {
+    const { settings, log, init, api } = this.#parts;
+    await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
+    await this.#oneShots.load();
+    const intent = await this.#firstIntent();
+    const profile = PROFILES[intent.profile];
+    this.#fence = new Fence(init, this.#fenceClock, profile.renewDeadlineMs, (error) =>
+      log.debug({ err: error }, "Fence not moved"),
+    );
+    await this.#fence.sampleClock();
+    const persisted = (await readStateFile(this.#recordFile)) as PersistedRecord | undefined;
+    const findings: BootFindings = {
+      volume: await this.#volume.state(),
+      engine: await this.#engineAtBoot(boot),
+      persisted: persisted ?? null,
+    };
+    const holder = `${settings.QUORATE_POD}/${settings.QUORATE_POD_UID}/${this.#bootNonce}`;
+    const state = initialState({ member: settings.QUORATE_MEMBER, holder }, profile, {
+      ...findings,
+      nowMs: this.#fenceClock.nowMs(),
+    });
+    log.info(
+      { ...findings, profile: profile.name, fenced: boot.fenced, agentRestarts: boot.agentRestarts },
+      "Member started",
+    );
+    const runner = this.#effectRunner();
+    this.#runtime = new MemberRuntime(state, () => this.#fenceClock.nowMs(), runner, {
+      changed: (next, body) => this.#changed(next, body),
+      fatal: (error) => this.#fatal(error),
+    });
+    this.#dispatch({ type: "IntentChanged", intent: protocolIntent(intent) });
+    if (boot.fenced > 0 && boot.engine === "stopped") this.#parts.metrics.fenced.inc();
+    this.#listenToInit();
+    for (const loop of [
+      this.#tickLoop(),
+      this.#observeLoop(),
+      followLease(api, this.#lease, (body) => this.#dispatch(body), this.#stop.signal),
+      this.#holdLoop(),
+      this.#writeProbeLoop(),
+    ]) {
+      loop.catch((error: unknown) => this.#fatal(error));
+    }
+  }
+
+  /** Resolves with the first intent: the remembered one if there is, else the first that the API server shows. */
+  #firstIntent(): Promise<Intent> {
+    const { settings, api, log, engine } = this.#parts;
+    return new Promise((resolve) => {
+      followIntent({
+        api,
+        namespace: settings.QUORATE_NAMESPACE,
+        name: nameOf.intent(settings.QUORATE_CLUSTER),
+        file: this.#intentFile,
+        parametersFile: parametersFile(settings),
+        defaults: engine.parameters.defaults,
+        signal: this.#stop.signal,
+        onIntent: (intent) => {
+          this.#intent = intent;
+          resolve(intent);
+          this.#dispatch({ type: "IntentChanged", intent: protocolIntent(intent) });
+          this.#takeOneShots(intent);
+        },
+        onError: (error) => log.warn({ err: error }, "Intent not taken"),
+      }).catch((error: unknown) => this.#fatal(error));
+    });
+  }
+
+  /** An engine that outlived the previous agent is asked what it is; one that does not answer counts as stopped and is ended. */
+  async #engineAtBoot(boot: InitState): Promise<BootFindings["engine"]> {
+    if (boot.engine === "stopped") return "stopped";
+    try {
+      this.#observation = await this.#control.observe();
+      return this.#observation.writable ? "writable" : "follower";
+    } catch {
+      await this.#control.stop("kill");
+      return "stopped";
+    }
+  }
+
+  #effectRunner(): EffectRunner {
+    const { log, metrics, exit } = this.#parts;
+    return new EffectRunner({
+      lease: this.#lease,
+      engine: this.#control,
+      messenger: this.#messenger,
+      persist: (record) => writeStateFile(this.#recordFile, record),
+      extendFence: (deadlineMs) => this.#fence?.extend(deadlineMs) ?? Promise.resolve(false),
+      disarmFence: () => this.#fence?.disarm(),
+      route: (ready, epoch) => this.#route(ready, epoch),
+      wakeAt: (atMs) => this.#runtime?.wakeAt(atMs),
+      report: (level, reason, message) => log[level === "warning" ? "warn" : "info"]({ reason }, message),
+      switchoverResult: (id, result, message) => {
+        this.#switchover = { id, result, message };
+        log.info({ id, result }, message);
+        this.#report();
+      },
+      exit: () => {
+        this.#stop.abort();
+        exit(0);
+      },
+      member: (name) => this.#intent?.members.find((member) => member.name === name),
+      dispatch: (body) => this.#dispatch(body),
+      leaseTimer: (result, seconds) => metrics.leaseSeconds.observe({ result }, seconds),
+      fatal: (error) => this.#fatal(error),
+    });
+  }
+
+  #dispatch(body: EventBody): void {
+    this.#runtime?.dispatch(body);
+  }
+
+  #fatal(error: unknown): void {
+    this.#parts.log.fatal({ err: error }, "The agent ends; init starts it anew and leaves the engine alone");
+    this.#parts.exit(1);
+  }
+
+  #listenToInit(): void {
+    const { init } = this.#parts;
+    init.on("exited", () => {
+      this.#control.ended();
+      this.#dispatch({ type: "EngineExited" });
+      // What is left of an engine whose main process died can neither serve nor be waited for.
+      this.#control.stop("kill").then(
+        () => this.#dispatch({ type: "EngineGone" }),
+        (error: unknown) => this.#fatal(error),
+      );
+    });
+    init.on("term", () => this.#dispatch({ type: "TermRequested" }));
+    init.on("disconnected", (error) => this.#fatal(error));
+  }
+
+  async #tickLoop(): Promise<void> {
+    const tickMs = (this.#runtime?.state.profile.periodMs ?? 1000) / TICKS_PER_PERIOD;
+    let lastMs = this.#fenceClock.nowMs();
+    while (await sleep(this.#parts.clock, tickMs, this.#stop.signal)) {
+      const nowMs = this.#fenceClock.nowMs();
+      const slept = nowMs - lastMs > tickMs + LOOP_GAP_PERIODS * tickMs * TICKS_PER_PERIOD;
+      lastMs = nowMs;
+      const disagree = (await this.#fence?.sampleClock()) ?? false;
+      if (slept || disagree) this.#dispatch({ type: "ClockSuspect" });
+      this.#dispatch({ type: "Tick" });
+      this.#parts.metrics.leaseMargin.set((this.#fence?.marginMs ?? 0) / 1000);
+    }
+  }
+
+  async #observeLoop(): Promise<void> {
+    const periodMs = this.#runtime?.state.profile.periodMs ?? 1000;
+    while (await sleep(this.#parts.clock, periodMs, this.#stop.signal)) await this.#observe();
+  }
+
+  async #observe(): Promise<void> {
+    const status = this.#runtime?.state.engine.status;
+    if (status !== "follower" && status !== "writable") {
+      this.#observation = undefined;
+      this.#parts.metrics.engineUp.set(0);
+      return;
+    }
+    try {
+      this.#observation = await this.#control.observe();
+    } catch (error) {
+      this.#observation = undefined;
+      this.#parts.log.debug({ err: error }, "The engine did not answer");
+    }
+    this.#parts.metrics.engineUp.set(this.#observation === undefined ? 0 : 1);
+    this.#dispatch(engineStateOf(this.#observation));
+    const role = this.#runtime?.state.role;
+    if (role?.kind === "leader" && role.routed && this.#observation !== undefined && this.#intent !== undefined) {
+      this.#routes.reads(this.#observation, this.#intent, role.epoch);
+    }
+    this.#report();
+  }
+
+  /** Notices at once when the leader's container dies: the connection held to its agent breaks, then its init is asked. */
+  async #holdLoop(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const state = this.#runtime?.state;
+      const leader = state === undefined ? null : memberView(state).leader;
+      const member = this.#intent?.members.find(
+        (one) => one.name === leader && one.name !== this.#parts.settings.QUORATE_MEMBER,
+      );
+      if (member !== undefined) {
+        await this.#messenger.hold(member, this.#stop.signal);
+        if (this.#stop.signal.aborted) return;
+        this.#dispatch({ type: "PeerProbed", member: member.name, result: await this.#messenger.probe(member) });
+      }
+      await sleep(this.#parts.clock, HOLD_PAUSE_MS, this.#stop.signal);
+    }
+  }
+
+  async #writeProbeLoop(): Promise<void> {
+    if (this.#parts.engine.actions.probeWrite === undefined) return;
+    while (await sleep(this.#parts.clock, WRITE_SLICE_MS, this.#stop.signal)) {
+      const role = this.#runtime?.state.role;
+      if (role?.kind !== "leader" || !role.routed) continue;
+      const good = await this.#driver.run("probeWrite").then(
+        () => true,
+        () => false,
+      );
+      this.#parts.metrics.writeSlices.inc({ result: good ? "good" : "bad" });
+    }
+  }
+
+  #changed(state: State, body: EventBody): void {
+    this.#phases.changed(state);
+    const { metrics } = this.#parts;
+    const leads = state.role.kind === "leader";
+    metrics.isLeader.set(leads ? 1 : 0);
+    metrics.epoch.set(memberView(state).epoch);
+    if (leads && this.#leaderSince === null) {
+      this.#leaderSince = new Date().toISOString();
+      metrics.leaderChanges.inc();
+    } else if (!leads) this.#leaderSince = null;
+    if (body.type !== "Tick") this.#report();
+  }
+
+  #route(ready: boolean, epoch: number): void {
+    this.#routes.writes(ready, epoch, () => {
+      const phasesMs = ready ? this.#phases.routed(this.#fenceClock.nowMs()) : undefined;
+      if (phasesMs !== undefined) this.#parts.log.info({ epoch, phasesMs }, "Serving writes");
+    });
+  }
+
+  #report(): void {
+    const state = this.#runtime?.state;
+    if (state === undefined) return;
+    const parts = {
+      view: memberView(state),
+      observation: this.#observation,
+      leaderPosition: state.heard?.position ?? null,
+      leaderSince: this.#leaderSince,
+      switchover: this.#switchover,
+      answers: this.#oneShots.answers,
+    };
+    this.#reports.report(buildReport(parts));
+    const { metrics } = this.#parts;
+    metrics.lagBytes.set(Number(lagOf(parts) ?? Number.NaN));
+    metrics.lagSeconds.set(this.#observation?.replayLagSeconds ?? 0);
+  }
+
+  /** Restart and Rebuild are asked by name and id, once; a leader refuses both: move it first. */
+  #takeOneShots(intent: Intent): void {
+    const leads = this.#runtime?.state.role.kind === "leader";
+    this.#oneShots
+      .take(intent, leads, {
+        restart: async () => {
+          await this.#control.stop("fast");
+          this.#dispatch({ type: "EngineGone" });
+        },
+        rebuild: async () => {
+          await this.#control.stop("fast");
+          await this.#volume.markIncomplete();
+          this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
+        },
+      })
+      .then(() => this.#report())
+      .catch((error: unknown) => this.#fatal(error));
+  }
+}
+
+/** Init's client in the words of engine control. */
+function engineHost(init: InitClient): EngineHost {
+  return {
+    start: async (argv, env) => {
+      await init.start({ id: randomUUID(), argv, env });
+    },
+    stop: (signal, graceMs) => init.stop(constants.signals[signal as NodeJS.Signals], graceMs),
+    kill: () => init.kill(),
+  };
+}

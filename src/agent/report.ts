@@ -1,0 +1,46 @@
+/** Builds the member's report from what the protocol and the engine say. Pure. */
+import type { EngineObservation } from "../api/engine.ts";
+import type { MemberReport } from "../api/agent-wire.ts";
+import { lagBucket } from "./cluster/member-report.ts";
+import { distanceBehind, type Position } from "./protocol/position.ts";
+import type { MemberView } from "./protocol/types.ts";
+import { AGENT_VERSION } from "./version.ts";
+
+/** Everything the report is made of. */
+export interface ReportParts {
+  readonly view: MemberView;
+  readonly observation: EngineObservation | undefined;
+  /** Where the leader said it was. */
+  readonly leaderPosition: Position | null;
+  readonly leaderSince: string | null;
+  readonly switchover: MemberReport["switchover"];
+  readonly answers: Pick<MemberReport, "restart" | "rebuild">;
+}
+
+/** How far this member is behind; null when it cannot be known. */
+export function lagOf(parts: Pick<ReportParts, "view" | "observation" | "leaderPosition">): bigint | null {
+  if (parts.view.role === "leader") return 0n;
+  if (parts.observation === undefined || parts.leaderPosition === null) return null;
+  return distanceBehind(parts.observation.position, parts.leaderPosition);
+}
+
+/** The report as the annotation carries it; lag in coarse steps only. */
+export function buildReport(parts: ReportParts): MemberReport {
+  const { view, observation } = parts;
+  return {
+    role: view.role,
+    epoch: view.epoch,
+    state: view.state,
+    reason: view.reason,
+    history: observation?.position.history ?? null,
+    lagBucket: lagBucket(lagOf(parts)),
+    syncNames: [...view.syncNames],
+    ackCount: view.ack,
+    agentVersion: AGENT_VERSION,
+    engineVersion: observation?.version ?? null,
+    leaderSince: parts.leaderSince,
+    switchover: parts.switchover,
+    restart: parts.answers.restart,
+    rebuild: parts.answers.rebuild,
+  };
+}

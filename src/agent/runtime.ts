@@ -1,0 +1,87 @@
+/**
+ * The agent's loop: takes in events one at a time, lets the protocol decide, starts the effects.
+ * Everything that waits (timers, calls, processes) lives around it and comes back as an event.
+ */
+import type { EngineObservation } from "../api/engine.ts";
+import type { EffectRunner } from "./effects.ts";
+import type { State } from "./protocol/state.ts";
+import { transition } from "./protocol/transition.ts";
+import type { EventBody } from "./protocol/types.ts";
+
+/** What the loop tells whoever looks on; all calls are synchronous and must not throw. */
+export interface RuntimeObserver {
+  /** After every transition. */
+  readonly changed: (state: State, body: EventBody) => void;
+  /** A transition threw: a bug. The agent must end; init restarts it, the engine is not touched. */
+  readonly fatal: (error: unknown) => void;
+}
+
+/** One member's protocol, running. */
+export class MemberRuntime {
+  #state: State;
+  readonly #nowMs: () => number;
+  readonly #runner: EffectRunner;
+  readonly #observer: RuntimeObserver;
+  readonly #inbox: EventBody[] = [];
+  #turning = false;
+  #wake: NodeJS.Timeout | undefined;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(state: State, nowMs: () => number, runner: EffectRunner, observer: RuntimeObserver) {
+    this.#state = state;
+    this.#nowMs = nowMs;
+    this.#runner = runner;
+    this.#observer = observer;
+  }
+
+  /** The protocol's state after the last event; frozen by convention. */
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Takes in an event; its effects have been asked for when this returns, unless it is called from within an effect. */
+  dispatch(body: EventBody): void {
+    this.#inbox.push(body);
+    if (this.#turning) return;
+    this.#turning = true;
+    try {
+      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) this.#turn(next);
+    } catch (error) {
+      this.#observer.fatal(error);
+    } finally {
+      this.#turning = false;
+    }
+  }
+
+  /** Asks for a Tick no later than `atMs`. */
+  wakeAt(atMs: number): void {
+    if (atMs >= this.#wakeAtMs) return;
+    clearTimeout(this.#wake);
+    this.#wakeAtMs = atMs;
+    this.#wake = setTimeout(
+      () => {
+        this.#wakeAtMs = Number.POSITIVE_INFINITY;
+        this.dispatch({ type: "Tick" });
+      },
+      Math.max(0, atMs - this.#nowMs()),
+    );
+  }
+
+  #turn(body: EventBody): void {
+    const { state, effects } = transition(this.#state, { ...body, nowMs: this.#nowMs() });
+    this.#state = state;
+    this.#runner.enqueue(effects);
+    this.#observer.changed(state, body);
+  }
+}
+
+/** What an engine's observation means to the protocol. */
+export function engineStateOf(observation: EngineObservation | undefined): EventBody {
+  if (observation === undefined) return { type: "EngineState", writable: false, position: null, standbys: [] };
+  return {
+    type: "EngineState",
+    writable: observation.writable,
+    position: observation.position,
+    standbys: observation.followers.map((one) => ({ member: one.name, streaming: one.streaming, flushed: one.value })),
+  };
+}
