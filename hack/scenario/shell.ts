@@ -1,0 +1,57 @@
+/** Runs programs for scenarios: to their end, or line by line. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+/** A program that ended with another code than 0. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/** Runs a program to its end. @returns what it printed. @throws {CommandError} with the end of what it complained about. */
+export function run(argv: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const [program = "", ...args] = argv;
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], timeout: options.timeoutMs ?? 120_000 });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (stderr += chunk));
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve(stdout);
+      else reject(new CommandError(`${argv.slice(0, 6).join(" ")}: code ${code}: ${stderr.slice(-800).trim()}`));
+    });
+    child.stdin.end(options.input ?? "");
+  });
+}
+
+/** Starts a program and hands over each line it prints. */
+export function follow(argv: readonly string[], onLine: (line: string) => void): ChildProcess {
+  const [program = "", ...args] = argv;
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  createInterface({ input: child.stdout }).on("line", onLine);
+  return child;
+}
+
+/** Waits. */
+export function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}
+
+/** Asks again and again until there is an answer. @throws {Error} after `timeoutMs`, saying what was waited for. */
+export async function until<T>(what: string, timeoutMs: number, ask: () => Promise<T | undefined>): Promise<T> {
+  const endMs = performance.now() + timeoutMs;
+  let last: unknown;
+  while (performance.now() < endMs) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
+    } catch (error) {
+      last = error;
+    }
+    await pause(200);
+  }
+  throw new Error(
+    `waited ${timeoutMs / 1000} s in vain for ${what}${last instanceof Error ? `: ${last.message}` : ""}`,
+  );
+}
