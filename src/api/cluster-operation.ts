@@ -1,6 +1,6 @@
 /** ClusterOperation: something to be done once to a cluster, such as a switchover. */
 import { z } from "zod";
-import { cel, named, objectMeta } from "./schema.ts";
+import { cel, named, objectMeta, timestamp } from "./schema.ts";
 
 /** The part of a ClusterOperation that a user writes. It cannot be changed afterwards. */
 export const OperationIntent = z
@@ -23,33 +23,49 @@ export const OperationIntent = z
   })
   .meta(
     cel([
-      { rule: "self == oldSelf", message: "spec of a ClusterOperation cannot be changed; create a new one" },
+      {
+        rule: "self == oldSelf",
+        message: "spec of a ClusterOperation cannot be changed: create another ClusterOperation",
+        reason: "FieldValueForbidden",
+      },
       {
         rule: "self.type == 'Switchover' || has(self.member)",
-        message: "spec.member is required for Restart and Rebuild",
+        message: "member is required for Restart and Rebuild: name the member, for example orders-1",
+        fieldPath: ".member",
+        reason: "FieldValueRequired",
+      },
+      {
+        rule: "!has(self.member) || self.member.startsWith(self.clusterName + '-')",
+        message: "member must be a member of clusterName: <clusterName>-<ordinal>, for example orders-1",
+        fieldPath: ".member",
       },
     ]),
-  );
+  )
+  .describe("spec of the operation; it cannot be changed afterwards.");
 export type OperationIntent = z.infer<typeof OperationIntent>;
 
 /** How far the operation is. */
-export const OperationStatus = z.object({
-  phase: z
-    .enum(["Pending", "Running", "Done", "Refused", "Failed"])
-    .optional()
-    .describe("phase is Done, Refused (a guard said no) or Failed at the end."),
-  message: z.string().max(2048).optional(),
-  startTime: z.string().optional(),
-  completionTime: z.string().optional(),
-});
+export const OperationStatus = z
+  .object({
+    phase: z
+      .enum(["Pending", "Running", "Done", "Refused", "Failed"])
+      .optional()
+      .describe("phase is Done, Refused (a guard said no) or Failed at the end."),
+    message: z.string().max(2048).optional().describe("message for people: what happened, or what is waited for."),
+    startTime: timestamp("startTime is when the operation began to run.").optional(),
+    completionTime: timestamp("completionTime is when the operation was Done, Refused or Failed.").optional(),
+  })
+  .describe("status of the operation, written by the operator.");
 export type OperationStatus = z.infer<typeof OperationStatus>;
 
 /** The whole ClusterOperation object. */
-export const ClusterOperation = z.object({
-  apiVersion: z.literal("quorate.io/v1alpha1"),
-  kind: z.literal("ClusterOperation"),
-  metadata: objectMeta,
-  spec: OperationIntent,
-  status: OperationStatus.optional(),
-});
+export const ClusterOperation = z
+  .object({
+    apiVersion: z.literal("quorate.io/v1alpha1"),
+    kind: z.literal("ClusterOperation"),
+    metadata: objectMeta,
+    spec: OperationIntent,
+    status: OperationStatus.optional(),
+  })
+  .describe("ClusterOperation is something to be done once to a cluster, such as a switchover.");
 export type ClusterOperation = z.infer<typeof ClusterOperation>;

@@ -1,43 +1,223 @@
 /** ClusterSpec: what a user writes, and what quorate reports back. */
 import { z } from "zod";
-import { cel, Condition, named, objectMeta, quantity } from "./schema.ts";
+import {
+  annotationMap,
+  cel,
+  type CelRule,
+  Condition,
+  labelMap,
+  listMap,
+  named,
+  objectMeta,
+  parameterMap,
+  quantity,
+  reservedKeys,
+  timestamp,
+} from "./schema.ts";
 
-const VolumeClaim = z.object({
-  size: quantity("size of the volume, for example 10Gi. It can grow, never shrink.").default("10Gi"),
-  className: z
-    .string()
-    .max(253)
+const EngineChoice = z.object({
+  name: named("name of the Engine object. It cannot be changed.").meta(
+    cel([
+      {
+        rule: "self == oldSelf",
+        message: "engine.name cannot be changed: create another ClusterSpec for the other engine and move the data",
+      },
+    ]),
+  ),
+  version: z.string().min(1).max(63).optional().describe("version of the engine; the Engine's first when absent."),
+  image: z.string().min(1).max(512).optional().describe("image to run instead of the Engine's image for that version."),
+});
+
+const VolumeClaim = z
+  .object({
+    size: quantity("size of the volume, for example 10Gi. It can grow, never shrink.")
+      .meta(
+        cel([
+          {
+            rule: "quantity(string(self)).isGreaterThan(quantity('0'))",
+            message: "size must be greater than zero: give the volume a size such as 10Gi",
+          },
+          {
+            rule: "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
+            message:
+              "size cannot shrink: keep at least the present size, or create another ClusterSpec and move the data",
+          },
+        ]),
+      )
+      .prefault("10Gi"),
+    className: z
+      .string()
+      .min(1)
+      .max(253)
+      .optional()
+      .describe("className of the StorageClass; the default StorageClass when absent. It cannot be changed."),
+  })
+  .meta(
+    cel([
+      {
+        rule: "has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",
+        message:
+          "className cannot be changed: create another ClusterSpec with the other StorageClass and move the data",
+        fieldPath: ".className",
+      },
+    ]),
+  );
+
+/** A limit below what is guaranteed would make every pod invalid. */
+function limitRule(resource: "cpu" | "memory"): CelRule {
+  const limit = `self.limits.${resource}`;
+  const request = `self.requests.${resource}`;
+  return {
+    rule: `!has(${limit}) || !has(${request}) || quantity(string(${limit})).compareTo(quantity(string(${request}))) >= 0`,
+    message: `limits.${resource} must be at least requests.${resource}: raise the limit or lower the request`,
+    fieldPath: `.limits.${resource}`,
+  };
+}
+
+const Resources = z
+  .object({
+    requests: z
+      .object({
+        cpu: quantity("cpu a member is guaranteed, for example 500m.").optional(),
+        memory: quantity("memory a member is guaranteed, for example 1Gi.").optional(),
+      })
+      .prefault({})
+      .describe("requests are what the node keeps free for a member."),
+    limits: z
+      .object({
+        cpu: quantity("cpu a member may use at most; best left out: throttling looks like a failure.").optional(),
+        memory: quantity("memory a member may use at most; the agent's own need is added to it.").optional(),
+      })
+      .prefault({})
+      .describe("limits are what a member may use at most."),
+  })
+  .meta(cel([limitRule("cpu"), limitRule("memory")]));
+
+const Durability = z
+  .object({
+    mode: z
+      .enum(["Quorum", "All", "Async"])
+      .default("Quorum")
+      .describe(
+        "mode says when a write is acknowledged: Quorum, on the leader and enough others that no failover loses it; All, on every member; Async, on the leader alone (a failover may lose the last writes).",
+      ),
+    whenDegraded: z
+      .enum(["Block", "Async"])
+      .default("Block")
+      .describe(
+        "whenDegraded says what writes do while too few members are left: Block waits, Async goes on without the promise.",
+      ),
+  })
+  .meta(
+    cel([
+      {
+        rule: "self.mode != 'Async' || self.whenDegraded == 'Block'",
+        message:
+          "durability.whenDegraded Async needs durability.mode Quorum or All: mode Async never waits; remove whenDegraded",
+        fieldPath: ".whenDegraded",
+      },
+    ]),
+  );
+
+const Failover = z.object({
+  profile: z
+    .enum(["Standard", "Fast"])
+    .default("Standard")
+    .describe(
+      "profile of the leader lease. Standard (15 s) tolerates slow API servers; Fast (6 s) replaces an unreachable leader sooner.",
+    ),
+  maxLag: quantity(
+    "maxLag behind the leader, in bytes, up to which a member may be promoted when durability is Async, or be the target of a switchover.",
+  ).prefault("1Mi"),
+});
+
+const VolumeRetention = z.object({
+  whenDeleted: z
+    .enum(["Retain", "Delete"])
+    .default("Retain")
+    .describe(
+      "whenDeleted says what becomes of the volumes when the ClusterSpec is deleted. Delete needs deletionProtection: false.",
+    ),
+  whenScaled: z
+    .enum(["Retain", "Delete"])
+    .default("Retain")
+    .describe(
+      "whenScaled says what becomes of a member's volume when the member is scaled in. Delete needs deletionProtection: false.",
+    ),
+});
+
+/** A toleration as the Pod API has it, complete, so that a typing mistake is refused here and not in the pod. */
+const Toleration = z.object({
+  key: z.string().max(317).optional().describe("key of the taint; every key when absent, with operator Exists."),
+  operator: z.enum(["Equal", "Exists"]).optional().describe("operator between key and value; Equal when absent."),
+  value: z.string().max(63).optional().describe("value of the taint, for operator Equal."),
+  effect: z
+    .enum(["NoSchedule", "PreferNoSchedule", "NoExecute"])
     .optional()
-    .describe("className of the StorageClass; the cluster's default when absent."),
+    .describe("effect of the taint; every effect when absent."),
+  tolerationSeconds: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("tolerationSeconds a member stays on a node with a NoExecute taint; for ever when absent."),
 });
 
-const Resources = z.object({
-  requests: z
-    .object({
-      cpu: quantity("cpu a member is guaranteed, for example 500m.").optional(),
-      memory: quantity("memory a member is guaranteed, for example 1Gi.").optional(),
-    })
-    .prefault({}),
-  limits: z
-    .object({
-      cpu: quantity("cpu a member may use at most; best left out: throttling looks like a failure.").optional(),
-      memory: quantity("memory a member may use at most; the agent's own need is added to it.").optional(),
-    })
-    .prefault({}),
+const PodOptions = z.object({
+  labels: labelMap("labels added to every pod.")
+    .meta(cel([reservedKeys("pods.labels")]))
+    .optional(),
+  annotations: annotationMap("annotations added to every pod.")
+    .meta(cel([reservedKeys("pods.annotations")]))
+    .optional(),
+  nodeSelector: labelMap("nodeSelector of every pod.").optional(),
+  tolerations: z
+    .array(Toleration)
+    .max(32)
+    .meta({ "x-kubernetes-list-type": "atomic" })
+    .optional()
+    .describe("tolerations of every pod."),
+  priorityClassName: z.string().max(253).optional().describe("priorityClassName of every pod."),
+  antiAffinity: z
+    .enum(["Required", "Preferred"])
+    .default("Preferred")
+    .describe("antiAffinity between members on one node: Required never puts two on a node, Preferred avoids it."),
+  topologyKey: z
+    .string()
+    .max(316)
+    .default("topology.kubernetes.io/zone")
+    .describe("topologyKey is the node label whose values members are spread over, beside nodes."),
 });
+
+const ServiceOptions = z.object({
+  annotations: annotationMap("annotations added to the client Services, for example for load balancers.")
+    .meta(cel([reservedKeys("services.annotations")]))
+    .optional(),
+});
+
+const deletionRules: readonly CelRule[] = ["whenDeleted", "whenScaled"].map((field) => ({
+  rule: `!self.deletionProtection || self.volumeRetention.${field} == 'Retain'`,
+  message: `volumeRetention.${field} Delete needs deletionProtection: false, or set it to Retain`,
+  fieldPath: `.volumeRetention.${field}`,
+}));
 
 /** The part of a ClusterSpec that a user writes (`.spec`). */
 export const ClusterIntent = z
   .object({
-    engine: z.object({
-      name: named("name of the Engine object."),
-      version: z.string().max(63).optional().describe("version of the engine; the Engine's first when absent."),
-      image: z.string().max(512).optional().describe("image to run instead of the Engine's image for that version."),
-    }),
+    engine: EngineChoice.describe("engine that the members run."),
     topology: z
       .enum(["ActivePassive"])
       .default("ActivePassive")
-      .describe("topology of the cluster. Only ActivePassive works in this release: one writer, hot standbys."),
+      .describe(
+        "topology of the cluster. Only ActivePassive works in this release: one writer, hot standbys. It cannot be changed.",
+      )
+      .meta(
+        cel([
+          {
+            rule: "self == oldSelf",
+            message: "topology cannot be changed: create another ClusterSpec and move the data",
+          },
+        ]),
+      ),
     members: z
       .int32()
       .min(1)
@@ -46,113 +226,53 @@ export const ClusterIntent = z
       .describe(
         "members that hold the data, the leader included. Odd numbers of three or more keep writing when one is lost.",
       ),
-    storage: z.object({ data: VolumeClaim.prefault({}) }).prefault({}),
+    storage: z
+      .object({ data: VolumeClaim.prefault({}).describe("data volume of each member.") })
+      .prefault({})
+      .describe("storage of each member."),
     resources: Resources.optional().describe("resources of each member; the Engine's defaults when absent."),
-    durability: z
-      .object({
-        mode: z
-          .enum(["Quorum", "All", "Async"])
-          .default("Quorum")
-          .describe(
-            "mode says when a write is acknowledged: Quorum, on the leader and enough others that no failover loses it; All, on every member; Async, on the leader alone (a failover may lose the last writes).",
-          ),
-        whenDegraded: z
-          .enum(["Block", "Async"])
-          .default("Block")
-          .describe(
-            "whenDegraded says what writes do while too few members are left: Block waits, Async goes on without the promise.",
-          ),
-      })
-      .prefault({}),
-    failover: z
-      .object({
-        profile: z
-          .enum(["Standard", "Fast"])
-          .default("Standard")
-          .describe(
-            "profile of the leader lease. Standard (15 s) tolerates slow API servers; Fast (6 s) replaces an unreachable leader sooner.",
-          ),
-        maxLag: quantity(
-          "maxLag behind the leader, in bytes, up to which a member may be promoted when durability is Async, or be the target of a switchover.",
-        ).default("1Mi"),
-      })
-      .prefault({}),
-    parameters: z
-      .record(z.string(), z.string().max(1024))
-      .default({})
-      .describe("parameters of the engine, name to value."),
-    volumeRetention: z
-      .object({
-        whenDeleted: z
-          .enum(["Retain", "Delete"])
-          .default("Retain")
-          .describe("whenDeleted says what becomes of the volumes when the ClusterSpec is deleted."),
-        whenScaled: z
-          .enum(["Retain", "Delete"])
-          .default("Retain")
-          .describe("whenScaled says what becomes of a member's volume when the member is scaled in."),
-      })
-      .prefault({}),
+    durability: Durability.prefault({}).describe("durability of acknowledged writes."),
+    failover: Failover.prefault({}).describe("failover says how soon, and to whom, leadership passes."),
+    parameters: parameterMap(
+      "parameters",
+      "parameters of the engine, name to value. Those that the Engine fixes cannot be set.",
+    ).default({}),
+    volumeRetention: VolumeRetention.prefault({}).describe("volumeRetention says when volumes are deleted."),
     deletionProtection: z
       .boolean()
       .default(true)
-      .describe("deletionProtection refuses to delete volumes while true, whatever volumeRetention says."),
+      .describe(
+        "deletionProtection keeps every volume while true: neither deleting the ClusterSpec nor scaling in deletes one.",
+      ),
     paused: z
       .boolean()
       .default(false)
       .describe("paused stops every change by the operator and every automatic failover by the agents."),
-    pods: z
-      .object({
-        labels: z.record(z.string(), z.string().max(63)).optional().describe("labels added to every pod."),
-        annotations: z.record(z.string(), z.string().max(4096)).optional().describe("annotations added to every pod."),
-        nodeSelector: z.record(z.string(), z.string().max(63)).optional().describe("nodeSelector of every pod."),
-        tolerations: z
-          .array(z.looseObject({ key: z.string().optional() }))
-          .max(32)
-          .optional()
-          .describe("tolerations of every pod."),
-        priorityClassName: z.string().max(253).optional().describe("priorityClassName of every pod."),
-        antiAffinity: z
-          .enum(["Required", "Preferred"])
-          .default("Preferred")
-          .describe(
-            "antiAffinity between members on one node: Required never puts two on a node, Preferred avoids it.",
-          ),
-        topologyKey: z
-          .string()
-          .max(316)
-          .default("topology.kubernetes.io/zone")
-          .describe("topologyKey to spread members over, beside nodes."),
-      })
-      .prefault({}),
-    services: z
-      .object({
-        annotations: z
-          .record(z.string(), z.string().max(4096))
-          .optional()
-          .describe("annotations added to the client Services, for example for load balancers."),
-      })
-      .prefault({}),
+    pods: PodOptions.prefault({}).describe("pods says how the members' pods are placed and labelled."),
+    services: ServiceOptions.prefault({}).describe("services says how the client Services are annotated."),
   })
   .meta(
     cel([
       {
         rule: "self.durability.mode != 'All' || self.members >= 2",
-        message: "spec.durability.mode All needs spec.members of at least 2",
+        message: "durability.mode All needs members of at least 2: raise members or choose Quorum",
+        fieldPath: ".durability.mode",
       },
+      ...deletionRules,
     ]),
-  );
+  )
+  .describe("spec is what the cluster shall be. Everything but engine has a default that is right for production.");
 export type ClusterIntent = z.infer<typeof ClusterIntent>;
 
 const MemberStatus = z.object({
-  name: z.string().max(63),
+  name: z.string().max(63).describe("name of the member, for example orders-0."),
   role: z.enum(["Leader", "Follower", "None"]).describe("role the member's agent last reported."),
   state: z.string().max(63).describe("state the member's agent last reported, for example Running or Cloning."),
   ready: z.boolean().describe("ready is the pod's readiness."),
-  node: z.string().max(253).optional(),
+  node: z.string().max(253).optional().describe("node the member's pod is on."),
   revision: z.string().max(63).optional().describe("revision of the pod's template."),
   lag: z.string().max(16).optional().describe("lag behind the leader in coarse steps; live figures are in metrics."),
-  epoch: z.int().optional(),
+  epoch: z.int().min(0).optional().describe("epoch the member follows or leads in."),
 });
 
 /** A step that cannot be taken now, and what would let it. */
@@ -160,53 +280,79 @@ const Blocked = z.object({
   guard: z.string().max(63).describe("guard that holds the step back."),
   object: z.string().max(317).describe("object the guard looked at."),
   message: z.string().max(2048).describe("message for people, with what to do."),
-  since: z.string().describe("since when."),
+  since: timestamp("since when the step has been held back."),
   override: z.string().max(512).optional().describe("override is the exact command or field that lets the step pass."),
 });
 
 /** What quorate reports (`.status`); every part can be observed anew, nothing is remembered only here. */
-export const ClusterStatus = z.object({
-  observedGeneration: z.int().min(0).optional(),
-  conditions: z
-    .array(Condition)
-    .max(16)
-    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
-    .optional(),
-  members: z
-    .array(MemberStatus)
-    .max(16)
-    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] })
-    .optional(),
-  readyMembers: z.int32().optional(),
-  readyRatio: z.string().max(16).optional().describe("readyRatio as ready/desired, for the printed columns."),
-  desiredMembers: z.int32().optional(),
-  leader: z.string().max(63).optional().describe("leader's member name; empty while there is none."),
-  epoch: z.int().optional().describe("epoch of the current leadership; grows with every change of leader."),
-  change: z
-    .string()
-    .max(128)
-    .optional()
-    .describe("change in progress, in a few words; empty when nothing is going on."),
-  blocked: z.array(Blocked).max(16).optional().describe("blocked steps, each with guard, reason and override."),
-  selector: z.string().max(512).optional().describe("selector of the member pods, for the scale subresource."),
-  engineImage: z.string().max(512).optional(),
-  templateHash: z
-    .string()
-    .max(63)
-    .optional()
-    .describe("templateHash is pinned: a new operator version restarts nothing by itself."),
-  initialized: z.boolean().optional().describe("initialized is true once the first leader served."),
-});
+export const ClusterStatus = z
+  .object({
+    observedGeneration: z.int().min(0).optional().describe("observedGeneration is the generation this status is of."),
+    conditions: z
+      .array(Condition)
+      .max(16)
+      .meta(listMap("type"))
+      .optional()
+      .describe("conditions: Ready, Reconciling, Stalled, Available, Progressing, Degraded."),
+    members: z
+      .array(MemberStatus)
+      .max(16)
+      .meta(listMap("name"))
+      .optional()
+      .describe("members as their agents report them."),
+    readyMembers: z.int32().min(0).optional().describe("readyMembers is the number of members whose pods are ready."),
+    readyRatio: z.string().max(16).optional().describe("readyRatio as ready/desired, for the printed columns."),
+    desiredMembers: z.int32().min(0).optional().describe("desiredMembers is spec.members as last observed."),
+    leader: z.string().max(63).optional().describe("leader's member name; empty while there is none."),
+    epoch: z.int().min(0).optional().describe("epoch of the current leadership; grows with every change of leader."),
+    change: z
+      .string()
+      .max(128)
+      .optional()
+      .describe("change in progress, in a few words; empty when nothing is going on."),
+    blocked: z
+      .array(Blocked)
+      .max(16)
+      .meta({ "x-kubernetes-list-type": "atomic" })
+      .optional()
+      .describe("blocked steps, each with guard, reason and override."),
+    selector: z.string().max(512).optional().describe("selector of the member pods, for the scale subresource."),
+    engineImage: z.string().max(512).optional().describe("engineImage is the image the members shall run."),
+    templateHash: z
+      .string()
+      .max(63)
+      .optional()
+      .describe("templateHash is pinned: a new operator version restarts nothing by itself."),
+    initialized: z.boolean().optional().describe("initialized is true once the first leader served."),
+  })
+  .describe("status is what the operator and the agents observed.");
 export type ClusterStatus = z.infer<typeof ClusterStatus>;
 export type MemberStatus = z.infer<typeof MemberStatus>;
 export type Blocked = z.infer<typeof Blocked>;
 
 /** The whole ClusterSpec object. */
-export const ClusterSpec = z.object({
-  apiVersion: z.literal("quorate.io/v1alpha1"),
-  kind: z.literal("ClusterSpec"),
-  metadata: objectMeta,
-  spec: ClusterIntent,
-  status: ClusterStatus.optional(),
-});
+export const ClusterSpec = z
+  .object({
+    apiVersion: z.literal("quorate.io/v1alpha1"),
+    kind: z.literal("ClusterSpec"),
+    metadata: objectMeta,
+    spec: ClusterIntent,
+    status: ClusterStatus.optional(),
+  })
+  .meta(
+    cel([
+      {
+        rule: "size(self.metadata.name) <= 40",
+        message: "metadata.name must have at most 40 characters: names of pods, Services and volumes are made from it",
+        fieldPath: ".metadata.name",
+      },
+      {
+        rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message:
+          "metadata.name must start with a letter and hold only lower-case letters, digits and '-': Services are named after it",
+        fieldPath: ".metadata.name",
+      },
+    ]),
+  )
+  .describe("ClusterSpec is one cluster of an engine: its members, their storage, and what its users were promised.");
 export type ClusterSpec = z.infer<typeof ClusterSpec>;

@@ -3,7 +3,7 @@
  * Nothing under src/ knows an engine by name; whatever an engine can do is declared here.
  */
 import { z } from "zod";
-import { cel, named, objectMeta } from "./schema.ts";
+import { cel, type CelRule, listMap, listSet, named, objectMeta, parameterMap, quantity } from "./schema.ts";
 
 const ARGUMENT = z.string().max(4096);
 
@@ -20,6 +20,7 @@ export const EngineAction = z
       ),
     session: z
       .string()
+      .min(1)
       .max(63)
       .optional()
       .describe("session names the entry of sessions that the statement is sent to."),
@@ -40,8 +41,8 @@ export const EngineAction = z
   .meta(
     cel([
       {
-        rule: "has(self.exec) != (has(self.session) && has(self.statement))",
-        message: "give either exec, or session together with statement",
+        rule: "has(self.exec) ? !has(self.session) && !has(self.statement) : has(self.session) && has(self.statement)",
+        message: "an action needs either exec, or session together with statement: remove one or add the other",
       },
     ]),
   );
@@ -99,6 +100,69 @@ export const EngineActions = z.object({
 });
 export type EngineActions = z.infer<typeof EngineActions>;
 
+/** One rule for every action, because CEL cannot walk the fields of an object. */
+const sessionRules: readonly CelRule[] = Object.entries(EngineActions.shape).map(([action, schema]) => {
+  const field = `self.actions.${action}`;
+  // CEL refuses has() of a field that is always there.
+  const absent = schema.safeParse(undefined).success ? `!has(${field}) || ` : "";
+  return {
+    rule: `${absent}!has(${field}.session) || self.sessions.exists(session, session.name == ${field}.session)`,
+    message: `actions.${action}.session names no entry of sessions: add the session or correct the name`,
+    fieldPath: `.actions.${action}`,
+  };
+});
+
+const EngineVersion = z.object({
+  version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
+  image: z.string().min(1).max(512).describe("image that runs this version."),
+});
+
+const EngineStop = z.object({
+  signal: z
+    .enum(["SIGINT", "SIGTERM", "SIGQUIT"])
+    .default("SIGTERM")
+    .describe("signal that makes the engine close its clients and stop cleanly."),
+  graceSeconds: z.int32().min(1).max(3600).default(20).describe("graceSeconds until a stopping engine is killed."),
+});
+
+const EngineAccount = z.object({
+  name: named("name of the account; its password is generated and lies in /quorate-credentials/<name>."),
+  secretKey: z
+    .string()
+    .max(63)
+    .optional()
+    .describe("secretKey of the credentials Secret that holds the password; the account's name when absent."),
+});
+
+const EngineParameters = z.object({
+  defaults: parameterMap(
+    "parameters.defaults",
+    "defaults of engine parameters; spec.parameters of a ClusterSpec win.",
+  ).default({}),
+  fixed: z
+    .array(z.string().min(1).max(128))
+    .max(128)
+    .meta(listSet)
+    .default([])
+    .describe("fixed parameters that quorate sets itself; a ClusterSpec that sets one is blocked with a reason."),
+  reloadable: z
+    .array(z.string().min(1).max(128))
+    .max(512)
+    .meta(listSet)
+    .default([])
+    .describe("reloadable parameters take effect without a restart."),
+});
+
+const EngineResources = z.object({
+  requests: z
+    .object({
+      cpu: quantity("cpu a member is guaranteed.").prefault("250m"),
+      memory: quantity("memory a member is guaranteed.").prefault("512Mi"),
+    })
+    .prefault({})
+    .describe("requests of a member."),
+});
+
 /** What is true of an Engine and can be relied upon by operator and agent. */
 export const EngineSpec = z
   .object({
@@ -107,37 +171,22 @@ export const EngineSpec = z
       .array(z.enum(["ActivePassive"]))
       .min(1)
       .max(1)
+      .meta(listSet)
       .describe("topologies this engine can form. Only ActivePassive works in this release."),
     versions: z
-      .array(
-        z.object({
-          version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
-          image: z.string().min(1).max(512).describe("image that runs this version."),
-        }),
-      )
+      .array(EngineVersion)
       .min(1)
       .max(32)
-      .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["version"] })
-      .describe("versions and the images that run them; the first is the default."),
-    runAs: z.object({
-      user: z.int32().min(1).describe("user id the engine runs as; never 0."),
-      group: z.int32().min(1).describe("group id the engine runs as and that owns its volume."),
-    }),
-    port: z.int32().min(1).max(65535).describe("port clients connect to."),
-    stop: z
+      .meta(listMap("version"))
+      .describe("versions and the images that run them, each version once; the first is the default."),
+    runAs: z
       .object({
-        signal: z
-          .enum(["SIGINT", "SIGTERM", "SIGQUIT"])
-          .default("SIGTERM")
-          .describe("signal that makes the engine close its clients and stop cleanly."),
-        graceSeconds: z
-          .int32()
-          .min(1)
-          .max(3600)
-          .default(20)
-          .describe("graceSeconds until a stopping engine is killed."),
+        user: z.int32().min(1).describe("user id the engine runs as; never 0."),
+        group: z.int32().min(1).describe("group id the engine runs as and that owns its volume."),
       })
-      .prefault({}),
+      .describe("runAs is the identity of every process in a member."),
+    port: z.int32().min(1).max(65535).describe("port clients connect to."),
+    stop: EngineStop.prefault({}).describe("stop says how the engine is stopped."),
     start: z
       .array(ARGUMENT)
       .min(1)
@@ -146,45 +195,34 @@ export const EngineSpec = z
         "start is the argv of the engine's main process, in the foreground. It always starts as a follower; promote makes it writable.",
       ),
     accounts: z
-      .array(
-        z.object({
-          name: named("name of the account; its password is generated and lies in /quorate-credentials/<name>."),
-          secretKey: z.string().max(63).optional(),
-        }),
-      )
+      .array(EngineAccount)
       .max(16)
+      .meta(listMap("name"))
       .default([])
       .describe("accounts whose passwords quorate generates."),
     files: z
       .record(z.string(), z.string().max(262144))
+      .meta({
+        maxProperties: 32,
+        ...cel([
+          {
+            rule: "self.all(name, name.matches('^[A-Za-z0-9_][-._A-Za-z0-9]{0,252}$') && name != 'engine.json')",
+            message:
+              "files has a name that cannot be a file's: use letters, digits, '-', '_' and '.', and not engine.json, which quorate writes",
+          },
+        ]),
+      })
       .default({})
       .describe("files, name to content, mounted read-only and executable in /quorate-engine."),
-    sessions: z.array(EngineSession).max(4).default([]).describe("sessions that actions can use."),
-    actions: EngineActions,
-    parameters: z
-      .object({
-        defaults: z
-          .record(z.string(), z.string().max(1024))
-          .default({})
-          .describe("defaults of engine parameters; spec.parameters of a ClusterSpec win."),
-        fixed: z
-          .array(z.string().max(128))
-          .max(128)
-          .default([])
-          .describe("fixed parameters that quorate sets itself; a ClusterSpec that sets one is blocked with a reason."),
-        reloadable: z
-          .array(z.string().max(128))
-          .max(512)
-          .default([])
-          .describe("reloadable parameters take effect without a restart."),
-      })
-      .prefault({}),
-    resources: z
-      .object({
-        requests: z.object({ cpu: z.string().default("250m"), memory: z.string().default("512Mi") }).prefault({}),
-      })
-      .prefault({})
-      .describe("resources a member gets when the ClusterSpec names none."),
+    sessions: z
+      .array(EngineSession)
+      .max(4)
+      .meta(listMap("name"))
+      .default([])
+      .describe("sessions that actions can use."),
+    actions: EngineActions.describe("actions are everything the agent may do to the engine; each must be idempotent."),
+    parameters: EngineParameters.prefault({}).describe("parameters of the engine's configuration."),
+    resources: EngineResources.prefault({}).describe("resources a member gets when the ClusterSpec names none."),
     positionUnit: z
       .enum(["Bytes", "Entries"])
       .default("Bytes")
@@ -199,19 +237,33 @@ export const EngineSpec = z
       .array(z.enum(["Async", "Quorum", "All"]))
       .min(1)
       .max(3)
+      .meta(listSet)
       .default(["Async"])
       .describe("durabilityModes the engine can keep."),
   })
+  .meta(cel(sessionRules))
   .describe("spec of the engine.");
 export type EngineSpec = z.infer<typeof EngineSpec>;
 
 /** The whole Engine object, cluster-scoped. */
-export const Engine = z.object({
-  apiVersion: z.literal("quorate.io/v1alpha1"),
-  kind: z.literal("Engine"),
-  metadata: objectMeta,
-  spec: EngineSpec,
-});
+export const Engine = z
+  .object({
+    apiVersion: z.literal("quorate.io/v1alpha1"),
+    kind: z.literal("Engine"),
+    metadata: objectMeta,
+    spec: EngineSpec,
+  })
+  .meta(
+    cel([
+      {
+        rule: "size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        message:
+          "metadata.name must have at most 63 lower-case letters, digits and '-': ClusterSpecs name the engine by it and pods carry it as a label",
+        fieldPath: ".metadata.name",
+      },
+    ]),
+  )
+  .describe("Engine says, as data, how one kind of software forms a cluster.");
 export type Engine = z.infer<typeof Engine>;
 
 /** A place in an engine's log. Values of different histories are comparable only through `ancestors`. */
