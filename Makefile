@@ -7,10 +7,18 @@ export PATH := $(NODE_DIR):$(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: images ## The main job on a real cluster: operator, PostgreSQL, three failovers, a picture
+	node hack/demo/demo.ts
+
+.PHONY: test
+test: deps ## Everything: unit, model, init, real API server, and a smoke run on a real cluster
+	node hack/test.ts
 
 node_modules/.package-lock.json: package.json package-lock.json
-	@command -v npm >/dev/null || { echo "npm is missing: install Node.js with npm (Debian: apt-get install nodejs npm)"; exit 1; }
+	@hack/check-tools
 	npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 .PHONY: deps
@@ -25,4 +33,25 @@ typecheck: deps ## Types only; Node runs the .ts files as they are
 	tsc
 unit: deps ## Unit, table and property tests
 	vitest run --project unit
-check: lint typecheck unit ## Everything that needs no cluster
+check: lint typecheck unit verify ## Everything that needs no cluster
+
+.PHONY: bundle
+bundle: deps init ## Build dist/: one file per program, and quorate-init
+	node hack/bundle.ts
+
+.PHONY: images
+images: bundle ## Build the images of the lab
+	hack/lab/lab build
+	hack/lab/lab images
+
+.PHONY: bench-failover
+bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, SUBJECTS=…)
+	node bench/failover.ts
+
+.PHONY: clean
+clean: ## Remove what was built here; caches stay
+	rm -rf dist
+
+include init/build.mk
+include hack/generate/generate.mk
+include hack/lab/lab.mk

@@ -1,13 +1,6 @@
 /** The faults that demo, tests and benchmarks inject, by name. Each tells when it took effect. */
-import { nameOf } from "../../src/api/names.ts";
 import { kubectl, lab, type PodProcess, podProcesses } from "./lab.ts";
-import { apply } from "./lab.ts";
-
-/** A cluster under test. */
-export interface Target {
-  readonly namespace: string;
-  readonly cluster: string;
-}
+import type { Subject } from "./subject.ts";
 
 /** What was broken, and how to mend it. */
 export interface Injected {
@@ -32,40 +25,10 @@ export type Fault = (typeof FAULTS)[number];
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-/** Member that leads now, by the pods' labels. */
-export async function leaderPod({
-  namespace,
-  cluster,
-}: Target): Promise<{ pod: string; node: string; member: string }> {
-  const line = await kubectl(
-    ...["-n", namespace, "get", "pods", "-l", `quorate.io/cluster=${cluster},quorate.io/role=leader`],
-    ...[
-      "-o",
-      'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.metadata.labels.quorate\\.io/member}{"\\n"}{end}',
-    ],
-  );
-  const leaders = line
-    .trim()
-    .split("\n")
-    .filter((one) => one !== "");
-  const [pod = "", node = "", member = ""] = (leaders.at(-1) ?? "").split(" ");
-  if (pod === "") throw new Error(`${cluster} has no leader`);
-  return { pod, node, member };
-}
-
-/** The engine's own processes: neither init nor the agent nor what the agent runs. */
-function isEngine(process: PodProcess): boolean {
-  return !/quorate-init|agent\.mjs|ld-linux|psql/.test(process.command);
-}
-
-function isAgent(process: PodProcess): boolean {
-  return process.command.includes("agent.mjs") && !process.command.includes("quorate-init");
-}
-
 /** Injects one fault into the current leader. */
-export async function inject(fault: Fault, target: Target): Promise<Injected> {
-  const { pod, node, member } = await leaderPod(target);
-  const { namespace } = target;
+export async function inject(fault: Fault, subject: Subject): Promise<Injected> {
+  const { pod, node, member } = await subject.leader();
+  const { namespace } = subject.writer;
   const signal = async (
     verb: "kill" | "pause" | "resume",
     which: (process: PodProcess) => boolean,
@@ -81,13 +44,13 @@ export async function inject(fault: Fault, target: Target): Promise<Injected> {
   };
   switch (fault) {
     case "engine-kill": {
-      const [main] = (await podProcesses(namespace, pod)).filter(isEngine);
+      const [main] = (await podProcesses(namespace, pod)).filter(subject.isEngine);
       const atMs = Date.now();
       await lab("kill", String(main?.pid));
       return { atMs, description: `kill -9 of ${member}'s engine`, heal: nothing };
     }
     case "container-kill": {
-      const atMs = await signal("kill", (process) => process.command.includes("quorate-init"));
+      const atMs = await signal("kill", subject.isFirstProcess);
       return { atMs, description: `kill -9 of all of ${member}'s container`, heal: nothing };
     }
     case "pod-delete": {
@@ -106,7 +69,7 @@ export async function inject(fault: Fault, target: Target): Promise<Injected> {
     }
     case "switchover": {
       const atMs = Date.now();
-      await apply(JSON.stringify(switchoverOf(target)));
+      await subject.switchover();
       return { atMs, description: `switchover away from ${member}`, heal: nothing };
     }
     case "drain": {
@@ -119,29 +82,15 @@ export async function inject(fault: Fault, target: Target): Promise<Injected> {
       };
     }
     case "agent-pause":
-      return paused(isAgent, `${member}'s agent stopped (SIGSTOP)`);
+      return paused(subject.isAgent, `${member}'s agent stopped (SIGSTOP)`);
     case "engine-pause":
-      return paused(isEngine, `${member}'s engine stopped (SIGSTOP)`);
+      return paused(subject.isEngine, `${member}'s engine stopped (SIGSTOP)`);
     case "both-pause":
       return paused(
-        (process) => isAgent(process) || isEngine(process),
+        (process) => subject.isAgent(process) || subject.isEngine(process),
         `${member}'s agent and engine stopped (SIGSTOP)`,
       );
     default:
       return fault satisfies never;
   }
-}
-
-function switchoverOf({ namespace, cluster }: Target): object {
-  return {
-    apiVersion: "quorate.io/v1alpha1",
-    kind: "ClusterOperation",
-    metadata: { name: `switchover-${Date.now()}`, namespace },
-    spec: { clusterName: cluster, type: "Switchover" },
-  };
-}
-
-/** Address clients write to. */
-export function writeHost({ namespace, cluster }: Target): string {
-  return `${nameOf.readWrite(cluster)}.${namespace}.svc.cluster.local`;
 }

@@ -36,6 +36,7 @@ export class WriterRun {
   #logs: ChildProcess | undefined;
   #verdict: (Verdict & { readonly startedMs: number }) | undefined;
   #lastTick: Tick | undefined;
+  #stopped = false;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -59,7 +60,7 @@ export class WriterRun {
       const phase = await kubectl("-n", namespace, "get", "pod", name, "-o", "jsonpath={.status.phase}");
       return phase === "Running" ? true : undefined;
     });
-    this.#logs = follow([...KUBECTL, "-n", namespace, "logs", "-f", name], (line) => this.#take(line));
+    this.#follow();
     await until("the first acknowledged write", 60_000, async () =>
       (this.#lastTick?.acked ?? 0) > 5 ? true : undefined,
     );
@@ -68,6 +69,14 @@ export class WriterRun {
   /** The last line heard. */
   get lastTick(): Tick | undefined {
     return this.#lastTick;
+  }
+
+  /** Ends the writing now and waits for the verdict. */
+  async finish(): Promise<Verdict & { readonly startedMs: number }> {
+    const { namespace, name } = this.#options;
+    // Deleting the pod sends SIGTERM; its grace period leaves time to read everything back while its log is followed.
+    await kubectl("-n", namespace, "delete", "pod", name, "--wait=false");
+    return this.verdict();
   }
 
   /** Waits for the writer to end and to have read everything back. */
@@ -83,13 +92,23 @@ export class WriterRun {
 
   /** Stops listening. */
   stop(): void {
+    this.#stopped = true;
     this.#logs?.kill();
+  }
+
+  /** Logs come through the API server, which some scenarios stop: followed again until the verdict is there. */
+  #follow(): void {
+    const { namespace, name } = this.#options;
+    this.#logs = follow([...KUBECTL, "-n", namespace, "logs", "-f", name], (line) => this.#take(line));
+    this.#logs.on("close", () => {
+      if (!this.#stopped && this.#verdict === undefined) setTimeout(() => this.#follow(), 500);
+    });
   }
 
   #take(line: string): void {
     const parsed = JSON.parse(line) as Tick | (Verdict & { type: "verdict"; startedMs: number });
     if (parsed.type === "verdict") this.#verdict = parsed;
-    else {
+    else if (parsed.atMs > (this.#lastTick?.atMs ?? 0)) {
       this.#lastTick = parsed;
       this.#options.onTick?.(parsed);
     }
@@ -103,7 +122,7 @@ export class WriterRun {
       metadata: { name, namespace, labels: { app: "quorate-writer" } },
       spec: {
         restartPolicy: "Never",
-        terminationGracePeriodSeconds: 1,
+        terminationGracePeriodSeconds: 120,
         nodeSelector: { "quorate.io/client": "true" },
         tolerations: [{ key: "quorate.io/client", operator: "Exists" }],
         automountServiceAccountToken: false,

@@ -2,7 +2,7 @@
  * A client that counts: inserts one row every few milliseconds through one address and keeps apart what was attempted,
  * acknowledged, acknowledged with a warning, refused, and unknown. At the end it reads everything back and judges.
  *
- * Prints JSON lines: `{"type":"tick",…}` ten times a second while it runs, one `{"type":"verdict",…}` at the end.
+ * Runs for --seconds (0: until SIGTERM). Prints JSON lines: `{"type":"tick",…}` ten times a second while it runs, one `{"type":"verdict",…}` at the end.
  */
 import { parseArgs } from "node:util";
 import { Client, type QueryResult, type QueryResultRow } from "pg";
@@ -91,11 +91,15 @@ class Connection {
   }
 }
 
+/** SIGTERM: stop writing, read back, judge. */
+const stop = new AbortController();
+process.on("SIGTERM", () => stop.abort());
+
 async function write(tally: Tally, endMs: number): Promise<void> {
   let connection: Connection | undefined;
   let seq = Date.now() * 1000;
   let next = performance.now();
-  while (performance.now() < endMs) {
+  while (performance.now() < endMs && !stop.signal.aborted) {
     if (connection === undefined) {
       const candidate = new Connection();
       try {
@@ -161,6 +165,7 @@ const ticker = setInterval(() => {
   print({ type: "tick", atMs: Date.now(), acked, newly: acked - ackedBefore, unknown: tally.unknown.length });
   ackedBefore = acked;
 }, TICK_MS);
-await write(tally, performance.now() + Number(options.seconds) * 1000);
+const seconds = Number(options.seconds);
+await write(tally, seconds === 0 ? Number.POSITIVE_INFINITY : performance.now() + seconds * 1000);
 clearInterval(ticker);
 print({ type: "verdict", startedMs: started, ...judge(tally, await readBack(started * 1000)) });
