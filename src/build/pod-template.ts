@@ -18,6 +18,7 @@ import { formatBytes, formatCpu, parseQuantity } from "./quantity.ts";
 /** Memory of init and agent. It is added to what the user gives the engine: with cgroup v2 both share one limit and one fate. */
 const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
 const VOLUME_MOUNT = "/data";
+const INSTALL_MOUNT = "/install"; // not RUNTIME_DIR: there the image itself has what is to be copied
 const ANY_MEMBER = "any"; // stands for the member in the hash, which must be the same for all
 
 /** A pod template and the two hashes that tell why it differs from another. */
@@ -126,10 +127,10 @@ function installContainer(context: BuildContext): Record<string, unknown> {
     name: "install",
     image: context.settings.agentImage,
     imagePullPolicy: "IfNotPresent",
-    args: ["install", RUNTIME_DIR],
+    args: ["install", INSTALL_MOUNT],
     securityContext: RESTRICTED,
     resources: { requests: { cpu: "50m", memory: "64Mi" }, limits: { memory: "256Mi" } },
-    volumeMounts: [{ name: "runtime", mountPath: RUNTIME_DIR }],
+    volumeMounts: [{ name: "runtime", mountPath: INSTALL_MOUNT }],
   };
 }
 
