@@ -6,18 +6,19 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pc from "picocolors";
-import { nameOf } from "../../src/api/names.ts";
-import { ClusterSpec } from "../../src/api/cluster-spec.ts";
+import type { ClusterSpec } from "../../src/api/cluster-spec.ts";
 import { renderTree } from "../../src/cli/tree.ts";
-import { type Fault, inject, writeHost } from "../scenario/faults.ts";
+import { type Fault, inject } from "../scenario/faults.ts";
 import { installOperator } from "../scenario/install.ts";
 import { apply, KUBECONFIG, KUBECTL, kubectl, lab } from "../scenario/lab.ts";
 import { pause, until } from "../scenario/shell.ts";
+import { quorateSubject, readCluster } from "../scenario/subject.ts";
 import { type Tick, WriterRun } from "../scenario/writer-run.ts";
 import { type Mark, renderStrip, type Slice } from "./strip.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const TARGET = { namespace: "demo", cluster: "orders" };
+const SUBJECT = quorateSubject(TARGET.namespace, TARGET.cluster);
 const WRITER_SECONDS = 90;
 const SETTLE_MS = 12_000;
 const STORY: readonly { fault: Fault; quietMs: number }[] = [
@@ -33,12 +34,6 @@ function say(line = ""): void {
 
 function heading(text: string): void {
   say(`\n${pc.bold(pc.cyan(`── ${text} `.padEnd(78, "─")))}`);
-}
-
-async function readCluster(): Promise<ClusterSpec | undefined> {
-  const json = await kubectl("-n", TARGET.namespace, "get", "qcs", TARGET.cluster, "-o", "json");
-  const parsed = ClusterSpec.safeParse(JSON.parse(json));
-  return parsed.success ? parsed.data : undefined;
 }
 
 /** Draws the tree in place on a terminal, and only when it changed elsewhere. */
@@ -60,7 +55,7 @@ class LiveTree {
 async function untilReady(timeoutMs: number): Promise<void> {
   const tree = new LiveTree();
   await until(`${TARGET.cluster} to be ready`, timeoutMs, async () => {
-    const cluster = await readCluster();
+    const cluster = await readCluster(TARGET.namespace, TARGET.cluster);
     if (cluster !== undefined) tree.draw(cluster);
     const ready = cluster?.status?.conditions?.find((condition) => condition.type === "Ready");
     return ready?.status === "True" && cluster?.status?.readyMembers === 3 ? true : undefined;
@@ -98,20 +93,16 @@ async function breakThings(): Promise<void> {
   heading("A client writes every 20 ms; we break the leader three times");
   const slices: Slice[] = [];
   const writer = new WriterRun({
-    ...TARGET,
+    ...SUBJECT.writer,
     name: "writer",
-    host: writeHost(TARGET),
     seconds: WRITER_SECONDS,
-    user: "app",
-    database: "app",
-    secret: { name: nameOf.credentialsSecret(TARGET.cluster), key: "app" },
     onTick: (tick: Tick) => void slices.push({ atMs: tick.atMs, acked: tick.newly }),
   });
   await writer.start();
   await pause(3000);
   const outcomes: Outcome[] = [];
   for (const { fault, quietMs } of STORY) {
-    const injected = await inject(fault, TARGET);
+    const injected = await inject(fault, SUBJECT);
     say(`\n${pc.yellow("▼")} ${pc.bold(injected.description)}`);
     await pause(quietMs);
     outcomes.push({ mark: { atMs: injected.atMs, label: injected.description }, endMs: Date.now() });
