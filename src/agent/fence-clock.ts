@@ -46,11 +46,11 @@ export class FenceClock {
   /**
    * Init's time for `deadlineMs`.
    *
-   * @param sinceMs - When the confirmed renewal was sent; only samples from before it are used.
+   * @param sinceMs - When the confirmed renewal was sent; only samples from strictly before it are used: a machine may sleep within the same millisecond.
    * @returns undefined when there is no such sample: then nothing may be extended.
    */
   deadlineNs(deadlineMs: number, sinceMs: number): bigint | undefined {
-    const sample = this.#samples.findLast((one) => one.monotonicMs <= sinceMs);
+    const sample = this.#samples.findLast((one) => one.monotonicMs < sinceMs);
     if (sample === undefined) return undefined;
     return sample.boottimeNs + BigInt(Math.floor((deadlineMs - sample.monotonicMs) * 1e6));
   }

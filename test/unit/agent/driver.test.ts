@@ -1,0 +1,89 @@
+import { describe, expect, test } from "vitest";
+import { expand } from "../../../src/agent/engine/context.ts";
+import { ActionError, EngineDriver } from "../../../src/agent/engine/driver.ts";
+import { EngineSpec } from "../../../src/api/engine.ts";
+
+const NOTHING = { exec: ["/bin/true"] };
+
+function driverOf(actions: Record<string, unknown>): EngineDriver {
+  const spec = EngineSpec.parse({
+    topologies: ["ActivePassive"],
+    versions: [{ version: "1", image: "x" }],
+    runAs: { user: 1, group: 1 },
+    port: 1,
+    start: ["/bin/true"],
+    actions: {
+      initialize: NOTHING,
+      configure: NOTHING,
+      clone: NOTHING,
+      rejoin: NOTHING,
+      observe: NOTHING,
+      seal: NOTHING,
+      follow: NOTHING,
+      promote: NOTHING,
+      setSyncSet: NOTHING,
+      checkpoint: NOTHING,
+      reload: NOTHING,
+      ...actions,
+    },
+  });
+  return new EngineDriver(spec, { QUORATE_MEMBER: "orders-0" }, () => undefined);
+}
+
+describe("engine actions", () => {
+  test("get their context in the environment and in their arguments", async () => {
+    const driver = driverOf({
+      seal: { exec: ["/bin/sh", "-c", 'echo "$0 $QUORATE_MEMBER $QUORATE_EPOCH"', "$(QUORATE_MEMBER)"] },
+    });
+    const { stdout } = await driver.run("seal", { QUORATE_EPOCH: "7" });
+    expect(stdout.trim()).toBe("orders-0 orders-0 7");
+  });
+
+  test("fail with the exit code and the end of what they complained about", async () => {
+    const driver = driverOf({ rejoin: { exec: ["/bin/sh", "-c", "echo cannot rewind >&2; exit 3"] } });
+    await expect(driver.run("rejoin")).rejects.toMatchObject({
+      code: 3,
+      message: "action rejoin failed: cannot rewind",
+    });
+  });
+
+  test("end with what they started when their time is over or they are not wanted any more", async () => {
+    const sleeper = { exec: ["/bin/sh", "-c", "sleep 300 & wait"], timeoutSeconds: 1 };
+    await expect(driverOf({ clone: sleeper }).run("clone")).rejects.toMatchObject({ code: 124 });
+    const stop = new AbortController();
+    const running = driverOf({ clone: { ...sleeper, timeoutSeconds: 60 } }).run("clone", {}, stop.signal);
+    setTimeout(() => stop.abort(), 100);
+    await expect(running).rejects.toMatchObject({ code: 125 });
+  });
+
+  test.each([
+    ["nothing", "", /printed no JSON/],
+    ["text", "hello", /printed no JSON/],
+    ["a position that is no number", '{"writable":false,"position":{"history":"1","value":"-5"}}', /position\.value/],
+    ["no position", '{"writable":true}', /position/],
+  ])("are not believed when observe prints %s", async (_, text, message) => {
+    const driver = driverOf({ observe: { exec: ["/bin/echo", text] } });
+    await expect(driver.observe()).rejects.toThrow(message);
+    await expect(driver.observe()).rejects.toBeInstanceOf(ActionError);
+  });
+});
+
+describe("context variables in a statement", () => {
+  test("are replaced", () => {
+    expect(
+      expand(
+        "ack $(QUORATE_SYNC_ACK) of $(QUORATE_SYNC_NAMES)",
+        { QUORATE_SYNC_ACK: "1", QUORATE_SYNC_NAMES: "a-0,a-1" },
+        true,
+      ),
+    ).toBe("ack 1 of a-0,a-1");
+  });
+
+  test.each(["a'b", 'a"b', "a b", "a;b", "a\nb", "a\\b"])("never hold %j, which could end a literal", (value) => {
+    expect(() => expand("x $(QUORATE_LEADER_HOST)", { QUORATE_LEADER_HOST: value }, true)).toThrow(/may not/);
+  });
+
+  test("must be known", () => {
+    expect(() => expand("$(QUORATE_TYPO)", {}, false)).toThrow(/QUORATE_TYPO/);
+  });
+});
