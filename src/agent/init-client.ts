@@ -129,10 +129,10 @@ export class InitClient extends EventEmitter<InitEvents> {
 
   /** Starts the engine in a session of its own; returns its main pid. Refused while any process of an engine lives. */
   async start({ id, argv, env = {} }: EngineStart): Promise<number> {
-    const settings = Object.entries(env).map(([key, value]) => `ENV ${base64(`${key}=${value}`)}`);
-    const lines = [...settings, `START ${id} ${argv.length} ${argv.map(base64).join(" ")}`];
-    const answers = await Promise.all(lines.map((line) => this.#ask(line)));
-    return Number(answers.at(-1)?.[2]);
+    const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    const words = [...settings, ...argv].map(base64).join(" ");
+    const [, , pid] = await this.#ask(`START ${id} ${settings.length} ${words}`);
+    return Number(pid);
   }
 
   /** Arms the fence, or moves it later. Refused when not in the future, earlier than armed, or over five minutes ahead. */

@@ -1,5 +1,5 @@
 /** Runs the real quorate-init, on the host (as a child subreaper) or as PID 1 of a new pid namespace. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
@@ -10,6 +10,12 @@ import { InitClient } from "../../src/agent/init-client.ts";
 
 export type Mode = "host" | "pid-one";
 export const root = join(import.meta.dirname, "../..");
+
+/** Builds a program of init/build.mk unless it is up to date; returns its path. */
+export function built(target: "dist/quorate-init" | "dist/quorate-init-sanitized"): string {
+  execFileSync("make", ["-s", "-f", "init/build.mk", target], { cwd: root, stdio: "inherit" });
+  return join(root, target);
+}
 
 /** One life of the agent: its client, and what only a test does to it. Pids are the host's. */
 export interface AgentLife {
@@ -129,7 +135,7 @@ export class InitUnderTest {
     server.listen(path);
     await once(server, "listening");
     const agent = options.agent ?? [process.execPath, join(root, "test/init/relay-agent.ts")];
-    const command = [options.binary ?? join(root, "dist/quorate-init"), ...(options.options ?? []), "--", ...agent];
+    const command = [options.binary ?? built("dist/quorate-init"), ...(options.options ?? []), "--", ...agent];
     const unshare = [
       "unshare",
       ...(process.getuid?.() === 0 ? [] : ["-Ur"]),
@@ -224,14 +230,15 @@ export class InitUnderTest {
     process.kill(this.pid, signal);
   }
 
-  /** Whether the liveness port takes a connection, or refuses it. */
-  async port(): Promise<"accepted" | "refused"> {
+  /** What a peer sees at the liveness port. Only a refusal proves a death: a reset came from a listener that was there. */
+  async port(): Promise<"accepted" | "reset" | "refused"> {
     const { port } = await this.logged("start");
     return new Promise((resolve, reject) => {
       const socket = createConnection({ port: Number(port), host: "127.0.0.1" });
       socket.once("connect", () => resolve("accepted")).once("close", () => socket.destroy());
       socket.once("error", (error: NodeJS.ErrnoException) => {
         if (error.code === "ECONNREFUSED") resolve("refused");
+        else if (error.code === "ECONNRESET") resolve("reset");
         else reject(error);
       });
       socket.resume();

@@ -28,8 +28,7 @@ createInterface(control).on("line", (line) => obey(JSON.parse(line) as Order));
 function obey(order: Order): void {
   switch (order.do) {
     case "exit":
-      process.exit(order.code);
-      break;
+      return process.exit(order.code);
     case "hang-up":
       lines.unpipe(init);
       init.destroy();
