@@ -1,0 +1,93 @@
+# What the scripts of this engine share; sourced, never run. Every QUORATE_* variable is context that quorate gives.
+set -Eeuo pipefail
+umask 077
+export LC_ALL=C.UTF-8 LC_MESSAGES=C
+
+readonly PGBIN=/usr/lib/postgresql/15/bin
+readonly DATA=$QUORATE_DATA_DIR
+readonly PASSFILE=$QUORATE_RUN_DIR/pgpass
+# Beside the data folder: a clone under way, the data it replaced, and the sign that a rewind has begun to write.
+readonly CLONING=$DATA.cloning
+readonly REPLACED=$DATA.replaced
+readonly REWINDING=$DATA.rewinding
+# Exit code by which quorate is told that only a new clone helps.
+readonly CLONE_INSTEAD=3
+
+say() { printf '%s\n' "$1"; }
+
+# die MESSAGE [CODE]
+die() {
+  printf '%s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+# Takes the lock that whoever touches the data folder holds until its last child has ended: children inherit the
+# descriptor. Unlike a pid in a file it needs no pid namespace, and it holds between two containers on one node.
+lock_data() {
+  mkdir -p "${DATA%/*}"
+  exec 9>>"$DATA.lock"
+  flock -w "${1:-5}" 9 || die "another process still uses $DATA"
+}
+
+# secret NAME: a password without its final newline.
+secret() {
+  local value
+  value=$(<"$QUORATE_CREDENTIALS_DIR/$1") || die "no password for account $1 in $QUORATE_CREDENTIALS_DIR"
+  [[ -n $value && $value != *$'\n'* ]] || die "the password of account $1 is empty or has more than one line"
+  printf '%s' "$value"
+}
+
+# Writes the password file with which this member's programs reach the leader as account quorate.
+write_passfile() {
+  local password
+  password=$(secret quorate)
+  password=${password//\\/\\\\}
+  printf '*:*:*:quorate:%s\n' "${password//:/\\:}" >"$PASSFILE.new"
+  mv "$PASSFILE.new" "$PASSFILE"
+}
+
+# Connection options of everything this member opens to the leader; a dead leader is noticed within seconds.
+peer_options() {
+  printf '%s' "user=quorate passfile=$PASSFILE application_name=$QUORATE_MEMBER connect_timeout=3" \
+    " keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=5000 gssencmode=disable"
+}
+
+# leader_conninfo [DATABASE]
+leader_conninfo() {
+  printf 'host=%s port=%s %s%s' "$QUORATE_LEADER_HOST" "$QUORATE_LEADER_PORT" "$(peer_options)" "${1:+ dbname=$1}"
+}
+
+# leader_sql SQL: asks the leader, as account quorate.
+leader_sql() {
+  "$PGBIN/psql" -X -q -A -t -w -v ON_ERROR_STOP=1 -d "$(leader_conninfo postgres)" -c "$1"
+}
+
+# ask_leader: its LEADER_SYSTEM, LEADER_TIMELINE and, of its last checkpoint, the timeline LEADER_CHECKPOINTED. Fails when
+# it is not promoted yet.
+ask_leader() {
+  local answer
+  answer=$(leader_sql "SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int,
+    timeline_id FROM pg_control_system(), pg_control_checkpoint()") || die "$QUORATE_LEADER_HOST does not answer as a leader"
+  IFS='|' read -r LEADER_SYSTEM LEADER_TIMELINE LEADER_CHECKPOINTED <<<"$answer"
+}
+
+# local_psql FOLDER ARGUMENT…: the own server, through its socket in FOLDER; local_sql FOLDER SQL.
+local_psql() {
+  "$PGBIN/psql" -X -q -A -t -w -v ON_ERROR_STOP=1 -h "$1" -p "$QUORATE_PORT" -U postgres -d postgres "${@:2}"
+}
+local_sql() { local_psql "$1" -c "$2"; }
+
+# control_data: reads pg_control into CONTROL; control NAME: one line of it.
+control_data() { CONTROL=$("$PGBIN/pg_controldata" -D "$DATA"); }
+control() { sed -n "s/^$1: *//p" <<<"$CONTROL"; }
+
+# The newest timeline that pg_control knows of: of the last checkpoint, or of the log that a follower must have replayed.
+control_timeline() {
+  local checkpoint recovery
+  checkpoint=$(control "Latest checkpoint's TimeLineID")
+  recovery=$(control "Min recovery ending loc's timeline")
+  printf '%d' $((checkpoint > recovery ? checkpoint : recovery))
+}
+
+# lsn_number 1/2A: the position as a decimal number.
+lsn_number() { printf '%d' $(((16#${1%/*} << 32) + 16#${1#*/})); }

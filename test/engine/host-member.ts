@@ -1,0 +1,204 @@
+/** One member of an engine, run with the real agent's driver as processes of this host: no container, no Kubernetes. */
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { chownSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { ActionContext } from "../../src/agent/engine/context.ts";
+import { type ActionName, type ActionResult, EngineDriver } from "../../src/agent/engine/driver.ts";
+import type { EngineObservation, EngineSpec } from "../../src/api/engine.ts";
+
+/** Where a cluster's members live on this host and whom they run as; servers refuse to run as root. */
+export interface HostPlace {
+  /** Folder of everything; must be reachable for `user`. */
+  readonly root: string;
+  /** Folder with the Engine's files. */
+  readonly engineDir: string;
+  readonly credentialsDir: string;
+  readonly user: { readonly uid: number; readonly gid: number };
+  readonly members: readonly string[];
+  /** First port; each member has its own. */
+  readonly basePort: number;
+}
+
+/** Prefix of an argv that makes it run as the place's user. */
+function asUser(place: HostPlace, argv: readonly string[]): string[] {
+  if (process.getuid?.() !== 0) return [...argv];
+  const { uid, gid } = place.user;
+  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", ...argv];
+}
+
+/** The Engine with every program run as the place's user. */
+function specAsUser(spec: EngineSpec, place: HostPlace): EngineSpec {
+  const actions = Object.fromEntries(
+    Object.entries(spec.actions).map(([name, action]) => [
+      name,
+      action?.exec === undefined ? action : { ...action, exec: asUser(place, action.exec) },
+    ]),
+  ) as EngineSpec["actions"];
+  const sessions = spec.sessions.map((session) => ({ ...session, command: asUser(place, session.command) }));
+  return { ...spec, actions, sessions };
+}
+
+/** A member that can be started, killed and asked. */
+export class HostMember {
+  readonly name: string;
+  readonly port: number;
+  readonly folder: string;
+  readonly driver: EngineDriver;
+  readonly #place: HostPlace;
+  readonly #base: ActionContext;
+  #server: ChildProcess | undefined;
+
+  constructor(spec: EngineSpec, place: HostPlace, name: string) {
+    this.name = name;
+    this.port = place.basePort + place.members.indexOf(name);
+    this.folder = join(place.root, name);
+    this.#place = place;
+    mkdirSync(join(this.folder, "run"), { recursive: true });
+    writeFileSync(this.parametersFile, "");
+    for (const path of [this.folder, join(this.folder, "run")]) this.#give(path);
+    this.#base = {
+      QUORATE_MEMBER: name,
+      QUORATE_MEMBERS: place.members.join(","),
+      QUORATE_NAMESPACE: "default",
+      QUORATE_CLUSTER: "host",
+      QUORATE_EPOCH: "0",
+      QUORATE_DATA_DIR: this.dataDir,
+      QUORATE_ENGINE_DIR: place.engineDir,
+      QUORATE_CREDENTIALS_DIR: place.credentialsDir,
+      QUORATE_PARAMETERS_FILE: this.parametersFile,
+      QUORATE_MEMORY_BYTES: String(256 * 1024 * 1024),
+      QUORATE_RUN_DIR: join(this.folder, "run"),
+      QUORATE_OWN_HOST: "127.0.0.1",
+      QUORATE_PORT: String(this.port),
+      QUORATE_LEADER: "",
+      QUORATE_LEADER_HOST: "",
+      QUORATE_LEADER_PORT: "",
+      QUORATE_SYNC_NAMES: "",
+      QUORATE_SYNC_ACK: "0",
+    };
+    this.driver = new EngineDriver(specAsUser(spec, place), this.#base, () => undefined);
+  }
+
+  get dataDir(): string {
+    return join(this.folder, "data", "engine");
+  }
+
+  get parametersFile(): string {
+    return join(this.folder, "parameters");
+  }
+
+  /** What the server has logged since this member was made. */
+  get log(): string {
+    return readFileSync(join(this.folder, "server.log"), "utf8");
+  }
+
+  /** Whether the server's main process lives. */
+  get running(): boolean {
+    return this.#server !== undefined && this.#server.exitCode === null && this.#server.signalCode === null;
+  }
+
+  run(action: ActionName, context: Partial<ActionContext> = {}): Promise<ActionResult> {
+    return this.driver.run(action, context);
+  }
+
+  observe(): Promise<EngineObservation> {
+    return this.driver.observe();
+  }
+
+  /** Context that names `leader`. */
+  static following(leader: HostMember): Partial<ActionContext> {
+    return { QUORATE_LEADER: leader.name, QUORATE_LEADER_HOST: "127.0.0.1", QUORATE_LEADER_PORT: String(leader.port) };
+  }
+
+  /** Configures and starts the server as a follower of nobody; resolves with its first observation. */
+  async start(pollMs = 20): Promise<EngineObservation> {
+    await this.run("configure");
+    this.spawnServer();
+    for (;;) {
+      try {
+        return await this.observe();
+      } catch (error) {
+        if (!this.running)
+          throw new Error(`${this.name} ended at its start:\n${this.log.slice(-2000)}`, { cause: error });
+        await pause(pollMs);
+      }
+    }
+  }
+
+  /** Starts the server's main process and returns at once. */
+  spawnServer(): void {
+    const log = openSync(join(this.folder, "server.log"), "a");
+    const [program = "", ...args] = asUser(this.#place, this.driver.startArgv({}));
+    this.#server = spawn(program, args, { env: { ...process.env, ...this.#base }, stdio: ["ignore", log, log] });
+  }
+
+  /** Stops the server with the signal that its Engine names. */
+  async stop(): Promise<void> {
+    await this.#end(() => this.#server?.kill(this.driver.spec.stop.signal));
+  }
+
+  /** SIGKILL to the main process and all its children at once, as the end of a container does. */
+  async kill(): Promise<void> {
+    await this.#end(() => {
+      for (const pid of this.#processes()) killQuietly(pid);
+    });
+  }
+
+  /** SIGKILL to the main process alone. */
+  async killMain(): Promise<void> {
+    await this.#end(() => this.#server?.kill("SIGKILL"));
+  }
+
+  /** Sends `signal` to every process of the server. */
+  signalAll(signal: "SIGSTOP" | "SIGCONT"): void {
+    for (const pid of this.#processes()) process.kill(pid, signal);
+  }
+
+  async #end(signal: () => void): Promise<void> {
+    const server = this.#server;
+    if (server === undefined || !this.running) return;
+    const all = this.#processes();
+    const ended = new Promise((resolve) => server.once("exit", resolve));
+    this.driver.closeSessions();
+    signal();
+    await ended;
+    while (all.some((pid) => existsSync(`/proc/${pid}`))) await pause(2);
+    this.#server = undefined;
+  }
+
+  /** The main process and its children; the server's children leave its process group. */
+  #processes(): readonly number[] {
+    const main = this.#server?.pid;
+    if (main === undefined) return [];
+    const children = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && parentOf(pid) === main);
+    return [main, ...children.map(Number)];
+  }
+
+  #give(path: string): void {
+    if (process.getuid?.() === 0) chownSync(path, this.#place.user.uid, this.#place.user.gid);
+  }
+}
+
+function parentOf(pid: string): number | undefined {
+  try {
+    return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    // It ended while we looked.
+    return undefined;
+  }
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Ids of a user of this host. */
+export function userOf(name: string): { readonly uid: number; readonly gid: number } {
+  const id = (flag: string): number => Number(execFileSync("id", [flag, name], { encoding: "utf8" }));
+  return { uid: id("-u"), gid: id("-g") };
+}
