@@ -42,19 +42,16 @@ export function named(description: string): z.ZodString {
 /** Marks a schema whose value may be written as an integer or as a string, as Kubernetes does for quantities. */
 export const INT_OR_STRING = "x-kubernetes-int-or-string";
 
+const QUANTITY = /^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$/;
+const EXPECTED = "expected a quantity such as 10Gi, 500m or 2";
+
 /**
  * A Kubernetes quantity such as `10Gi`, `500m` or `2`. Users may write `cpu: 2` without quotes; parsing gives the
  * string in every case. A default is given with `.prefault`, because it goes in, and is not what comes out.
  */
 export function quantity(description: string): z.ZodType<string, string | number> {
   return z
-    .union([
-      z.int().min(0),
-      z
-        .string()
-        .max(32)
-        .regex(/^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$/),
-    ])
+    .union([z.int().min(0), z.string().max(32).regex(QUANTITY, EXPECTED)], { error: EXPECTED })
     .transform(String)
     .meta({ [INT_OR_STRING]: true, description });
 }

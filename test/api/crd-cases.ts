@@ -1,0 +1,234 @@
+// What the API server must refuse, each with its exact words.
+import { EngineActions } from "../../src/api/engine.ts";
+import type { KubeObject } from "../../src/kube/object.ts";
+
+/** An object as tests write it. */
+export type NamedObject = KubeObject & { readonly metadata: { readonly name: string }; readonly spec: object };
+
+/** An object that must not come into being. `says` is the whole message without the value it prints (see `withoutValue`). */
+export interface Creation {
+  readonly why: string;
+  readonly object: NamedObject;
+  readonly says: string;
+}
+
+/** A change (JSON merge patch) that an existing object must not take. */
+export interface Update extends Creation {
+  readonly patch: object;
+}
+
+/** The API server prints the refused value, or in some versions only its type, between field and message. */
+export function withoutValue(message: string): string {
+  return message.replaceAll(/Invalid value: "(?:[^"\\]|\\.)*": /g, "");
+}
+
+const apiVersion = "quorate.io/v1alpha1";
+
+/** The least a user writes, with `spec` merged over it. */
+export function minimalCluster(spec: object = {}, name = "orders"): NamedObject {
+  const metadata = { name, namespace: "default" };
+  return { apiVersion, kind: "ClusterSpec", metadata, spec: { engine: { name: "postgres" }, ...spec } };
+}
+
+/** A ClusterOperation for the cluster `orders`. */
+export function operation(spec: object): NamedObject {
+  const metadata = { name: "once", namespace: "default" };
+  return { apiVersion, kind: "ClusterOperation", metadata, spec: { clusterName: "orders", ...spec } };
+}
+
+const actions = Object.fromEntries(Object.keys(EngineActions.shape).map((name) => [name, { exec: ["true"] }]));
+
+/** The least an Engine says, with `spec` merged over it. */
+export function minimalEngine(spec: object = {}, name = "tiny"): NamedObject {
+  return {
+    apiVersion,
+    kind: "Engine",
+    metadata: { name },
+    spec: {
+      topologies: ["ActivePassive"],
+      versions: [{ version: "1", image: "tiny:1" }],
+      runAs: { user: 1000, group: 1000 },
+      port: 1234,
+      start: ["tiny"],
+      actions,
+      ...spec,
+    },
+  };
+}
+
+function invalid(object: NamedObject, cause: string): string {
+  return `${object.kind}.quorate.io "${object.metadata.name}" is invalid: ${cause}`;
+}
+
+function creation(why: string, object: NamedObject, cause: string): Creation {
+  return { why, object, says: invalid(object, cause) };
+}
+
+function update(why: string, object: NamedObject, change: { readonly spec: object; readonly cause: string }): Update {
+  return { why, object, patch: { spec: change.spec }, says: invalid(object, change.cause) };
+}
+
+const longName = "a".repeat(41);
+const dotted = "orders.eu";
+
+const clusterCreations: readonly Creation[] = [
+  creation(
+    "a name of 41 characters",
+    minimalCluster({}, longName),
+    `metadata.name: metadata.name must have at most 40 characters: names of pods, Services and volumes are made from it`,
+  ),
+  creation(
+    "a name with a dot",
+    minimalCluster({}, dotted),
+    `metadata.name: metadata.name must start with a letter and hold only lower-case letters, digits and '-': Services are named after it`,
+  ),
+  creation(
+    "All with one member",
+    minimalCluster({ members: 1, durability: { mode: "All" } }),
+    "spec.durability.mode: durability.mode All needs members of at least 2: raise members or choose Quorum",
+  ),
+  creation(
+    "Async when degraded, where nothing waits anyway",
+    minimalCluster({ durability: { mode: "Async", whenDegraded: "Async" } }),
+    "spec.durability.whenDegraded: durability.whenDegraded Async needs durability.mode Quorum or All: mode Async never waits; remove whenDegraded",
+  ),
+  creation(
+    "volumes that are protected and deleted with the cluster",
+    minimalCluster({ volumeRetention: { whenDeleted: "Delete" } }),
+    "spec.volumeRetention.whenDeleted: volumeRetention.whenDeleted Delete needs deletionProtection: false, or set it to Retain",
+  ),
+  creation(
+    "volumes that are protected and deleted when scaled in",
+    minimalCluster({ volumeRetention: { whenScaled: "Delete" } }),
+    "spec.volumeRetention.whenScaled: volumeRetention.whenScaled Delete needs deletionProtection: false, or set it to Retain",
+  ),
+  creation(
+    "a volume of nothing",
+    minimalCluster({ storage: { data: { size: "0Gi" } } }),
+    "spec.storage.data.size: size must be greater than zero: give the volume a size such as 10Gi",
+  ),
+  creation(
+    "a CPU limit below the request, one of them a number",
+    minimalCluster({ resources: { requests: { cpu: 2 }, limits: { cpu: "1500m" } } }),
+    "spec.resources.limits.cpu: limits.cpu must be at least requests.cpu: raise the limit or lower the request",
+  ),
+  creation(
+    "a memory limit below the request, in other units",
+    minimalCluster({ resources: { requests: { memory: "1Gi" }, limits: { memory: "1000M" } } }),
+    "spec.resources.limits.memory: limits.memory must be at least requests.memory: raise the limit or lower the request",
+  ),
+  creation(
+    "a parameter's name with a line break",
+    minimalCluster({ parameters: { "a\nb": "1" } }),
+    "spec.parameters: parameters has a name that is not a parameter's: use letters, digits, '_', '.' and '-', at most 128 characters, a letter or '_' first",
+  ),
+  ...["pods.labels", "pods.annotations", "services.annotations"].map((field) => {
+    const [part = "", map = ""] = field.split(".");
+    return creation(
+      `${field} of ours`,
+      minimalCluster({ [part]: { [map]: { "quorate.io/role": "leader" } } }),
+      `spec.${field}: ${field} must not use the prefixes quorate.io/ and app.kubernetes.io/: the operator sets those; choose a prefix of your own`,
+    );
+  }),
+  creation(
+    "a topology that does not work yet",
+    minimalCluster({ topology: "Sharded" }),
+    '[spec.topology: Unsupported value: "Sharded": supported values: "ActivePassive", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
+  ),
+];
+
+const engineCreations: readonly Creation[] = [
+  creation(
+    "an engine's name that no label can carry",
+    minimalEngine({}, dotted),
+    `metadata.name: metadata.name must have at most 63 lower-case letters, digits and '-': ClusterSpecs name the engine by it and pods carry it as a label`,
+  ),
+  ...Object.keys(actions).map((action) =>
+    creation(
+      `a session of ${action} that does not exist`,
+      minimalEngine({ actions: { ...actions, [action]: { session: "sql", statement: "SELECT 1" } } }),
+      `spec.actions.${action}: actions.${action}.session names no entry of sessions: add the session or correct the name`,
+    ),
+  ),
+  ...[
+    { why: "an action that is both", action: { exec: ["true"], session: "sql", statement: "SELECT 1" } },
+    { why: "an action that is exec and half a session", action: { exec: ["true"], session: "sql" } },
+    { why: "an action that is half a session", action: { session: "sql" } },
+    { why: "an action that is nothing", action: {} },
+  ].map(({ why, action }) =>
+    creation(
+      why,
+      minimalEngine({
+        sessions: [{ name: "sql", command: ["sql"], markerStatement: "$(MARKER)" }],
+        actions: { ...actions, seal: action },
+      }),
+      "spec.actions.seal: an action needs either exec, or session together with statement: remove one or add the other",
+    ),
+  ),
+  creation(
+    "one version twice",
+    minimalEngine({
+      versions: [
+        { version: "1", image: "tiny:1" },
+        { version: "1", image: "tiny:2" },
+      ],
+    }),
+    'spec.versions[1]: Duplicate value: {"version":"1"}',
+  ),
+  creation(
+    "a default parameter with a blank in its name",
+    minimalEngine({ parameters: { defaults: { "a b": "1" } } }),
+    "spec.parameters.defaults: parameters.defaults has a name that is not a parameter's: use letters, digits, '_', '.' and '-', at most 128 characters, a letter or '_' first",
+  ),
+  creation(
+    "a file with quorate's own name",
+    minimalEngine({ files: { "engine.json": "{}" } }),
+    "spec.files: files has a name that cannot be a file's: use letters, digits, '-', '_' and '.', and not engine.json, which quorate writes",
+  ),
+];
+
+const operationCreations: readonly Creation[] = [
+  creation(
+    "a restart of nobody",
+    operation({ type: "Restart" }),
+    "spec.member: Required value: member is required for Restart and Rebuild: name the member, for example orders-1",
+  ),
+  creation(
+    "a member of another cluster",
+    operation({ type: "Switchover", member: "carts-1" }),
+    "spec.member: member must be a member of clusterName: <clusterName>-<ordinal>, for example orders-1",
+  ),
+];
+
+export const creations: readonly Creation[] = [...clusterCreations, ...engineCreations, ...operationCreations];
+
+export const updates: readonly Update[] = [
+  update("another engine", minimalCluster(), {
+    spec: { engine: { name: "redis" } },
+    cause:
+      "spec.engine.name: engine.name cannot be changed: create another ClusterSpec for the other engine and move the data",
+  }),
+  update("a smaller volume", minimalCluster({ storage: { data: { size: "1Gi" } } }), {
+    spec: { storage: { data: { size: "1023Mi" } } },
+    cause:
+      "spec.storage.data.size: size cannot shrink: keep at least the present size, or create another ClusterSpec and move the data",
+  }),
+  update("a StorageClass where there was none", minimalCluster(), {
+    spec: { storage: { data: { className: "fast" } } },
+    cause:
+      "spec.storage.data.className: className cannot be changed: create another ClusterSpec with the other StorageClass and move the data",
+  }),
+  update("no StorageClass where there was one", minimalCluster({ storage: { data: { className: "fast" } } }), {
+    spec: { storage: { data: { className: null } } },
+    cause:
+      "spec.storage.data.className: className cannot be changed: create another ClusterSpec with the other StorageClass and move the data",
+  }),
+  update("fewer members than All needs", minimalCluster({ durability: { mode: "All" } }), {
+    spec: { members: 1 },
+    cause: "spec.durability.mode: durability.mode All needs members of at least 2: raise members or choose Quorum",
+  }),
+  update("an operation that is already ordered", operation({ type: "Switchover" }), {
+    spec: { member: "orders-2" },
+    cause: "spec: Forbidden: spec of a ClusterOperation cannot be changed: create another ClusterOperation",
+  }),
+];

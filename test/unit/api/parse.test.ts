@@ -1,0 +1,118 @@
+import { describe, expect, test } from "vitest";
+import { SyncSet } from "../../../src/api/agent-wire.ts";
+import { parseClusterOperation, parseClusterSpec, parseEngine, parseText } from "../../../src/api/parse.ts";
+import { TerminalError } from "../../../src/errors.ts";
+
+const minimal = {
+  apiVersion: "quorate.io/v1alpha1",
+  kind: "ClusterSpec",
+  metadata: { name: "orders", namespace: "shop" },
+  spec: { engine: { name: "postgres" } },
+};
+
+/** The error that a call ends in. */
+function errorOf(call: () => unknown): unknown {
+  try {
+    call();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("the call did not throw");
+}
+
+describe("parseClusterSpec", () => {
+  test("fills in the defaults that the API server fills in", () => {
+    expect(parseClusterSpec(minimal).spec).toEqual({
+      engine: { name: "postgres" },
+      topology: "ActivePassive",
+      members: 3,
+      storage: { data: { size: "10Gi" } },
+      durability: { mode: "Quorum", whenDegraded: "Block" },
+      failover: { profile: "Standard", maxLag: "1Mi" },
+      parameters: {},
+      volumeRetention: { whenDeleted: "Retain", whenScaled: "Retain" },
+      deletionProtection: true,
+      paused: false,
+      pods: { antiAffinity: "Preferred", topologyKey: "topology.kubernetes.io/zone" },
+      services: {},
+    });
+  });
+
+  test("gives quantities as strings, however they were written", () => {
+    const resources = { requests: { cpu: 2, memory: "1Gi" }, limits: { memory: 2147483648 } };
+    const { spec } = parseClusterSpec({ ...minimal, spec: { ...minimal.spec, resources } });
+    expect(spec.resources).toEqual({ requests: { cpu: "2", memory: "1Gi" }, limits: { memory: "2147483648" } });
+  });
+
+  test("leaves out fields of a newer version", () => {
+    expect(parseClusterSpec({ ...minimal, spec: { ...minimal.spec, slo: {} } }).spec).not.toHaveProperty("slo");
+  });
+
+  test("keeps metadata that it does not know", () => {
+    const metadata = { ...minimal.metadata, finalizers: ["x"] };
+    expect(parseClusterSpec({ ...minimal, metadata }).metadata).toEqual(metadata);
+  });
+
+  test("names every wrong field and the object", () => {
+    const spec = { engine: {}, members: 9, storage: { data: { size: "ten" } } };
+    const error = errorOf(() => parseClusterSpec({ ...minimal, spec }));
+    expect(error).toBeInstanceOf(TerminalError);
+    expect(error).toMatchObject({
+      reason: "InvalidObject",
+      object: "ClusterSpec shop/orders",
+      message:
+        "Invalid fields (spec.engine.name: Invalid input: expected string, received undefined; " +
+        "spec.members: Too big: expected number to be <=5; " +
+        "spec.storage.data.size: expected a quantity such as 10Gi, 500m or 2): ClusterSpec shop/orders",
+    });
+  });
+
+  test.each([
+    { why: "nothing at all", object: undefined, named: "object" },
+    { why: "a text", object: "ClusterSpec", named: "object" },
+    { why: "a kind that is a number", object: { kind: 1, metadata: { name: "x" } }, named: "object x" },
+  ])("survives $why", ({ object, named }) => {
+    expect(errorOf(() => parseClusterSpec(object))).toMatchObject({ reason: "InvalidObject", object: named });
+  });
+
+  test("counts what would make the message too long", () => {
+    const tolerations = Array.from({ length: 12 }, () => ({ key: 1 }));
+    const error = errorOf(() => parseClusterSpec({ ...minimal, spec: { ...minimal.spec, pods: { tolerations } } }));
+    expect(String(error)).toContain(
+      "spec.pods.tolerations[7].key: Invalid input: expected string, received number; and 4 more)",
+    );
+  });
+});
+
+test("parseEngine names the engine", () => {
+  expect(errorOf(() => parseEngine({ kind: "Engine", metadata: { name: "postgres" } }))).toMatchObject({
+    object: "Engine postgres",
+  });
+});
+
+test("parseClusterOperation fills in the deadline", () => {
+  const operation = parseClusterOperation({
+    apiVersion: "quorate.io/v1alpha1",
+    kind: "ClusterOperation",
+    metadata: { name: "move" },
+    spec: { clusterName: "orders", type: "Switchover" },
+  });
+  expect(operation.spec.deadlineSeconds).toBe(300);
+});
+
+describe("parseText", () => {
+  const where = "annotation quorate.io/sync of Lease orders";
+
+  test("says where text that is no JSON was read from", () => {
+    expect(errorOf(() => parseText(SyncSet, "{", where))).toMatchObject({
+      reason: "InvalidText",
+      message: `${where} is not JSON`,
+    });
+  });
+
+  test("names the field that is wrong", () => {
+    expect(String(errorOf(() => parseText(SyncSet, `{"names":[1],"ack":0}`, where)))).toContain(
+      `${where} is not as expected (names[0]: Invalid input: expected string, received number`,
+    );
+  });
+});
