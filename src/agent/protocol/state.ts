@@ -33,6 +33,8 @@ export interface PendingWrite {
   readonly content: LeaseContent;
   readonly firstSentAtMs: number;
   readonly status: "sent" | "unresolved";
+  /** An earlier send of this write may have been applied. */
+  readonly doubtful: boolean;
 }
 
 /** What is known of another member. `dead`: its init's port refused a connection and nothing was heard since. */
@@ -73,8 +75,11 @@ export interface EngineView {
   readonly action: EngineAction | null;
   /** Not before this time: the next try of an action that failed. */
   readonly retryAtMs: number;
+  /** The local copy cannot follow the leader without a rejoin. */
   readonly diverged: boolean;
   readonly stoppingAtMs: number;
+  /** The fence is armed: the engine may be writable. */
+  readonly armed: boolean;
 }
 
 /** The lease that this boot acquired. `confirmedAtMs` is the send of the last confirmed renewal or promise round. */
@@ -84,8 +89,6 @@ export interface Hold {
   readonly renewedAtMs: number;
   readonly sync: SyncSet | null;
   readonly failovers: number;
-  /** The fence is armed: the engine may be writable. */
-  readonly armed: boolean;
 }
 
 /** Why a member contends. `own`: it was the last leader itself; `adopt`: its engine still runs writable. */
@@ -107,9 +110,12 @@ export interface Candidate {
   readonly engineSet: boolean;
 }
 
+/** Whose confirmations a leader wants, and how many of them. */
+export type SyncTarget = Pick<SyncSet, "mode" | "names" | "ack">;
+
 /** The target of a change of the synchronous set, and how far it is: Lease, members know, engine, Lease. */
 export interface SyncChange {
-  readonly target: { readonly mode: SyncSet["mode"]; readonly names: readonly string[]; readonly ack: number };
+  readonly target: SyncTarget;
   readonly stage: "widening" | "telling" | "engine" | "narrowing";
 }
 
@@ -128,6 +134,8 @@ export interface Leader {
   readonly verified: boolean;
   readonly routed: boolean;
   readonly change: SyncChange | null;
+  /** The newest set that enough members of the one before it know of. */
+  readonly told: SyncTarget;
   readonly promises: PromiseRound | null;
   readonly heartbeatAtMs: number;
   readonly reasserting: boolean;
@@ -155,7 +163,6 @@ export type Role = Follower | Candidate | Leader | Resigning;
 export interface HeardLeader {
   readonly member: string;
   readonly epoch: number;
-  readonly promoted: boolean;
   readonly lineage: readonly number[];
   readonly position: Position | null;
   readonly atMs: number;
@@ -190,7 +197,7 @@ export interface State {
   readonly lease: LeaseKnowledge | null;
   readonly leaseGone: boolean;
   readonly read: { readonly readId: number; readonly sentAtMs: number } | null;
-  readonly readAgainAtMs: number | null;
+  readonly readAgainAtMs: number;
   readonly write: PendingWrite | null;
   readonly hold: Hold | null;
   readonly role: Role;
@@ -201,13 +208,14 @@ export interface State {
   readonly sealRequests: readonly SealRequest[];
   /** The highest epoch any member spoke of. */
   readonly seenEpoch: number;
-  readonly regressed: boolean;
   readonly contendAtMs: number;
   readonly nominated: boolean;
   readonly terminating: boolean;
   readonly exited: boolean;
   readonly blocked: string | null;
+  /** The switchover last answered or begun, and whom it was handed to while its end is awaited. */
   readonly switchoverDone: string | null;
+  readonly handedOver: { readonly id: string; readonly target: string; readonly epoch: number } | null;
   readonly trustedAtMs: number;
 }
 
@@ -250,19 +258,20 @@ export function initialState(
       retryAtMs: boot.nowMs,
       diverged: false,
       stoppingAtMs: boot.nowMs,
+      armed: boot.engine === "writable",
     },
     peers: {},
     heard: null,
     sent: [],
     sealRequests: [],
     seenEpoch: record.epoch,
-    regressed: false,
     contendAtMs: boot.nowMs,
     nominated: false,
     terminating: false,
     exited: false,
     blocked: null,
     switchoverDone: null,
+    handedOver: null,
     trustedAtMs: boot.nowMs,
   };
 }

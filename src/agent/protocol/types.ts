@@ -169,11 +169,10 @@ export type Message =
   | { readonly type: "Seal"; readonly epoch: number; readonly base: ElectionBase }
   /** “I lead `epoch` and cannot renew: promise me not to vote or contend for a lease duration.” */
   | { readonly type: "Promise"; readonly epoch: number }
-  /** The leader's sign of life, sent every period; from `promoted` on it is what followers follow. */
+  /** The sign of life of a leader whose engine is writable, sent every period: what followers follow. */
   | {
       readonly type: "Heartbeat";
       readonly epoch: number;
-      readonly promoted: boolean;
       readonly sync: SyncVersion;
       readonly position: Position | null;
       readonly lineage: readonly number[];

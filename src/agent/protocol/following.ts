@@ -1,0 +1,124 @@
+/**
+ * The own engine while this member leads nothing: start it read-only, seal it when asked, receive from the leader, get a
+ * copy when there is none. Only a leader whose epoch is at least the persisted one is followed or copied.
+ */
+import { electionCause } from "./election.ts";
+import type { Position } from "./position.ts";
+import type { HeardLeader } from "./state.ts";
+import type { Turn } from "./turn.ts";
+
+/** A leader not heard for this many periods is not worth starting a copy from. */
+const FRESH_PERIODS = 3;
+
+/** Moves the engine of a member without office to where it should be. Called at the end of every turn. */
+export function driveEngine(turn: Turn): void {
+  const { state } = turn;
+  const { engine, profile } = state;
+  if (engine.status === "stopping") return retryStop(turn);
+  if (state.terminating) return driveTermination(turn);
+  if (state.sealRequests.length > 0) return driveSealRequests(turn);
+  const isFree = state.role.kind === "follower" || state.role.kind === "candidate" || isReleasing(turn);
+  if (!isFree || engine.action !== null || turn.now < engine.retryAtMs) return;
+  if (engine.status === "writable") return driveOrphan(turn);
+  if (engine.status === "stopped" && engine.volume === "data" && !engine.diverged) {
+    turn.setEngine({ status: "starting" });
+    return turn.emit({ type: "StartEngine", actionId: turn.beginAction("StartEngine", state.record.epoch) });
+  }
+  const leader = state.heard;
+  const isFresh = leader !== null && turn.now - leader.atMs < FRESH_PERIODS * profile.periodMs;
+  if (!isFresh || leader.epoch < state.record.epoch || state.role.kind !== "follower") return;
+  if (engine.status === "stopped") return copyFrom(turn, leader);
+  if (engine.status === "follower") follow(turn, leader);
+}
+
+function isReleasing(turn: Turn): boolean {
+  const { role } = turn.state;
+  return role.kind === "resigning" && role.stage === "releasing";
+}
+
+function retryStop(turn: Turn): void {
+  const { engine, profile } = turn.state;
+  if (turn.now - engine.stoppingAtMs < 2 * profile.leaseMs) return;
+  turn.stopEngine("kill");
+}
+
+/** SIGTERM: stop what runs, and end once nothing is held and nothing runs. */
+function driveTermination(turn: Turn): void {
+  const { engine, role, hold, write, exited } = turn.state;
+  if (exited || role.kind !== "follower" || hold !== null || write !== null) return;
+  if (engine.status !== "stopped") return turn.stopEngine("fast");
+  turn.set({ exited: true });
+  turn.emit({ type: "Exit" });
+}
+
+/** A writable engine without an office: kept only while the Lease may still be taken for it. */
+function driveOrphan(turn: Turn): void {
+  const { state } = turn;
+  if (state.role.kind !== "follower" || state.lease === null || state.read !== null || state.write !== null) return;
+  if (electionCause(state) === null && turn.now >= state.quarantineAtMs) turn.stopEngine("kill");
+}
+
+/** Stops receiving as promised; a copy that cannot be read answers at once, and counts for nothing. */
+function driveSealRequests(turn: Turn): void {
+  const { engine, record } = turn.state;
+  const kind = engine.action?.kind ?? null;
+  if (kind === "Seal" || kind === "Follow") return;
+  if (kind === null && engine.status === "follower") {
+    turn.emit({ type: "Seal", actionId: turn.beginAction("Seal", record.epoch), epoch: record.epoch });
+    return;
+  }
+  if (engine.status === "writable" && !engine.armed) return turn.stopEngine("kill");
+  answerSealRequests(turn, null);
+}
+
+/** Answers every candidate that waits: the newest epoch is sealed, older ones are refused. */
+export function answerSealRequests(turn: Turn, position: Position | null): void {
+  const { sealRequests, record } = turn.state;
+  turn.set({ sealRequests: [] });
+  for (const { requestId, epoch } of sealRequests) {
+    const sealed = epoch === record.epoch;
+    const reason = sealed ? null : "older";
+    turn.reply(requestId, {
+      type: "SealReply",
+      sealed,
+      reason,
+      epoch: record.epoch,
+      position: sealed ? position : null,
+    });
+  }
+}
+
+function copyFrom(turn: Turn, leader: HeardLeader): void {
+  const { engine, record } = turn.state;
+  const { member: from, epoch } = leader;
+  if (engine.volume === "data") {
+    const sameHistoryUnsafe = !descendsFrom(leader, record.lineage);
+    turn.emit({ type: "Rejoin", actionId: turn.beginAction("Rejoin", epoch), from, epoch, sameHistoryUnsafe });
+    return;
+  }
+  // The copy is unreadable until it is complete, so its descent may be written down first.
+  turn.persist({ lineage: leader.lineage });
+  turn.emit({ type: "Clone", actionId: turn.beginAction("Clone", epoch), from, epoch });
+}
+
+function follow(turn: Turn, leader: HeardLeader): void {
+  const { engine, record } = turn.state;
+  const { member, epoch } = leader;
+  if (engine.upstream?.leader === member && engine.upstream.epoch === epoch) return;
+  if (!descendsFrom(leader, record.lineage))
+    return markDiverged(turn, `Its data followed an epoch that ${member}'s does not descend from`);
+  turn.persist({ lineage: leader.lineage });
+  turn.emit({ type: "Follow", actionId: turn.beginAction("Follow", epoch), leader: member, epoch });
+}
+
+function descendsFrom(leader: HeardLeader, lineage: readonly number[]): boolean {
+  const last = lineage.at(-1);
+  return last === undefined || leader.lineage.includes(last);
+}
+
+/** The copy has a tail that the leader does not: it is stopped, and brought back by a rejoin. */
+export function markDiverged(turn: Turn, message: string): void {
+  turn.report("warning", "Diverged", message);
+  turn.stopEngine("fast");
+  turn.setEngine({ diverged: true });
+}

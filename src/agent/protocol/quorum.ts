@@ -1,0 +1,117 @@
+/** The arithmetic of the synchronous set: how many must confirm, how many must be sealed, and how one set becomes another. */
+import { compareValues, isAtLeast, type Position } from "./position.ts";
+import type { SyncTarget } from "./state.ts";
+import type { DurabilityMode, Intent, SyncSet, SyncVersion } from "./types.ts";
+
+/** W: how many standbys must flush a write before it is acknowledged, in a cluster of `memberCount` members. */
+export function wantedAck(mode: DurabilityMode, memberCount: number): number {
+  switch (mode) {
+    case "Async":
+      return 0;
+    case "All":
+      return memberCount - 1;
+    case "Quorum":
+      return Math.ceil((memberCount - 1) / 2);
+    default:
+      return mode satisfies never;
+  }
+}
+
+/**
+ * R = N − W + 1: how many of `names` must be sealed so that one of them has every acknowledged write. With W = 0 it is more
+ * than there are: then only the last leader itself will do.
+ */
+export function requiredSealed(sync: Pick<SyncSet, "names" | "ack">): number {
+  return sync.names.length - sync.ack + 1;
+}
+
+/** Answers by member; null: answered, but with no readable copy. */
+export type Answers = Readonly<Record<string, Position | null>>;
+
+/** What a candidate has to satisfy. `recover`: the Lease cannot be trusted, ask everyone. `pending`: somebody may yet answer. */
+export interface ElectionTerms {
+  readonly base: SyncSet | null;
+  readonly recover: boolean;
+  readonly pending: boolean;
+  readonly intent: Intent;
+  /** The leader's last known position, for the limit of loss in Async mode. */
+  readonly leaderPosition: Position | null;
+}
+
+/**
+ * Whether the candidate at `own` may lead, given these answers (its own among them). Only copies that are not ahead of it
+ * count. Three things are asked: everyone (after a register that went back), or an R-set of the synchronous names or the
+ * last leader's own copy; and, where waiting costs no acknowledged write anyway, a majority of the members, because one of
+ * them would know of a newer set than the Lease shows.
+ */
+export function mayLead(own: Position, answers: Answers, terms: ElectionTerms): boolean {
+  const { base, recover, pending, intent } = terms;
+  const isCovered = (member: string): boolean => {
+    const answer = answers[member];
+    return answer !== undefined && answer !== null && isAtLeast(own, answer);
+  };
+  if (recover) return intent.members.every(isCovered);
+  if (base === null) return true;
+  if (base.mode === "Async" && base.ack === 0) {
+    return (
+      !pending &&
+      Object.values(answers).every((answer) => answer === null || isAtLeast(own, answer)) &&
+      isWithinLag(own, terms)
+    );
+  }
+  const sealed = base.names.filter(isCovered).length;
+  if (!isCovered(base.leader) && sealed < requiredSealed(base)) return false;
+  if (base.ack === 0 || intent.durability.whenDegraded === "Async") return true;
+  return 2 * Object.keys(answers).length > intent.members.length;
+}
+
+function isWithinLag(own: Position, terms: ElectionTerms): boolean {
+  const { leaderPosition, intent } = terms;
+  if (leaderPosition === null || isAtLeast(own, leaderPosition)) return true;
+  if (leaderPosition.history !== own.history) return false;
+  return BigInt(leaderPosition.value) - BigInt(own.value) <= BigInt(intent.maxLag);
+}
+
+/** The member whose answer is furthest ahead of `own` among those that `base` lets lead; null when none is ahead. */
+export function mostAdvanced(own: Position, answers: Answers, base: SyncSet | null): string | null {
+  let best: string | null = null;
+  let furthest = own;
+  for (const [member, position] of Object.entries(answers)) {
+    const isEligible = base === null || base.mode === "Async" || base.leader === member || base.names.includes(member);
+    if (position === null || !isEligible || !isAtLeast(position, furthest) || isAtLeast(furthest, position)) continue;
+    best = member;
+    furthest = position;
+  }
+  return best;
+}
+
+/** Whether two sets ask for the same confirmations. */
+export function isSameTarget(a: SyncTarget, b: SyncTarget): boolean {
+  return a.mode === b.mode && a.ack === b.ack && a.names.join() === b.names.join();
+}
+
+/**
+ * The set that is safe while an engine may use either of two: every set of R of it meets every acknowledgement under both.
+ * The mode stays the old one until the engine is known to use the new set.
+ */
+export function jointSet(from: SyncTarget, to: SyncTarget): SyncTarget {
+  const names = [...new Set([...from.names, ...to.names])].toSorted();
+  return { mode: from.mode, names, ack: Math.min(from.ack, to.ack) };
+}
+
+/** Negative, zero or positive as version `a` is older than, equal to or newer than `b`. */
+export function compareVersions(a: SyncVersion, b: SyncVersion): number {
+  return a.epoch === b.epoch ? a.version - b.version : a.epoch - b.epoch;
+}
+
+/** The one of `standbys` that has flushed most, null when there is none; the first by name among equals. */
+export function furthestFlushed(
+  standbys: readonly { readonly member: string; readonly flushed: string | null }[],
+): string | null {
+  let best: { member: string; flushed: string } | null = null;
+  for (const { member, flushed } of standbys) {
+    if (flushed === null) continue;
+    if (best === null || compareValues(flushed, best.flushed) > 0) best = { member, flushed };
+  }
+  return best?.member ?? null;
+}
