@@ -54,4 +54,4 @@ clean: ## Remove what was built here; caches stay
 
 include init/build.mk
 include hack/generate/generate.mk
-include hack/lab/lab.mk
+-include hack/lab/lab.mk

@@ -30,7 +30,7 @@ import { PhaseTimer } from "./phase-timer.ts";
 import { PROFILES } from "./protocol/profile.ts";
 import { initialState, type State } from "./protocol/state.ts";
 import type { BootFindings, EventBody, PersistedRecord } from "./protocol/types.ts";
-import { memberView } from "./protocol/view.ts";
+import { describeMember } from "./protocol/member-view.ts";
 import { OneShots } from "./one-shots.ts";
 import { buildReport, lagOf } from "./report.ts";
 import { engineStateOf, MemberRuntime } from "./runtime.ts";
@@ -149,7 +149,7 @@ export class Member {
 
   /** Why the member should get no traffic: its engine does not answer, or it neither leads nor follows. */
   ready(): string | undefined {
-    const view = this.#runtime === undefined ? undefined : memberView(this.#runtime.state);
+    const view = this.#runtime === undefined ? undefined : describeMember(this.#runtime.state);
     if (view === undefined) return "waiting for the intent of the operator";
     if (this.#observation === undefined) return `the engine does not answer (${view.state})`;
     return view.role === "none" ? `${view.state}: ${view.reason ?? "no leader"}` : undefined;
@@ -337,7 +337,7 @@ export class Member {
   async #holdLoop(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       const state = this.#runtime?.state;
-      const leader = state === undefined ? null : memberView(state).leader;
+      const leader = state === undefined ? null : describeMember(state).leader;
       const member = this.#intent?.members.find(
         (one) => one.name === leader && one.name !== this.#parts.settings.QUORATE_MEMBER,
       );
@@ -368,7 +368,7 @@ export class Member {
     const { metrics } = this.#parts;
     const leads = state.role.kind === "leader";
     metrics.isLeader.set(leads ? 1 : 0);
-    metrics.epoch.set(memberView(state).epoch);
+    metrics.epoch.set(describeMember(state).epoch);
     if (leads && this.#leaderSince === null) {
       this.#leaderSince = new Date().toISOString();
       metrics.leaderChanges.inc();
@@ -387,7 +387,7 @@ export class Member {
     const state = this.#runtime?.state;
     if (state === undefined) return;
     const parts = {
-      view: memberView(state),
+      view: describeMember(state),
       observation: this.#observation,
       leaderPosition: state.heard?.position ?? null,
       leaderSince: this.#leaderSince,

@@ -49,7 +49,7 @@ export class PeerMessenger {
       from: member,
       to: to.name,
       info,
-      message: message as RequestEnvelope["message"],
+      message,
     };
     try {
       const answer = ReplyEnvelope.parse(await this.#client.send(to, envelope, timeoutMs));
@@ -76,7 +76,7 @@ export class PeerMessenger {
       this.#waiting.set(requestId, { resolve, timer });
       this.#dispatch({ type: "MessageReceived", from: request.from, requestId, message: request.message });
     });
-    return { from: member, info, reply: reply as ReplyEnvelope["reply"] };
+    return { from: member, info, reply };
   }
 
   /** Answers a request that was taken in. */

@@ -4,15 +4,18 @@ import { z } from "zod";
 const PositionJson = z.object({
   history: z.string().max(128),
   value: z.string().regex(/^[0-9]{1,30}$/),
-  ancestors: z.array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) })).max(256),
+  ancestors: z
+    .array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) }))
+    .max(256)
+    .readonly(),
 });
 const Epoch = z.int().min(0);
 const Reason = z.string().max(512).nullable();
 const Sync = z.object({ epoch: Epoch, version: z.int().min(0) });
 const Base = z.object({ sync: Sync, recover: z.boolean() });
-const Lineage = z.array(Epoch).max(64);
+const Lineage = z.array(Epoch).max(64).readonly();
 
-/** A protocol message as it arrives; anything else is refused before the protocol sees it. */
+/** A protocol message as it arrives; anything else is refused before the protocol sees it. The compiler holds it against `Message`, both ways. */
 export const MessageJson = z.discriminatedUnion("type", [
   z.object({ type: z.literal("PreVote"), epoch: Epoch, base: Base, early: z.boolean() }),
   z.object({ type: z.literal("Seal"), epoch: Epoch, base: Base }),
@@ -20,7 +23,6 @@ export const MessageJson = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("Heartbeat"),
     epoch: Epoch,
-    promoted: z.boolean(),
     sync: Sync,
     position: PositionJson.nullable(),
     lineage: Lineage,

