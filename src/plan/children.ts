@@ -1,0 +1,106 @@
+// The children that always exist: brought in order whenever the live ones differ, whatever else is going on.
+import { nameOf } from "../api/names.ts";
+import { buildAccess } from "../build/access.ts";
+import { buildBudget } from "../build/budget.ts";
+import { buildEngineFiles, buildLease } from "../build/config.ts";
+import { childLabels, ownerOf } from "../build/labels.ts";
+import { childKey, type Manifest } from "../build/manifest.ts";
+import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../build/services.ts";
+import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
+import { buildVolume } from "../build/volume.ts";
+import { applyIfDifferent } from "./difference.ts";
+import type { World } from "./facts.ts";
+import type { MemberView } from "./observation.ts";
+import type { Step } from "./plan.ts";
+
+const DAY_MS = 86_400_000;
+const RENEW_BEFORE_MS = 2 * 365 * DAY_MS; // of three years: at a third, so that an operator away for long hurts nobody
+
+/** Steps for what a cluster has once: accounts, Services, budget, files, Secrets, Lease. `listed` are the members to be. */
+export function planChildren(world: World, listed: readonly string[]): readonly Step[] {
+  const { context, seen } = world;
+  const alsoCondemned = world.members.filter((m) => m.pod !== undefined).map((m) => m.name);
+  const pods = [...new Set([...listed, ...alsoCondemned])].toSorted(); // a leaving member reports until its end
+  const applied = [
+    ...buildAccess(context, pods),
+    ...buildServices(context),
+    buildNetworkPolicy(context),
+    buildEngineFiles(context),
+    buildBudget(context, listed.length),
+  ];
+  return [
+    ...applied.flatMap((manifest) => applyIfDifferent(manifest, seen.children)),
+    ...planNamed(world),
+    ...buildEndpointSlices(context).flatMap((manifest) => createIfMissing(world, manifest)),
+  ];
+}
+
+function createIfMissing(world: World, manifest: Manifest): readonly Step[] {
+  const isThere = world.seen.children.has(childKey(manifest.kind, manifest.metadata.name));
+  return isThere ? [] : [{ kind: "Create", manifest, reason: "it is missing" }];
+}
+
+/** Secrets and the Lease, which are read by name and never watched. */
+function planNamed(world: World): readonly Step[] {
+  const { context, seen } = world;
+  const { named } = seen;
+  const steps: Step[] = [];
+  if (!named.hasLease) steps.push({ kind: "Create", manifest: buildLease(context), reason: "it is missing" });
+  if (named.peerNotAfterMs === undefined || named.peerNotAfterMs - seen.nowMs < RENEW_BEFORE_MS) {
+    const reason = named.peerNotAfterMs === undefined ? "there is none" : "a third of its life is over";
+    const metadata = { name: context.name, namespace: context.namespace, labels: childLabels(context) };
+    steps.push({ kind: "IssueCertificates", metadata: { ...metadata, ownerReferences: [ownerOf(context)] }, reason });
+  }
+  const keys = context.engine.accounts.map((account) => account.secretKey ?? account.name);
+  const missing = keys.filter((key) => !named.credentialKeys.includes(key));
+  if (named.credentialsUid === undefined || missing.length > 0) {
+    const name = nameOf.credentialsSecret(context.name);
+    const metadata = { name, namespace: context.namespace, labels: childLabels(context) };
+    steps.push({ kind: "GenerateCredentials", metadata, keys, reason: "accounts have no password yet" });
+  }
+  return steps;
+}
+
+/**
+ * Steps for the volumes and StatefulSets of the listed members.
+ *
+ * A StatefulSet whose template would change keeps the one it has: only the rollout replaces it, together with the pod,
+ * so that a pod lost meanwhile comes back as it was.
+ */
+export function planMembers(world: World, members: readonly MemberView[]): readonly Step[] {
+  return members.flatMap((member) => [...planVolume(world, member), ...planStatefulSet(world, member)]);
+}
+
+function planVolume(world: World, member: MemberView): readonly Step[] {
+  const { volume } = member;
+  const { context, seen } = world;
+  if (volume === undefined) {
+    return [
+      { kind: "Create", manifest: buildVolume(context, member.name, world.initialized), reason: "it is missing" },
+    ];
+  }
+  if (volume.deleting || volume.phase === "Lost") return [];
+  if (isLeftover(world, member)) {
+    if (seen.stateMayHaveGoneBack || member.pod !== undefined) return [];
+    const object = { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace: context.namespace, name: volume.name };
+    const reason = "its cluster was deleted and asked for its deletion";
+    return [{ kind: "Delete", object: { ...object, uid: volume.uid }, reason }];
+  }
+  return applyIfDifferent(buildVolume(context, member.name, world.initialized, volume), seen.children);
+}
+
+/** A volume that should have gone with an earlier ClusterSpec of this name. It must not come back to life as ours. */
+export function isLeftover(world: World, member: MemberView): boolean {
+  const deleteWith = member.volume?.deleteWith;
+  return deleteWith !== undefined && deleteWith !== world.cluster.uid;
+}
+
+function planStatefulSet(world: World, member: MemberView): readonly Step[] {
+  const { context, seen } = world;
+  if (isLeftover(world, member)) return [];
+  const live = member.statefulSet;
+  const rendered = revisionOf(context);
+  const keeps = live?.revision !== undefined && live.revision.templateHash !== rendered.templateHash;
+  const pinned = keeps && live.revision !== undefined ? { ...live.revision, template: live.template } : undefined;
+  return applyIfDifferent(buildStatefulSet(context, member.name, pinned), seen.children);
+}

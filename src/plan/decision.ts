@@ -1,0 +1,24 @@
+// What one small planner says. The interlock in plan-cluster.ts takes at most one of those that are busy.
+import type { Intent } from "../api/agent-wire.ts";
+import type { Block, Step } from "./plan.ts";
+
+/** One planner's word about its own concern. */
+export interface Decision {
+  /** A change is under way or wanted now; planners further down must not start another. */
+  readonly busy: boolean;
+  /** The change in a few words. */
+  readonly change?: string;
+  readonly steps?: readonly Step[];
+  /** Steps that only report and go along with whichever planner is busy. */
+  readonly reports?: readonly Step[];
+  readonly blocked?: readonly Block[];
+  /** Members that agents shall know of from now on; absent: as they are. */
+  readonly listed?: readonly string[];
+  readonly switchover?: NonNullable<Intent["switchover"]>;
+  readonly restart?: NonNullable<Intent["restart"]>;
+  readonly rebuild?: NonNullable<Intent["rebuild"]>;
+  readonly requeueAfterMs?: number;
+}
+
+/** Nothing to do. */
+export const IDLE: Decision = { busy: false };

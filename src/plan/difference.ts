@@ -1,0 +1,54 @@
+// Whether a live object still is what its manifest says, so that an equal one is not written.
+import { contentHash } from "../build/hash.ts";
+import { ANNOTATION_APPLIED_HASH } from "../build/labels.ts";
+import { childKey, type Manifest } from "../build/manifest.ts";
+import type { ChildView } from "./observation.ts";
+import type { Step } from "./plan.ts";
+
+/**
+ * The step that makes the live child equal to `manifest`, or none.
+ *
+ * Two comparisons, because each is blind to half of the differences: the hash of what was last applied shows fields
+ * that the manifest no longer names; the live fields show what somebody else changed.
+ */
+export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<string, ChildView>): readonly Step[] {
+  const hash = manifestHash(manifest);
+  const { metadata } = manifest;
+  const desired: Manifest = {
+    ...manifest,
+    metadata: { ...metadata, annotations: { ...metadata.annotations, [ANNOTATION_APPLIED_HASH]: hash } },
+  };
+  const live = children.get(childKey(manifest.kind, metadata.name));
+  if (live === undefined) return [{ kind: "Apply", manifest: desired, reason: "it is missing" }];
+  if (live.deleting) return []; // comes again once it is gone
+  if (live.appliedHash !== hash) return [{ kind: "Apply", manifest: desired, reason: "it is to be changed" }];
+  if (!contains(live.live, desired)) return [{ kind: "Apply", manifest: desired, reason: "it was changed by another" }];
+  return [];
+}
+
+/** A StatefulSet's pod template has its own hash in an annotation, and may be kept as it is while the rest is compared. */
+function manifestHash(manifest: Manifest): string {
+  const { resourceVersion: _, ...metadata } = manifest.metadata;
+  const spec = manifest["spec"];
+  if (manifest.kind !== "StatefulSet" || typeof spec !== "object") return contentHash({ ...manifest, metadata });
+  return contentHash({ ...manifest, metadata, spec: { ...spec, template: undefined } });
+}
+
+/** Whether everything that `desired` names is in `live` with the same value. The server's defaults are on `live` only. */
+export function contains(live: unknown, desired: unknown): boolean {
+  if (Array.isArray(desired)) {
+    if (desired.length === 0 && live === undefined) return true; // the server leaves empty lists out
+    return Array.isArray(live) && live.length === desired.length && desired.every((item, i) => contains(live[i], item));
+  }
+  if (typeof desired !== "object" || desired === null) return live === desired;
+  if (typeof live !== "object" || live === null) return Object.keys(desired).length === 0 && live === undefined;
+  return Object.entries(desired).every(([key, value]) => {
+    if (value === undefined || key === "resourceVersion") return true;
+    const found: unknown = Reflect.get(live, key);
+    // Others may add owners and finalizers of their own.
+    if (key === "ownerReferences" && Array.isArray(value) && Array.isArray(found)) {
+      return value.every((owner) => found.some((other) => contains(other, owner)));
+    }
+    return contains(found, value);
+  });
+}

@@ -1,0 +1,187 @@
+// What follows from an observation and what several planners ask: who leads, who is in sync, which requests are open.
+import type { Intent, MemberReport } from "../api/agent-wire.ts";
+import { nameOf } from "../api/names.ts";
+import type { BuildContext } from "../build/context.ts";
+import { parseQuantity } from "../build/quantity.ts";
+import type { ClusterView, MemberView, Observation } from "./observation.ts";
+
+/** A one-shot request in the intent and what became of it. */
+export type Request =
+  | { readonly state: "None" }
+  | { readonly state: "Open"; readonly id: string; readonly message: string }
+  | { readonly state: "Done" | "Refused" | "Failed"; readonly id: string; readonly message: string };
+
+/** An observation of a cluster that can be planned for, with everything that follows from it. Members are in ordinal order. */
+export interface World {
+  readonly seen: Observation;
+  readonly cluster: ClusterView;
+  readonly context: BuildContext;
+  readonly members: readonly MemberView[];
+  readonly leader: MemberView | undefined;
+  /** A leader has served from this cluster's volumes, so none of them may be initialised again. */
+  readonly initialized: boolean;
+  /** Member names that the user wants. */
+  readonly desired: readonly string[];
+  /** Member names that the agents know of. */
+  readonly listed: readonly string[];
+  readonly switchover: Request;
+  readonly restart: Request;
+  readonly rebuild: Request;
+}
+
+/** How long the leader may take to answer a switchover that the planner asked for, and the pause before the next try. */
+export const SWITCHOVER_DEADLINE_MS = 60_000;
+const MIB = 2 ** 20;
+const LAG_BYTES: Readonly<Record<MemberReport["lagBucket"], number>> = {
+  "0": 0,
+  "<1Mi": MIB,
+  "<16Mi": 16 * MIB,
+  "<1Gi": 1024 * MIB,
+  ">=1Gi": Number.POSITIVE_INFINITY,
+  unknown: Number.POSITIVE_INFINITY,
+};
+
+/** Derives the facts. */
+export function deriveWorld(seen: Observation, cluster: ClusterView, context: BuildContext): World {
+  const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
+  const leader = leaderOf(members);
+  const intent = seen.intent?.intent;
+  const desired = Array.from({ length: cluster.intent.members }, (_, i) => nameOf.member(cluster.name, i));
+  const initialized = isInitialized(seen, cluster);
+  const reports = members.flatMap((m) => m.pod?.report ?? []);
+  return {
+    seen,
+    cluster,
+    context,
+    members,
+    leader,
+    initialized,
+    desired,
+    listed:
+      intent === undefined ? listedWithoutIntent(members, desired, initialized) : intent.members.map((m) => m.name),
+    switchover: settleSwitchover(intent, reports, leader?.name, seen.nowMs),
+    restart: settle(intent?.restart, reports, "restart"),
+    rebuild: settle(intent?.rebuild, reports, "rebuild"),
+  };
+}
+
+/** The member that leads: of those that say so the one with the highest epoch, because an older one was replaced. */
+export function leaderOf(members: readonly MemberView[]): MemberView | undefined {
+  const claims = members.filter((m) => m.pod?.report?.role === "leader" && m.pod.report.state === "Running");
+  return claims.reduce<MemberView | undefined>((best, m) => (epochOf(m) > epochOf(best) ? m : best), undefined);
+}
+
+function epochOf(member: MemberView | undefined): number {
+  return member?.pod?.report?.epoch ?? -1;
+}
+
+/** Whether any leader ever served: as remembered in status and on volumes, or as agents say now. */
+export function isInitialized(seen: Observation, cluster: ClusterView): boolean {
+  const served = (report: MemberReport | undefined) => report?.state === "Running" && report.epoch >= 1;
+  return (
+    cluster.status.initialized === true ||
+    seen.members.some(
+      (m) => (m.volume?.initialized === true && m.volume.clusterUid === cluster.uid) || served(m.pod?.report),
+    )
+  );
+}
+
+/** Without an intent (lost, or not written yet) the members that exist count: dropping one here would be a scale-in unseen. */
+function listedWithoutIntent(
+  members: readonly MemberView[],
+  desired: readonly string[],
+  initialized: boolean,
+): string[] {
+  const existing = members.filter((m) => m.statefulSet !== undefined || m.pod !== undefined).map((m) => m.name);
+  return initialized && existing.length > 0 ? existing : [...desired];
+}
+
+/** Whether the member runs, serves its role, and is not about to go. */
+export function isServing(member: MemberView): boolean {
+  const { pod } = member;
+  return (
+    pod?.ready === true &&
+    pod.deletingSinceMs === undefined &&
+    pod.report?.state === "Running" &&
+    pod.report.role !== "none"
+  );
+}
+
+/** Whether the member serves and is within the lag that a switchover may have; the leader always is. */
+export function isInSync(world: Pick<World, "cluster">, member: MemberView): boolean {
+  const report = member.pod?.report;
+  if (report === undefined || !isServing(member)) return false;
+  const allowed = Math.max(MIB, parseQuantity(world.cluster.intent.failover.maxLag));
+  return report.role === "leader" || LAG_BYTES[report.lagBucket] <= allowed;
+}
+
+/** The views of the listed members; one that has no object yet is among them, empty. */
+export function listedMembers(world: World): readonly MemberView[] {
+  return world.listed.map((name) => world.members.find((m) => m.name === name) ?? emptyMember(world, name));
+}
+
+function emptyMember(world: World, name: string): MemberView {
+  const ordinal = Number(name.slice(world.cluster.name.length + 1));
+  return { name, ordinal, statefulSet: undefined, pod: undefined, volume: undefined };
+}
+
+/** Whether `rest` can elect a leader and acknowledge writes by itself: a majority of it is in sync. */
+export function keepsQuorum(world: World, rest: readonly MemberView[]): boolean {
+  return rest.filter((m) => isInSync(world, m)).length >= Math.floor(rest.length / 2) + 1;
+}
+
+/** The members that could lead instead of the leader, best first: least lag, then lowest ordinal. */
+export function successors(world: World, among: readonly MemberView[]): readonly MemberView[] {
+  const lag = (m: MemberView) => LAG_BYTES[m.pod?.report?.lagBucket ?? "unknown"];
+  return among
+    .filter((m) => m.name !== world.leader?.name && world.listed.includes(m.name) && isInSync(world, m))
+    .toSorted((a, b) => lag(a) - lag(b) || a.ordinal - b.ordinal);
+}
+
+/** The request that agents are at now; there is never more than one. */
+export function openRequest(world: World): Extract<Request, { state: "Open" }> | undefined {
+  return [world.switchover, world.restart, world.rebuild].find((request) => request.state === "Open");
+}
+
+/** An id for a switchover that the planner wants; it says why and since when, so that nothing else needs to remember. */
+export function requestId(purpose: string, nowMs: number): string {
+  return `${purpose}.${Math.floor(nowMs / 1000)}`;
+}
+
+/** When a request of the planner itself was made; undefined for those of a ClusterOperation, whose id is a uid. */
+export function requestedMs(id: string): number | undefined {
+  const seconds = /^[a-z-]+\.([0-9]+)$/.exec(id)?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
+}
+
+function settleSwitchover(
+  intent: Intent | undefined,
+  reports: readonly MemberReport[],
+  leader: string | undefined,
+  nowMs: number,
+): Request {
+  const request = intent?.switchover ?? undefined;
+  const settled = settle(request, reports, "switchover");
+  if (request === undefined || settled.state !== "Open") return settled;
+  // The one who answers may be gone with its pod; that another leads now is answer enough.
+  if (request.from !== null && leader !== undefined && leader !== request.from && (request.to ?? leader) === leader) {
+    return { state: "Done", id: request.id, message: `${leader} leads` };
+  }
+  const sinceMs = requestedMs(request.id);
+  if (sinceMs === undefined || nowMs - sinceMs < SWITCHOVER_DEADLINE_MS) return settled;
+  return { state: "Failed", id: request.id, message: `no answer within ${SWITCHOVER_DEADLINE_MS / 1000} s` };
+}
+
+function settle(
+  request: { readonly id: string } | null | undefined,
+  reports: readonly MemberReport[],
+  kind: "switchover" | "restart" | "rebuild",
+): Request {
+  if (request === null || request === undefined) return { state: "None" };
+  const answers = reports.flatMap((report) => report[kind] ?? []).filter((answer) => answer.id === request.id);
+  const final = answers.find((answer) => answer.result !== "Running");
+  if (final === undefined || final.result === "Running") {
+    return { state: "Open", id: request.id, message: answers[0]?.message ?? "not answered yet" };
+  }
+  return { state: final.result, id: request.id, message: final.message };
+}

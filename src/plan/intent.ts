@@ -1,0 +1,62 @@
+// The intent that agents shall see next: what the spec says, who belongs to the cluster, and the open requests.
+import type { Intent } from "../api/agent-wire.ts";
+import { buildIntent, buildIntentConfigMap } from "../build/config.ts";
+import { canonicalJson } from "../build/hash.ts";
+import type { Decision } from "./decision.ts";
+import { applyIfDifferent } from "./difference.ts";
+import { listedMembers, requestedMs, SWITCHOVER_DEADLINE_MS, type Request, type World } from "./facts.ts";
+import type { Step } from "./plan.ts";
+
+/** The step that brings the intent up to date, or none. Written on the condition that it is the one that was seen. */
+export function planIntent(world: World, decision: Decision, listed: readonly string[]): readonly Step[] {
+  const { context, seen } = world;
+  const now = seen.intent?.intent;
+  const state = {
+    members: listed,
+    bootstrapMember: bootstrapMember(world),
+    switchover: decision.switchover ?? keptSwitchover(world),
+    restart: decision.restart ?? kept(now?.restart, world.restart),
+    rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
+  };
+  const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
+  const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
+  const next = isSame ? same : buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
+  return applyIfDifferent(buildIntentConfigMap(context, next, seen.intent?.resourceVersion), seen.children);
+}
+
+/** Starts at the time in seconds, so that it still grows when the ConfigMap was deleted and made anew. */
+function nextGeneration(now: Intent | undefined, nowMs: number): number {
+  return now === undefined ? Math.floor(nowMs / 1000) : now.generation + 1;
+}
+
+/**
+ * Who may initialise its empty volume: the first member, and only while every volume is known to be fresh, made for this
+ * very ClusterSpec and never led from. Otherwise an empty volume beside one with data could become a second history.
+ */
+function bootstrapMember(world: World): string | null {
+  if (world.initialized || world.seen.stateMayHaveGoneBack) return null;
+  const isFresh = listedMembers(world).every(
+    ({ volume }) =>
+      volume !== undefined && !volume.deleting && !volume.initialized && volume.clusterUid === world.cluster.uid,
+  );
+  return isFresh ? (world.listed[0] ?? null) : null;
+}
+
+function kept<T>(request: T | null | undefined, settled: Request): T | null {
+  return settled.state === "Open" ? (request ?? null) : null;
+}
+
+/** A switchover of the planner that was refused or failed stays until its pause is over: it is the only memory of that. */
+function keptSwitchover(world: World): Intent["switchover"] {
+  const request = world.seen.intent?.intent?.switchover ?? null;
+  if (world.switchover.state === "Open") return request;
+  return isPausing(world) ? request : null;
+}
+
+/** Whether the planner's last switchover did not succeed a short while ago, so that the next try must wait. */
+export function isPausing(world: World): boolean {
+  const { switchover } = world;
+  if (switchover.state !== "Refused" && switchover.state !== "Failed") return false;
+  const sinceMs = requestedMs(switchover.id);
+  return sinceMs !== undefined && world.seen.nowMs - sinceMs < 2 * SWITCHOVER_DEADLINE_MS;
+}

@@ -1,0 +1,125 @@
+// What the planner knows about one cluster: plain, frozen data of one moment. observe/ makes it; nothing here can reach out.
+import type { Intent, MemberReport } from "../api/agent-wire.ts";
+import type { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
+import type { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import type { BuildSettings } from "../build/context.ts";
+import type { Revision } from "../build/stateful-set.ts";
+import type { LiveVolume } from "../build/volume.ts";
+
+/** Which incarnation and version of an object was seen; every write back is conditional on it. */
+export interface Identity {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+/** The ClusterSpec. */
+export interface ClusterView extends Identity {
+  readonly namespace: string;
+  readonly name: string;
+  readonly generation: number;
+  readonly deleting: boolean;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly intent: ClusterIntent;
+  /** Why `.spec` cannot be understood, when it cannot; `intent` is then the last default and must not be acted on. */
+  readonly invalid: string | undefined;
+  readonly status: ClusterStatus;
+}
+
+/** A live child that is kept equal to its manifest. */
+export interface ChildView extends Identity {
+  readonly appliedHash: string | undefined;
+  readonly deleting: boolean;
+  /** The object as the API server has it; what a manifest names must be found in it. */
+  readonly live: object;
+}
+
+/** The StatefulSet of a member. */
+export interface StatefulSetView extends Identity {
+  readonly revision: Revision | undefined;
+  readonly template: unknown;
+  readonly deleting: boolean;
+}
+
+/** The pod of a member. */
+export interface PodView extends Identity {
+  readonly name: string;
+  readonly ready: boolean;
+  readonly deletingSinceMs: number | undefined;
+  readonly node: string | undefined;
+  readonly templateHash: string | undefined;
+  readonly createdMs: number;
+  /** What the member's agent says; undefined before it spoke or when it cannot be understood. */
+  readonly report: MemberReport | undefined;
+  /** Why a container waits or the pod cannot be scheduled, in the API server's words. */
+  readonly trouble: string | undefined;
+}
+
+/** The volume claim of a member. */
+export interface VolumeView extends Identity, LiveVolume {
+  readonly name: string;
+  readonly phase: string;
+  readonly createdMs: number;
+  readonly deleting: boolean;
+  readonly deleteWith: string | undefined;
+}
+
+/** Everything known of one member, whether it is wanted or not. */
+export interface MemberView {
+  readonly name: string;
+  readonly ordinal: number;
+  readonly statefulSet: StatefulSetView | undefined;
+  readonly pod: PodView | undefined;
+  readonly volume: VolumeView | undefined;
+}
+
+/** A node, as far as members care. */
+export interface NodeView {
+  readonly ready: boolean;
+  readonly unschedulable: boolean;
+}
+
+/** A ClusterOperation for this cluster. */
+export interface OperationView extends Identity {
+  readonly name: string;
+  readonly createdMs: number;
+  readonly intent: OperationIntent;
+  readonly status: OperationStatus;
+}
+
+/** Objects that are never watched: as the last live read of their names found them. */
+export interface NamedView {
+  readonly hasLease: boolean;
+  /** End of the peers' certificate, epoch milliseconds; undefined when there is none. */
+  readonly peerNotAfterMs: number | undefined;
+  /** uid of the credentials Secret; undefined when there is none. */
+  readonly credentialsUid: string | undefined;
+  /** Keys that the credentials Secret holds. */
+  readonly credentialKeys: readonly string[];
+}
+
+/** The intent as agents see it now. */
+export interface IntentView extends Identity {
+  /** undefined when the ConfigMap's text is not an intent. */
+  readonly intent: Intent | undefined;
+}
+
+/** One cluster at one moment. Order within lists means nothing to the planner. */
+export interface Observation {
+  readonly nowMs: number;
+  readonly settings: BuildSettings;
+  readonly namespace: string;
+  readonly name: string;
+  /** undefined: read live and found gone. */
+  readonly cluster: ClusterView | undefined;
+  readonly engine: EngineSpec | undefined;
+  readonly members: readonly MemberView[];
+  /** Children that are kept equal to their manifests, by `Kind/name`. */
+  readonly children: ReadonlyMap<string, ChildView>;
+  readonly named: NamedView;
+  readonly intent: IntentView | undefined;
+  readonly operations: readonly OperationView[];
+  readonly nodes: ReadonlyMap<string, NodeView>;
+  /** The API server's state went back lately (a restored backup): what is missing may exist. Nothing may be deleted. */
+  readonly stateMayHaveGoneBack: boolean;
+}

@@ -1,0 +1,173 @@
+// ClusterOperations: one at a time, oldest first. Each becomes a request in the intent, whose id is the operation's uid;
+// the agents answer by that id, so an answer is never taken for another operation's.
+import type { OperationStatus } from "../api/cluster-operation.ts";
+import { type Decision, IDLE } from "./decision.ts";
+import { isInSync, keepsQuorum, listedMembers, openRequest, type Request, successors, type World } from "./facts.ts";
+import type { MemberView, OperationView } from "./observation.ts";
+import type { Step } from "./plan.ts";
+
+const FINAL = ["Done", "Refused", "Failed"];
+
+/** What an operation comes to in this pass. */
+type Outcome =
+  | { readonly phase: "Done" | "Refused" | "Failed"; readonly message: string }
+  | { readonly phase: "Running"; readonly message: string; readonly decision?: Partial<Decision> };
+
+/** Carries on the oldest operation that is not finished; the others wait. */
+export function planOperations(world: World): Decision {
+  const open = world.seen.operations
+    .filter((operation) => !FINAL.includes(operation.status.phase ?? ""))
+    .toSorted((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
+  const [current, ...waiting] = open;
+  if (current === undefined) return IDLE;
+  const outcome = expired(world, current) ?? advance(world, current);
+  const reports = [
+    ...report(world, current, outcome),
+    ...waiting.flatMap((o) => report(world, o, { phase: "Pending", message: `waits for operation ${current.name}` })),
+  ];
+  if (outcome.phase !== "Running") return { busy: false, reports, requeueAfterMs: waiting.length > 0 ? 1 : 60_000 };
+  const change = `${current.intent.type} by operation ${current.name}: ${outcome.message}`;
+  return { busy: true, change, reports, requeueAfterMs: remainingMs(world, current), ...outcome.decision };
+}
+
+function startedMs(world: World, operation: OperationView): number {
+  const { startTime } = operation.status;
+  return startTime === undefined ? world.seen.nowMs : Date.parse(startTime);
+}
+
+function remainingMs(world: World, operation: OperationView): number {
+  const deadlineMs = startedMs(world, operation) + operation.intent.deadlineSeconds * 1000;
+  return Math.max(1000, deadlineMs - world.seen.nowMs);
+}
+
+function expired(world: World, operation: OperationView): Outcome | undefined {
+  const deadlineMs = startedMs(world, operation) + operation.intent.deadlineSeconds * 1000;
+  if (world.seen.nowMs < deadlineMs) return undefined;
+  const answered = advance(world, operation);
+  if (answered.phase !== "Running") return answered;
+  return { phase: "Failed", message: `not done within ${operation.intent.deadlineSeconds} s: ${answered.message}` };
+}
+
+function advance(world: World, operation: OperationView): Outcome {
+  const { type, member } = operation.intent;
+  const slot = { Switchover: world.switchover, Restart: world.restart, Rebuild: world.rebuild }[type];
+  const mine = requestOf(slot, operation.uid);
+  if (mine !== undefined && mine.state !== "Open") return { phase: mine.state, message: mine.message };
+  if (mine !== undefined) return { phase: "Running", message: mine.message };
+  if (openRequest(world) !== undefined) return { phase: "Running", message: "waits for another request to the members" };
+  if (world.leader === undefined) return { phase: "Running", message: "waits for a leader" };
+  const target = member === undefined ? undefined : listedMembers(world).find((m) => m.name === member);
+  if (member !== undefined && target === undefined) {
+    return { phase: "Refused", message: `${member} is no member: there are ${world.listed.join(", ")}` };
+  }
+  if (type === "Switchover") return startSwitchover(world, operation, target);
+  if (target === undefined) return { phase: "Refused", message: "spec.member is missing" };
+  return type === "Restart" ? startRestart(world, operation, target) : startRebuild(world, operation, target);
+}
+
+function requestOf(slot: Request, uid: string): Exclude<Request, { state: "None" }> | undefined {
+  return slot.state !== "None" && slot.id === uid ? slot : undefined;
+}
+
+function startSwitchover(world: World, operation: OperationView, wanted: MemberView | undefined): Outcome {
+  const from = world.leader?.name ?? "";
+  if (wanted?.name === from) return { phase: "Done", message: `${from} leads already` };
+  if (wanted !== undefined && !isInSync(world, wanted)) {
+    return { phase: "Refused", message: `${wanted.name} is not in sync within spec.failover.maxLag` };
+  }
+  const [best] = successors(world, listedMembers(world));
+  const to = wanted ?? best;
+  if (to === undefined) return { phase: "Refused", message: "no other member is in sync within spec.failover.maxLag" };
+  const switchover = { id: operation.uid, from, to: to.name };
+  return { phase: "Running", message: `${from} hands over to ${to.name}`, decision: { switchover } };
+}
+
+function startRestart(world: World, operation: OperationView, target: MemberView): Outcome {
+  const others = listedMembers(world).filter((m) => m.name !== target.name);
+  if (target.name !== world.leader?.name && !hasMajority(world, others)) {
+    return { phase: "Refused", message: `without ${target.name} fewer than a majority of the members is in sync` };
+  }
+  const restart = { id: operation.uid, member: target.name };
+  return { phase: "Running", message: `${target.name} restarts its engine`, decision: { restart } };
+}
+
+function startRebuild(world: World, operation: OperationView, target: MemberView): Outcome {
+  if (target.name === world.leader?.name) {
+    return { phase: "Refused", message: `${target.name} leads: hand over first, then rebuild it` };
+  }
+  const { volume } = target;
+  if (volume?.phase === "Lost") {
+    return {
+      phase: "Running",
+      message: `the lost volume of ${target.name} is replaced`,
+      decision: replaceVolume(world, target),
+    };
+  }
+  // The volume is newer than the operation: it was replaced above, and the agent fills an empty one by itself.
+  if (volume !== undefined && volume.createdMs > operation.createdMs) {
+    return isInSync(world, target)
+      ? { phase: "Done", message: `${target.name} is in sync on a new volume` }
+      : { phase: "Running", message: `${target.name} is cloned onto a new volume` };
+  }
+  const others = listedMembers(world).filter((m) => m.name !== target.name);
+  if (!hasMajority(world, others)) {
+    return { phase: "Refused", message: `without ${target.name} fewer than a majority of the members is in sync` };
+  }
+  const rebuild = { id: operation.uid, member: target.name };
+  return { phase: "Running", message: `${target.name} is cloned anew`, decision: { rebuild } };
+}
+
+/** Whether the cluster goes on acknowledging writes while only `others` are up: a majority of all, not of them alone. */
+function hasMajority(world: World, others: readonly MemberView[]): boolean {
+  const inSync = others.filter((m) => isInSync(world, m)).length;
+  return (
+    world.listed.length === 1 ||
+    inSync >= Math.floor(world.listed.length / 2) + 1 ||
+    (world.listed.length === 2 && keepsQuorum(world, others))
+  );
+}
+
+function replaceVolume(world: World, target: MemberView): Partial<Decision> {
+  if (world.seen.stateMayHaveGoneBack || target.volume === undefined) return {};
+  const { namespace } = world.cluster;
+  const { volume, pod } = target;
+  const reason = "the claim lost its volume";
+  const claim = { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace, name: volume.name, uid: volume.uid };
+  const steps: Step[] = volume.deleting ? [] : [{ kind: "Delete", object: claim, reason }];
+  if (pod !== undefined && pod.deletingSinceMs === undefined) {
+    steps.push({
+      kind: "Delete",
+      object: { apiVersion: "v1", kind: "Pod", namespace, name: pod.name, uid: pod.uid },
+      reason,
+    });
+  }
+  return { steps };
+}
+
+function report(
+  world: World,
+  operation: OperationView,
+  next: { readonly phase: NonNullable<OperationStatus["phase"]>; readonly message: string },
+): readonly Step[] {
+  const { status } = operation;
+  const now = `${new Date(world.seen.nowMs).toISOString().slice(0, 19)}Z`;
+  const startTime = next.phase === "Pending" ? status.startTime : (status.startTime ?? now);
+  const message = next.message.slice(0, 2048);
+  if (status.phase === next.phase && status.message === message && status.startTime === startTime) return [];
+  const { namespace } = world.cluster;
+  return [
+    {
+      kind: "ReportOperation",
+      namespace,
+      name: operation.name,
+      uid: operation.uid,
+      status: {
+        phase: next.phase,
+        message,
+        ...(startTime === undefined ? {} : { startTime }),
+        ...(FINAL.includes(next.phase) ? { completionTime: now } : {}),
+      },
+      reason: `it is ${next.phase}`,
+    },
+  ];
+}

@@ -1,0 +1,152 @@
+// The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
+//
+// Interlock, most urgent first. At most one planner is busy at a time, those after it wait:
+//   an open request (agents are at it) ▸ operations (a person asked) ▸ drain ▸ removal ▸ scale-in ▸ rollout ▸ scale-out
+// Failover is not in the list: agents do it by themselves, and every planner that needs a leader waits for one.
+// Scale-in comes before rollout, so that a dead member can leave while a rollout is stuck on it.
+import type { Blocked } from "../api/cluster-spec.ts";
+import { planChildren, planMembers } from "./children.ts";
+import { type Decision, IDLE } from "./decision.ts";
+import { planDeletion } from "./deletion.ts";
+import { planDrain } from "./drain.ts";
+import { deriveWorld, listedMembers, openRequest, type World } from "./facts.ts";
+import { isPausing, planIntent } from "./intent.ts";
+import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
+import type { ClusterView, Observation } from "./observation.ts";
+import { planOperations } from "./operations.ts";
+import type { Block, Plan, Step } from "./plan.ts";
+import { preflight } from "./preflight.ts";
+import { planRollout } from "./rollout.ts";
+import { planTrouble } from "./trouble.ts";
+
+const PLANNERS = [planOperations, planOpenRequest, planDrain, planRemoval, planScaleIn, planRollout, planScaleOut];
+const BLOCKED_RECHECK_MS = 15_000; // every guard's condition also arrives as an event; this is the safety net
+
+/** Decides what to do for one cluster now. */
+export function planCluster(seen: Observation): Plan {
+  const { cluster } = seen;
+  if (cluster === undefined) return plan(seen, { steps: planDeletion(seen) });
+  if (cluster.deleting) return plan(seen, {});
+  const checked = preflight(seen, cluster);
+  if (!checked.ok) return plan(seen, { blocked: checked.blocked, stalled: true });
+  const world = deriveWorld(seen, cluster, checked.context);
+  if (cluster.intent.paused) return planPaused(world);
+  return planWorld(world);
+}
+
+/** Paused: agents are told, nothing else moves. Before the first intent there is nobody to tell. */
+function planPaused(world: World): Plan {
+  const { seen, cluster } = world;
+  const message =
+    "spec.paused is true: quorate changes nothing, and members do not fail over. Set it to false to go on.";
+  const steps = seen.intent === undefined ? [] : planIntent(world, IDLE, world.listed);
+  return plan(seen, { steps, blocked: [{ guard: "NotPaused", object: cluster.name, message }] });
+}
+
+function planWorld(world: World): Plan {
+  const decision = interlock(world);
+  const listed = decision.listed ?? world.listed;
+  const steps: readonly Step[] = [
+    ...(decision.reports ?? []),
+    ...planChildren(world, listed),
+    ...planIntent(world, decision, listed),
+    // A member exists only after the intent that lists it was seen to be there: its agent must find itself in it.
+    ...(world.seen.intent === undefined ? [] : planMembers(world, listedMembers(world))),
+    ...(decision.steps ?? []),
+  ];
+  return plan(world.seen, { ...decision, steps: withoutOverridden(steps) });
+}
+
+/** Asks the planners in order; the first busy one has its way, and what the others report is kept. */
+function interlock(world: World): Decision {
+  const trouble = planTrouble(world);
+  const { seen } = world;
+  const unconfirmed: readonly Block[] = seen.stateMayHaveGoneBack ? [stateUnconfirmed(world)] : [];
+  const blocked: Block[] = [...unconfirmed, ...(trouble.blocked ?? [])];
+  const reports: Step[] = [];
+  let change = "";
+  let requeueAfterMs: number | undefined;
+  for (const planner of PLANNERS) {
+    const decision = planner(world);
+    blocked.push(...(decision.blocked ?? []));
+    reports.push(...(decision.reports ?? []));
+    requeueAfterMs = soonest(requeueAfterMs, decision.requeueAfterMs);
+    if (change === "") change = decision.change ?? "";
+    if (!decision.busy) continue;
+    return afterPause(world, {
+      ...decision,
+      change,
+      blocked,
+      reports,
+      ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
+    });
+  }
+  return { busy: false, change, blocked, reports, ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }) };
+}
+
+/** A switchover of the planner's that did not succeed is not tried again at once, and is never passed over. */
+function afterPause(world: World, decision: Decision): Decision {
+  const { switchover } = decision;
+  const isOwn = switchover !== undefined && switchover.id.includes(".");
+  if (!isOwn || !isPausing(world) || world.switchover.state === "None") return decision;
+  const { switchover: _, ...rest } = decision;
+  const message = `The last switchover was ${world.switchover.state}: ${world.switchover.message}. It is tried again in a minute or two.`;
+  const block: Block = { guard: "SwitchoverDone", object: world.leader?.name ?? world.cluster.name, message };
+  return { ...rest, blocked: [...(decision.blocked ?? []), block] };
+}
+
+/** Agents are at a request: nothing else may disturb them. */
+function planOpenRequest(world: World): Decision {
+  const open = openRequest(world);
+  if (open === undefined) return IDLE;
+  const purpose = open.id.split(".")[0] ?? "";
+  const what = open === world.switchover ? "Switchover" : "Request";
+  return { busy: true, change: `${what} (${purpose}): ${open.message}`, requeueAfterMs: 5_000 };
+}
+
+function stateUnconfirmed(world: World): Block {
+  const message =
+    "The API server's state went back (restored from a backup?). Nothing is deleted until the present state has been confirmed.";
+  return { guard: "StateConfirmed", object: world.cluster.name, message };
+}
+
+/** A planner's own step for an object wins over the standing one for the same object in the same pass. */
+function withoutOverridden(steps: readonly Step[]): readonly Step[] {
+  const target = (step: Step) =>
+    step.kind === "Apply" || step.kind === "Create"
+      ? `${step.manifest.kind}/${step.manifest.metadata.name}`
+      : undefined;
+  const last = new Map(steps.flatMap((step, at) => (target(step) === undefined ? [] : [[target(step), at] as const])));
+  return steps.filter((step, at) => target(step) === undefined || last.get(target(step)) === at);
+}
+
+function soonest(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
+}
+
+interface Outcome {
+  readonly steps?: readonly Step[];
+  readonly blocked?: readonly Block[];
+  readonly change?: string;
+  readonly requeueAfterMs?: number;
+  readonly stalled?: boolean;
+}
+
+function plan(seen: Observation, outcome: Outcome): Plan {
+  const { steps = [], blocked = [], change = "", stalled = false } = outcome;
+  const recheck = blocked.length > 0 && !stalled ? BLOCKED_RECHECK_MS : undefined;
+  return {
+    steps,
+    blocked: blocked.map((block) => withSince(seen, seen.cluster, block)),
+    change: change.slice(0, 128),
+    requeueAfterMs: soonest(outcome.requeueAfterMs, recheck),
+    stalled,
+  };
+}
+
+/** Says since when: as long as guard and object stay the same, the time does. */
+function withSince(seen: Observation, cluster: ClusterView | undefined, block: Block): Blocked {
+  const before = cluster?.status.blocked?.find((old) => old.guard === block.guard && old.object === block.object);
+  return { ...block, since: before?.since ?? `${new Date(seen.nowMs).toISOString().slice(0, 19)}Z` };
+}

@@ -1,0 +1,77 @@
+// The planner's answer as data: what to do, what cannot be done and why, when to look again.
+import type { OperationStatus } from "../api/cluster-operation.ts";
+import type { Blocked } from "../api/cluster-spec.ts";
+import type { Manifest, ManifestMeta } from "../build/manifest.ts";
+
+/** An object to be deleted, in exactly the incarnation that was seen. */
+export interface Doomed {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** One thing to do. `reason` says why, for logs. */
+export type Step =
+  /** Server-side apply of the whole manifest. */
+  | { readonly kind: "Apply"; readonly manifest: Manifest; readonly reason: string }
+  /** Create, and leave alone what is already there under that name. */
+  | { readonly kind: "Create"; readonly manifest: Manifest; readonly reason: string }
+  | { readonly kind: "Delete"; readonly object: Doomed; readonly reason: string }
+  /** Make the authority if there is none, and a certificate for all members. `metadata.name` is the cluster's. */
+  | { readonly kind: "IssueCertificates"; readonly metadata: ManifestMeta; readonly reason: string }
+  /** Make a password for every key that has none yet. Existing ones are never changed. */
+  | {
+      readonly kind: "GenerateCredentials";
+      readonly metadata: ManifestMeta;
+      readonly keys: readonly string[];
+      readonly reason: string;
+    }
+  | {
+      readonly kind: "ReportOperation";
+      readonly namespace: string;
+      readonly name: string;
+      readonly uid: string;
+      readonly status: OperationStatus;
+      readonly reason: string;
+    };
+
+/** The guards: every reason for which the planner holds back, by name. */
+export const GUARDS = [
+  "SpecValid", // .spec can be understood
+  "EngineKnown", // the Engine object exists
+  "VersionKnown", // the Engine has the version
+  "TopologySupported", // the Engine can form the topology
+  "ParametersAllowed", // no parameter that the Engine fixes
+  "DurabilitySupported", // the Engine can keep the durability mode
+  "NotPaused", // spec.paused is false
+  "StateConfirmed", // the API server's state did not go back lately
+  "LeaderKnown", // there is one leader that serves
+  "QuorumKept", // enough members in sync are left to keep acknowledged writes and go on writing
+  "MembersInSync", // no other member is down or behind
+  "SwitchoverTarget", // another member can take over
+  "SwitchoverDone", // the leader did not refuse or fail the last switchover
+  "VolumeUsable", // the volume is bound and not being deleted
+  "VolumeKept", // no volume shrinks
+  "NodeAlive", // the node can confirm that the pod ended
+  "TemplateAccepted", // a template that only the operator's version changed waits for consent
+] as const;
+export type Guard = (typeof GUARDS)[number];
+
+/** Something that is not done now. */
+export interface Block extends Omit<Blocked, "since" | "guard"> {
+  readonly guard: Guard;
+}
+
+/** What to do now. Steps are carried out in order; the first that fails ends the pass. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  readonly blocked: readonly Blocked[];
+  /** The change in progress in a few words; empty when nothing is going on. */
+  readonly change: string;
+  /** Look again after so long even if nothing is heard. */
+  readonly requeueAfterMs: number | undefined;
+  /** Nothing can go on until a person changes something. */
+  readonly stalled: boolean;
+}

@@ -1,0 +1,58 @@
+// What must be true of a ClusterSpec and its Engine before anything is built from them.
+import { type BuildContext, resolveVersion } from "../build/context.ts";
+import type { ClusterView, Observation } from "./observation.ts";
+import type { Block } from "./plan.ts";
+
+/** Either everything that builders need, or why nothing can be built. */
+export type Preflight =
+  | { readonly ok: true; readonly context: BuildContext }
+  | { readonly ok: false; readonly blocked: readonly Block[] };
+
+/** Resolves engine, version and image, and checks what the API server cannot: rules across two objects. */
+export function preflight(seen: Observation, cluster: ClusterView): Preflight {
+  const { intent } = cluster;
+  const refuse = (guard: Block["guard"], message: string): Preflight => ({
+    ok: false,
+    blocked: [{ guard, object: cluster.name, message }],
+  });
+  if (cluster.invalid !== undefined) return refuse("SpecValid", `The spec cannot be understood: ${cluster.invalid}.`);
+  const { engine } = seen;
+  if (engine === undefined) {
+    return refuse("EngineKnown", `There is no Engine ${intent.engine.name}. See kubectl get engines, or apply it.`);
+  }
+  const resolved = resolveVersion(intent, engine);
+  const versions = engine.versions.map((v) => v.version).join(", ");
+  if (resolved === undefined) {
+    const message = `Engine ${intent.engine.name} has no version ${intent.engine.version ?? ""}. Set spec.engine.version to one of ${versions}.`;
+    return refuse("VersionKnown", message);
+  }
+  if (!engine.topologies.includes(intent.topology)) {
+    return refuse("TopologySupported", `Engine ${intent.engine.name} cannot form the topology ${intent.topology}.`);
+  }
+  const fixed = Object.keys(intent.parameters).filter((name) => engine.parameters.fixed.includes(name));
+  if (fixed.length > 0) {
+    return refuse(
+      "ParametersAllowed",
+      `quorate sets ${fixed.toSorted().join(", ")} itself. Remove it from spec.parameters.`,
+    );
+  }
+  if (!engine.durabilityModes.includes(intent.durability.mode)) {
+    const modes = engine.durabilityModes.join(", ");
+    const message = `Engine ${intent.engine.name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
+    return refuse("DurabilitySupported", message);
+  }
+  return {
+    ok: true,
+    context: {
+      namespace: cluster.namespace,
+      name: cluster.name,
+      uid: cluster.uid,
+      intent,
+      engineName: intent.engine.name,
+      engine,
+      engineVersion: resolved.version,
+      engineImage: resolved.image,
+      settings: seen.settings,
+    },
+  };
+}
