@@ -39,11 +39,14 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly observer?: ReflectorObserver;
   readonly clock?: Clock;
   readonly random?: Random;
-  /** Without event or bookmark for so long the connection counts as dead, default 90,000. Bookmarks come about once a minute. */
+  /** Without event, bookmark or answer for so long the connection counts as dead, default 90,000. Bookmarks come about once a minute. */
   readonly silenceMs?: number;
   /** Shortest life of a watch as asked of the server, default 300; each one gets up to twice that, so that not all end together. */
   readonly watchSeconds?: number;
-  /** First backoff, default 200; doubles up to `maxBackoffMs`, default 30,000; the wait is a random part of it. */
+  /**
+   * First backoff, default 200; doubles up to `maxBackoffMs`, default 30,000; the wait is a random part of it. The server's
+   * Retry-After lengthens it, up to the same limit: an API server that just started asks for 5 s, which a failover cannot wait.
+   */
   readonly baseBackoffMs?: number;
   readonly maxBackoffMs?: number;
 }
@@ -65,7 +68,7 @@ interface WatchConnection<T extends KubeObject> {
   readonly openedMs: number;
 }
 
-const CALL_TIMEOUT_MS = 30_000;
+const LONGEST_CALL_MS = 30_000;
 const SETTLED_MS = 10_000; // a connection that lived so long ends a row of failures
 
 /** Reflects one selection. Create one per selection and call `run` once. */
@@ -75,6 +78,8 @@ export class Reflector<T extends KubeObject> {
   readonly #random: Random;
   readonly #project: (object: Stored<T>) => Stored<T>;
   readonly #observer: ReflectorObserver;
+  readonly #silenceMs: number;
+  readonly #maxBackoffMs: number;
   #lastVersion: string | undefined;
   #mayHaveGoneBack = false;
   #streamLists: "Yes" | "Doubtful" | "No" = "Yes";
@@ -87,6 +92,8 @@ export class Reflector<T extends KubeObject> {
     this.#random = options.random ?? Math.random;
     this.#project = options.project ?? withoutBookkeeping;
     this.#observer = options.observer ?? {};
+    this.#silenceMs = options.silenceMs ?? 90_000;
+    this.#maxBackoffMs = options.maxBackoffMs ?? 30_000;
     this.#heardMs = this.#clock.monotonicMs();
   }
 
@@ -103,7 +110,7 @@ export class Reflector<T extends KubeObject> {
 
   async #step(state: Exclude<State<T>, { name: "Stopped" }>, signal: AbortSignal): Promise<State<T>> {
     if (state.name === "Waiting") {
-      await sleep(this.#clock, Math.max(state.retryAfterMs, this.#backoffMs()), signal);
+      await sleep(this.#clock, Math.max(Math.min(state.retryAfterMs, this.#maxBackoffMs), this.#backoffMs()), signal);
       return { name: state.next };
     }
     try {
@@ -143,7 +150,7 @@ export class Reflector<T extends KubeObject> {
 
   async #listPages(signal: AbortSignal): Promise<State<T>> {
     const { api, selection } = this.#options;
-    const options = { signal, timeoutMs: CALL_TIMEOUT_MS, maxRetries: 0, project: this.#project };
+    const options = { signal, timeoutMs: this.#callTimeoutMs, maxRetries: 0, project: this.#project };
     const list = await listAll<T>(api, selection, options).catch((error: unknown) => {
       if (this.#streamLists === "Doubtful") this.#streamLists = "Yes"; // silent altogether: it was not the streaming
       throw error;
@@ -185,7 +192,7 @@ export class Reflector<T extends KubeObject> {
     const { api, selection } = this.#options;
     const from = this.#lastVersion;
     if (from === undefined) return undefined;
-    const probe = { signal, limit: 1, timeoutMs: CALL_TIMEOUT_MS, maxRetries: 0 };
+    const probe = { signal, limit: 1, timeoutMs: this.#callTimeoutMs, maxRetries: 0 };
     const { resourceVersion } = await api.list<T>(selection, probe);
     this.#markHeard();
     if (this.#isOlder(resourceVersion)) {
@@ -220,7 +227,7 @@ export class Reflector<T extends KubeObject> {
     const events = api.watch<T>(selection, {
       ...from,
       timeoutSeconds,
-      timeoutMs: CALL_TIMEOUT_MS,
+      timeoutMs: this.#callTimeoutMs,
       signal: AbortSignal.any([signal, cut.signal]),
     });
     return { events, cut, openedMs: this.#clock.monotonicMs() };
@@ -231,7 +238,8 @@ export class Reflector<T extends KubeObject> {
    * @throws {RetryableError} `WatchSilent` when nothing comes for `silenceMs`.
    */
   async *#heardEvents(connection: WatchConnection<T>, signal: AbortSignal): Stream<T> {
-    const { silenceMs = 90_000, selection } = this.#options;
+    const { selection } = this.#options;
+    const silenceMs = this.#silenceMs;
     for (;;) {
       let silent = false;
       const stopTimer = this.#clock.schedule(silenceMs, () => {
@@ -292,9 +300,13 @@ export class Reflector<T extends KubeObject> {
     this.#observer.heard?.();
   }
 
+  get #callTimeoutMs(): number {
+    return Math.min(LONGEST_CALL_MS, this.#silenceMs);
+  }
+
   #backoffMs(): number {
-    const { baseBackoffMs = 200, maxBackoffMs = 30_000 } = this.#options;
-    return this.#random() * Math.min(maxBackoffMs, baseBackoffMs * 2 ** Math.min(this.#failures, 20));
+    const { baseBackoffMs = 200 } = this.#options;
+    return this.#random() * Math.min(this.#maxBackoffMs, baseBackoffMs * 2 ** Math.min(this.#failures, 20));
   }
 }
 
@@ -308,6 +320,6 @@ export function withoutBookkeeping<T extends KubeObject>(object: Stored<T>): Sto
 
 function reasonOf(error: unknown): ReconnectReason {
   if (isGone(error)) return "Gone";
-  if (error instanceof RetryableError && error.reason === "WatchSilent") return "Silent";
+  if (error instanceof RetryableError && ["WatchSilent", "Deadline"].includes(error.reason)) return "Silent";
   return apiStatusOf(error) === undefined ? "Broken" : "Refused";
 }

@@ -9,6 +9,8 @@ import { type AddressInfo, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { KubeClient, type KubeClientOptions } from "../../src/kube/client.ts";
+import { kubeconfigConnection } from "../../src/kube/connection.ts";
 
 const run = promisify(execFile);
 const KUBERNETES_VERSION = "v1.34.4";
@@ -72,6 +74,23 @@ export class ControlPlane {
     } finally {
       await rm(file);
     }
+  }
+
+  /**
+   * Creates a service account and returns a kubeconfig file with a token of it: RBAC applies, nothing is allowed until a role is bound.
+   */
+  async serviceAccount(namespace: string, name: string): Promise<string> {
+    await this.kubectl("create", "serviceaccount", name, "--namespace", namespace);
+    const token = await this.kubectl("create", "token", name, "--namespace", namespace);
+    const file = join(this.folder, `kubeconfig-${namespace}-${name}`);
+    const text = kubeconfigText(this.server, name, { token: token.trim() }, join(this.folder, "pki/ca.crt"));
+    await writeFile(file, text);
+    return file;
+  }
+
+  /** A client with all rights, or with those of another kubeconfig of this control plane. Close it at the end. */
+  async client(kubeconfig = this.kubeconfig, options: KubeClientOptions = {}): Promise<KubeClient> {
+    return new KubeClient(await kubeconfigConnection(kubeconfig), options);
   }
 
   /** Starts etcd and then the API server, and waits until it is ready. */
@@ -173,6 +192,11 @@ export class ControlPlane {
 
   killEtcd(): Promise<void> {
     return end(this.#etcd, "SIGKILL");
+  }
+
+  /** Where etcd listens, without TLS. */
+  get etcdUrl(): string {
+    return `http://127.0.0.1:${this.#ports.etcd}`;
   }
 
   /** Runs etcdctl against the etcd of this control plane. */
