@@ -179,7 +179,7 @@ export class Store<T extends KubeObject> {
   #unindex(object: Stored<T>): void {
     const { uid } = object.metadata;
     this.#byUid.delete(uid);
-    if (this.#uidByKey.get(keyOf(object)) === uid) this.#uidByKey.delete(keyOf(object));
+    this.#uidByKey.delete(keyOf(object));
     removeFrom(this.#uidsByOwner, controllerOf(object)?.uid, uid);
     removeFrom(this.#uidsByCluster, clusterKeyOf(object), uid);
   }

@@ -44,10 +44,11 @@ class Register {
 const TIMING = { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2000 };
 
 test("whatever is lost on the way, never do two lead, and one leads again once all is well", async () => {
-  const fates = fc.array(fc.constantFrom<Fate>("ok", "ok", "ok", "lost", "answerLost"), {
-    minLength: 1,
-    maxLength: 40,
-  });
+  // Outages are runs of the same fate, long enough to outlive a deadline.
+  const run = fc.tuple(fc.constantFrom<Fate>("ok", "lost", "answerLost"), fc.integer({ min: 1, max: 20 }));
+  const fates = fc
+    .array(run, { minLength: 1, maxLength: 8 })
+    .map((runs) => runs.flatMap(([fate, times]) => Array.from({ length: times }, () => fate)));
   await fc.assert(
     fc.asyncProperty(fates, fates, fc.nat(1000), async (fatesOfA, fatesOfB, salt) => {
       const clock = new FakeClock();
@@ -82,6 +83,40 @@ test("whatever is lost on the way, never do two lead, and one leads again once a
     }),
     { numRuns: 30 },
   );
+});
+
+test("a renewal whose answer was lost does not end the term; a thief does", async () => {
+  const clock = new FakeClock();
+  const register = new Register();
+  let calls = 0;
+  const api = register.apiFor(() => {
+    calls += 1;
+    return calls === 3 ? "answerLost" : "ok"; // get, create, first renewal
+  });
+  const holder = new LeaderElection({
+    api,
+    namespace: "n",
+    name: "l",
+    identity: "a",
+    clock,
+    random: () => 0,
+    ...TIMING,
+  });
+  let ended = false;
+  const running = holder.run(
+    new AbortController().signal,
+    (signal) => new Promise((end) => signal.addEventListener("abort", () => end())),
+  );
+  void running.then(() => (ended = true));
+  await clock.run(60_000);
+  expect([holder.isLeading, ended]).toEqual([true, false]);
+  const other = register.apiFor(() => "ok");
+  const lease = await other.get<Lease>({ apiVersion: "coordination.k8s.io/v1", kind: "Lease", name: "l" });
+  if (lease === undefined) throw new Error("no Lease");
+  await other.update({ ...lease, spec: { ...lease.spec, holderIdentity: "thief" } });
+  await clock.run(2 * 2000 + 200); // one renewal meets the conflict, the next one reads
+  expect(holder.isLeading).toBe(false);
+  expect(await running).toBe(false);
 });
 
 test("what `lead` throws comes out, after the Lease was released", async () => {
