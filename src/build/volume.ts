@@ -14,18 +14,40 @@ export interface LiveVolume {
   readonly className: string | undefined;
 }
 
-/** The PersistentVolumeClaim of one member. */
-export function buildVolume(
-  context: BuildContext,
-  member: string,
-  initialized: boolean,
-  live?: LiveVolume,
-): Manifest {
-  const { size, className: wantedClass } = context.intent.storage.data;
-  const className = live === undefined ? wantedClass : live.className; // immutable once it exists
-  const sizeBytes = Math.max(parseQuantity(size), live?.requestedBytes ?? 0); // volumes never shrink
-  const isFresh = live === undefined;
-  const clusterUid = isFresh ? context.uid : live.clusterUid;
+/**
+ * The claim as it is created: it says once and for all whom it is made for. What may change later is left to
+ * `buildVolume`, because fields set by a create cannot be taken back by an apply.
+ */
+export function buildFreshVolume(context: BuildContext, member: string): Manifest {
+  const { size, className } = context.intent.storage.data;
+  return claim(context, member, {
+    annotations: { [ANNOTATION_CLUSTER_UID]: context.uid },
+    className,
+    sizeBytes: parseQuantity(size),
+  });
+}
+
+/** The claim of one member that exists, as it is to be kept. @param initialized - Whether the cluster ever had a leader. */
+export function buildVolume(context: BuildContext, member: string, initialized: boolean, live: LiveVolume): Manifest {
+  const isOurs = live.clusterUid === context.uid; // a volume of an earlier cluster keeps saying so
+  return claim(context, member, {
+    annotations: {
+      ...(live.clusterUid === undefined ? {} : { [ANNOTATION_CLUSTER_UID]: live.clusterUid }),
+      ...(live.initialized || (initialized && isOurs) ? { [ANNOTATION_INITIALIZED]: "true" } : {}),
+      ...(goesWithCluster(context) ? { [ANNOTATION_DELETE_WITH]: context.uid } : {}),
+    },
+    className: live.className, // immutable
+    sizeBytes: Math.max(parseQuantity(context.intent.storage.data.size), live.requestedBytes), // volumes never shrink
+  });
+}
+
+interface ClaimFields {
+  readonly annotations: Record<string, string>;
+  readonly className: string | undefined;
+  readonly sizeBytes: number;
+}
+
+function claim(context: BuildContext, member: string, fields: ClaimFields): Manifest {
   return {
     apiVersion: "v1",
     kind: "PersistentVolumeClaim",
@@ -33,16 +55,12 @@ export function buildVolume(
       name: nameOf.volume(member),
       namespace: context.namespace,
       labels: memberLabels(context, member),
-      annotations: {
-        ...(clusterUid === undefined ? {} : { [ANNOTATION_CLUSTER_UID]: clusterUid }),
-        ...(initialized || live?.initialized === true ? { [ANNOTATION_INITIALIZED]: "true" } : {}),
-        ...(goesWithCluster(context) ? { [ANNOTATION_DELETE_WITH]: context.uid } : {}),
-      },
+      annotations: fields.annotations,
     },
     spec: {
       accessModes: ["ReadWriteOnce"],
-      ...(className === undefined ? {} : { storageClassName: className }),
-      resources: { requests: { storage: formatBytes(sizeBytes) } },
+      ...(fields.className === undefined ? {} : { storageClassName: fields.className }),
+      resources: { requests: { storage: formatBytes(fields.sizeBytes) } },
     },
   };
 }

@@ -7,7 +7,7 @@ import { childLabels, ownerOf } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
 import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../build/services.ts";
 import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
-import { buildVolume } from "../build/volume.ts";
+import { buildFreshVolume, buildVolume } from "../build/volume.ts";
 import { applyIfDifferent } from "./difference.ts";
 import type { World } from "./facts.ts";
 import type { MemberView } from "./observation.ts";
@@ -75,9 +75,7 @@ function planVolume(world: World, member: MemberView): readonly Step[] {
   const { volume } = member;
   const { context, seen } = world;
   if (volume === undefined) {
-    return [
-      { kind: "Create", manifest: buildVolume(context, member.name, world.initialized), reason: "it is missing" },
-    ];
+    return [{ kind: "Create", manifest: buildFreshVolume(context, member.name), reason: "it is missing" }];
   }
   if (volume.deleting || volume.phase === "Lost") return [];
   if (isLeftover(world, member)) {

@@ -54,7 +54,8 @@ function advance(world: World, operation: OperationView): Outcome {
   const mine = requestOf(slot, operation.uid);
   if (mine !== undefined && mine.state !== "Open") return { phase: mine.state, message: mine.message };
   if (mine !== undefined) return { phase: "Running", message: mine.message };
-  if (openRequest(world) !== undefined) return { phase: "Running", message: "waits for another request to the members" };
+  if (openRequest(world) !== undefined)
+    return { phase: "Running", message: "waits for another request to the members" };
   if (world.leader === undefined) return { phase: "Running", message: "waits for a leader" };
   const target = member === undefined ? undefined : listedMembers(world).find((m) => m.name === member);
   if (member !== undefined && target === undefined) {

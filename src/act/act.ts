@@ -1,0 +1,76 @@
+// Carries out a plan: in order, with the preconditions that are in it, until the first error. Decides nothing.
+import { API_VERSION } from "../api/names.ts";
+import type { Manifest } from "../build/manifest.ts";
+import type { Clock } from "../clock.ts";
+import type { KubeApi } from "../kube/api.ts";
+import { isAlreadyExists } from "../kube/api-error.ts";
+import type { KubeObject, Stored } from "../kube/object.ts";
+import type { Doomed, Step } from "../plan/plan.ts";
+import { FIELD_MANAGER } from "./field-manager.ts";
+import { generateCredentials, issuePeerCertificates } from "./secrets.ts";
+
+/** What was written, so that the next pass can wait until the caches show it. Called right after each write. */
+export interface Ledger {
+  wrote(object: Stored<KubeObject>): void;
+  deleted(object: Doomed): void;
+  /** An object that is never watched may have changed. */
+  changedNamed(): void;
+  /** A step was carried out; for logs. */
+  acted(step: Step): void;
+}
+
+export interface ActorOptions {
+  readonly api: KubeApi;
+  readonly clock: Clock;
+}
+
+/** Carries out `steps`. @throws what the first failing call throws; the steps after it are not tried. */
+export async function act(
+  options: ActorOptions,
+  steps: readonly Step[],
+  ledger: Ledger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const step of steps) {
+    signal.throwIfAborted();
+    await carryOut(options, step, ledger, signal);
+    ledger.acted(step);
+  }
+}
+
+async function carryOut({ api, clock }: ActorOptions, step: Step, ledger: Ledger, signal: AbortSignal): Promise<void> {
+  switch (step.kind) {
+    case "Apply":
+      ledger.wrote(await api.apply<Manifest>(step.manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));
+      return;
+    case "Create":
+      return create(api, step.manifest, ledger, signal);
+    case "Delete": {
+      const { uid, ...ref } = step.object;
+      await api.delete(ref, { uid, propagationPolicy: "Background", signal });
+      ledger.deleted(step.object);
+      return;
+    }
+    case "IssueCertificates":
+      ledger.changedNamed();
+      return issuePeerCertificates(api, step.metadata, clock.now(), { signal });
+    case "GenerateCredentials":
+      ledger.changedNamed();
+      return generateCredentials(api, step.metadata, step.keys, { signal });
+    case "ReportOperation": {
+      const { namespace, name, uid, status } = step;
+      const ref = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name };
+      ledger.wrote(await api.mergePatch(ref, { metadata: { uid }, status }, { subresource: "status", signal }));
+    }
+  }
+}
+
+/** What is there already stays as it is: a cache that is behind must not overwrite a volume or a Lease. */
+async function create(api: KubeApi, manifest: Manifest, ledger: Ledger, signal: AbortSignal): Promise<void> {
+  ledger.changedNamed();
+  try {
+    ledger.wrote(await api.create<Manifest>(manifest, { signal }));
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+  }
+}

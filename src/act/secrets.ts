@@ -1,0 +1,111 @@
+// The Secrets of one cluster: made here, because what is random or private has no place in a plan.
+import { randomBytes } from "node:crypto";
+import { nameOf } from "../api/names.ts";
+import { ANNOTATION_NOT_AFTER } from "../build/labels.ts";
+import type { ManifestMeta } from "../build/manifest.ts";
+import type { CallOptions, KubeApi } from "../kube/api.ts";
+import { isAlreadyExists } from "../kube/api-error.ts";
+import type { KubeObject, Stored } from "../kube/object.ts";
+import { RetryableError } from "../errors.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "./certificates.ts";
+import { FIELD_MANAGER } from "./field-manager.ts";
+
+interface Secret extends KubeObject {
+  readonly type?: string;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+type Api = Pick<KubeApi, "get" | "create" | "apply" | "mergePatch">;
+const SECRET = { apiVersion: "v1", kind: "Secret" } as const;
+const PASSWORD_BYTES = 24; // 32 characters of base64url: letters, digits, - and _, safe in any configuration file
+
+/**
+ * Writes the members' certificate, signed by the cluster's authority, which is made when there is none.
+ *
+ * @param metadata - Name (the cluster's), namespace, labels and owner of both Secrets.
+ */
+export async function issuePeerCertificates(
+  api: Api,
+  metadata: ManifestMeta,
+  now: Date,
+  call: CallOptions,
+): Promise<void> {
+  const authority = await ensureAuthority(api, metadata, now, call);
+  const { name, namespace } = metadata;
+  const suffix = `${nameOf.membersService(name)}.${namespace}.svc`;
+  const leaf = await issueCertificate(authority, [`*.${suffix}`, `*.${suffix}.cluster.local`], now);
+  const annotations = { [ANNOTATION_NOT_AFTER]: leaf.notAfter.toISOString() };
+  const data = {
+    "ca.crt": encode(authority.certificate),
+    "tls.crt": encode(leaf.certificate),
+    "tls.key": encode(leaf.key),
+  };
+  const secret: Secret = {
+    ...SECRET,
+    type: "kubernetes.io/tls",
+    metadata: { ...metadata, name: nameOf.peerSecret(name), annotations },
+    data,
+  };
+  await api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
+}
+
+async function ensureAuthority(api: Api, metadata: ManifestMeta, now: Date, call: CallOptions): Promise<KeyPair> {
+  const name = nameOf.authoritySecret(metadata.name);
+  const ref = { ...SECRET, namespace: metadata.namespace, name };
+  const existing = await api.get<Secret>(ref, call);
+  if (existing !== undefined) return toKeyPair(existing);
+  const made = await createAuthority(metadata.name, now);
+  const data = { "ca.crt": encode(made.certificate), "ca.key": encode(made.key) };
+  try {
+    await api.create<Secret>({ ...SECRET, type: "Opaque", metadata: { ...metadata, name }, data }, call);
+    return made;
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    const winner = await api.get<Secret>(ref, call); // another replica was faster; one authority is enough
+    if (winner === undefined) throw error;
+    return toKeyPair(winner);
+  }
+}
+
+function toKeyPair(secret: Stored<Secret>): KeyPair {
+  const certificate = secret.data?.["ca.crt"];
+  const key = secret.data?.["ca.key"];
+  if (certificate === undefined || key === undefined) {
+    // Replacing it would part running members from new ones; a person may have it in a backup.
+    const object = `Secret ${secret.metadata.namespace ?? ""}/${secret.metadata.name}`;
+    throw new RetryableError("The authority has lost ca.crt or ca.key; restore them, or delete the Secret", {
+      reason: "AuthorityDamaged",
+      object,
+    });
+  }
+  return { certificate: decode(certificate), key: decode(key) };
+}
+
+/** Makes a password for each of `keys` that the Secret lacks. Those that exist are never changed: data may depend on them. */
+export async function generateCredentials(
+  api: Api,
+  metadata: ManifestMeta,
+  keys: readonly string[],
+  call: CallOptions,
+): Promise<void> {
+  const ref = { ...SECRET, namespace: metadata.namespace, name: metadata.name };
+  const existing = await api.get<Secret>(ref, call);
+  const missing = keys.filter((key) => existing?.data?.[key] === undefined);
+  const data = Object.fromEntries(
+    missing.map((key) => [key, encode(randomBytes(PASSWORD_BYTES).toString("base64url"))]),
+  );
+  if (existing === undefined) {
+    await api.create<Secret>({ ...SECRET, type: "Opaque", metadata, data }, call);
+  } else if (missing.length > 0) {
+    const { resourceVersion } = existing.metadata;
+    await api.mergePatch(ref, { metadata: { resourceVersion }, data }, call);
+  }
+}
+
+function encode(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
+
+function decode(base64: string): string {
+  return Buffer.from(base64, "base64").toString("utf8");
+}

@@ -1,0 +1,160 @@
+// Joins the parts: watches fill stores, changes become keys, workers pass over keys. Only while this replica leads.
+import type { Registry } from "prom-client";
+import type { BuildSettings } from "../build/context.ts";
+import { type Clock, type Random, systemClock } from "../clock.ts";
+import type { KubeApi } from "../kube/api.ts";
+import { EventRecorder } from "../kube/events.ts";
+import { OwnWrites } from "../kube/own-writes.ts";
+import { NamedObjects } from "../observe/named-objects.ts";
+import { Stores } from "../observe/stores.ts";
+import type { Step } from "../plan/plan.ts";
+import { WorkQueue } from "../queue/queue.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
+import { concernsOf } from "./keys.ts";
+import { newsOf } from "./narrator.ts";
+import { type PassResult, reconciler } from "./reconcile.ts";
+import { runWorkers } from "./workers.ts";
+
+export interface ControllerOptions {
+  readonly api: KubeApi;
+  readonly settings: BuildSettings;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Watch this namespace only; absent: all. */
+  readonly namespace?: string;
+  /** Name of this process in events. */
+  readonly instance: string;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  /** Called after every pass that did not throw; for tests. */
+  readonly onPass?: (key: string, result: PassResult) => void;
+}
+
+const CONCURRENCY = 4; // passes wait for the API server most of the time; more would only crowd it
+
+/** The operator's controller. `watch` and `lead` may run for as long as their signals allow; `lead` needs `watch`. */
+export class Controller {
+  readonly stores: Stores;
+  readonly #options: ControllerOptions;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #observeQueue: ReturnType<typeof queueMetrics>;
+  readonly #observePass: ReturnType<ReturnType<typeof reconcileMetrics>>;
+  readonly #recorder: EventRecorder;
+
+  constructor(options: ControllerOptions) {
+    const { api, registry, log, namespace } = options;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = options.random ?? Math.random;
+    const observeWatch = watchMetrics(registry);
+    this.#observeQueue = queueMetrics(registry);
+    this.#observePass = reconcileMetrics(registry)("cluster");
+    const observeEvent = eventMetrics(registry);
+    this.stores = new Stores({
+      api,
+      ...(namespace === undefined ? {} : { namespace }),
+      onSubscriberError: (error) => log.error({ err: error }, "Receiver of a change threw"),
+      observer: (resource, ageMs) => {
+        const counted = observeWatch(resource, ageMs);
+        return {
+          ...counted,
+          reconnecting: (reason, error) => {
+            counted.reconnecting(reason, error);
+            if (error !== undefined) log.warn({ resource, reason, err: error }, "Watch is opened again");
+          },
+        };
+      },
+    });
+    this.#recorder = new EventRecorder({
+      api,
+      controller: "quorate.io/operator",
+      instance: options.instance,
+      clock: this.#clock,
+      observe: (outcome, error) => {
+        observeEvent(outcome);
+        if (error !== undefined) log.warn({ err: error }, "Event was lost");
+      },
+    });
+  }
+
+  /** Keeps the caches up to date until `signal` aborts. Runs on every replica, so that a new leader starts warm. */
+  watch(signal: AbortSignal): Promise<void> {
+    return this.stores.run(signal);
+  }
+
+  /** Reconciles until `signal` aborts; resolves when the last pass has ended. */
+  async lead(signal: AbortSignal): Promise<void> {
+    const { stores } = this;
+    const { log } = this.#options;
+    const queue = new WorkQueue({ clock: this.#clock, random: this.#random, observer: this.#observeQueue });
+    const stopListening = stores.subscribe((change) => {
+      for (const { key, priority } of concernsOf(stores, change)) queue.add(key, priority);
+    });
+    const closed = Promise.withResolvers<void>();
+    const close = () => closed.resolve(queue.close());
+    signal.addEventListener("abort", close, { once: true });
+    try {
+      await Promise.race([stores.whenSynced(), closed.promise]);
+      if (signal.aborted) return;
+      log.info({ clusters: stores.of("ClusterSpec").size }, "Caches are synced; reconciling");
+      this.#addAll(queue);
+      await runWorkers(this.#workersOptions(queue), signal);
+    } finally {
+      stopListening();
+      signal.removeEventListener("abort", close);
+      await queue.close();
+      await this.#recorder.flush();
+    }
+  }
+
+  /** Every cluster, and every volume: its cluster may have been deleted while no operator ran. */
+  #addAll(queue: WorkQueue): void {
+    for (const kind of ["ClusterSpec", "PersistentVolumeClaim"]) {
+      for (const object of this.stores.of(kind).all()) {
+        for (const { key } of concernsOf(this.stores, { kind, change: { type: "Added", object } })) queue.add(key);
+      }
+    }
+  }
+
+  #workersOptions(queue: WorkQueue): Parameters<typeof runWorkers>[0] {
+    const { api, log, settings, onPass } = this.#options;
+    const reconcile = reconciler({
+      api,
+      clock: this.#clock,
+      stores: this.stores,
+      named: new NamedObjects(api),
+      ownWrites: new OwnWrites(),
+      settings,
+      onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),
+      onPlan: (seen, cluster, plan) => {
+        for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
+      },
+    });
+    return {
+      queue,
+      clock: this.#clock,
+      random: this.#random,
+      log,
+      observe: this.#observePass,
+      concurrency: CONCURRENCY,
+      reconcile: async (pass) => {
+        const result = await reconcile(pass);
+        onPass?.(pass.key, result);
+        return result;
+      },
+    };
+  }
+}
+
+/** What a step does, for logs. */
+function describeStep(step: Step): Record<string, string> {
+  const { kind: action, reason } = step;
+  if ("manifest" in step) {
+    const { kind, metadata } = step.manifest;
+    return { action, kind, name: metadata.name, reason };
+  }
+  if ("object" in step) return { action, kind: step.object.kind, name: step.object.name, reason };
+  return { action, name: "metadata" in step ? step.metadata.name : step.name, reason };
+}

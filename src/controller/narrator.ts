@@ -1,0 +1,92 @@
+// Events for people: what changed about a cluster since the last pass, in sentences. Compares with the last status,
+// so a restarted operator does not tell old news again.
+import { API_VERSION } from "../api/names.ts";
+import type { EventNote, EventSubject } from "../kube/events.ts";
+import { leaderOf } from "../plan/facts.ts";
+import type { ClusterView, Observation } from "../plan/observation.ts";
+import type { Plan, Step } from "../plan/plan.ts";
+
+/** One thing to tell, and about which object. */
+export interface News {
+  readonly about: EventSubject;
+  readonly event: EventNote;
+}
+
+/** What is new since the status that `cluster` carries: leader, fenced members, blocked steps, ended operations. */
+export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): readonly News[] {
+  const about: EventSubject = {
+    apiVersion: API_VERSION,
+    kind: "ClusterSpec",
+    namespace: cluster.namespace,
+    name: cluster.name,
+    uid: cluster.uid,
+  };
+  const notes = [...leaderNews(seen, cluster), ...memberNews(seen, cluster), ...blockedNews(cluster, plan)];
+  return [...notes.map((event) => ({ about, event })), ...plan.steps.flatMap((step) => operationNews(step))];
+}
+
+function leaderNews(seen: Observation, cluster: ClusterView): EventNote[] {
+  const leader = leaderOf(seen.members);
+  const { leader: before, epoch: epochBefore } = cluster.status;
+  const epoch = leader?.pod?.report?.epoch;
+  if (leader === undefined) {
+    if (before === undefined) return [];
+    const note = `${before} leads no more and no other member does yet; the members elect a leader by themselves.`;
+    return [{ type: "Warning", reason: "LeaderLost", action: "Failover", note }];
+  }
+  if (leader.name === before && epoch === epochBefore) return [];
+  const verb = leader.name === before ? "leads again" : "leads now";
+  const instead = before === undefined || before === leader.name ? "" : ` instead of ${before}`;
+  return [
+    {
+      type: "Normal",
+      reason: "LeaderChanged",
+      action: "Failover",
+      note: `${leader.name} ${verb}${instead}, epoch ${epoch ?? 0}.`,
+    },
+  ];
+}
+
+const WORTH_TELLING: Readonly<Record<string, string>> = {
+  Fenced: "was fenced",
+  Blocked: "is blocked",
+  Stalled: "is stalled",
+};
+
+function memberNews(seen: Observation, cluster: ClusterView): EventNote[] {
+  return seen.members.flatMap(({ name, pod }) => {
+    const state = pod?.report?.state;
+    const verb = state === undefined ? undefined : WORTH_TELLING[state];
+    const before = cluster.status.members?.find((m) => m.name === name)?.state;
+    if (state === undefined || verb === undefined || state === before) return [];
+    const why = pod?.report?.reason ?? "its agent gave no reason";
+    return [
+      { type: "Warning", reason: `Member${state}`, action: "Observe", note: `${name} ${verb}: ${why}.` } as const,
+    ];
+  });
+}
+
+function blockedNews(cluster: ClusterView, plan: Plan): EventNote[] {
+  const known = new Set((cluster.status.blocked ?? []).map(({ guard, object }) => `${guard} ${object}`));
+  return plan.blocked
+    .filter(({ guard, object }) => !known.has(`${guard} ${object}`))
+    .map(({ guard, object, message }) => {
+      return {
+        type: "Warning",
+        reason: "StepBlocked",
+        action: guard,
+        note: `${guard} (${object}): ${message}`,
+      } as const;
+    });
+}
+
+const ENDED = ["Done", "Refused", "Failed"];
+
+function operationNews(step: Step): News[] {
+  if (step.kind !== "ReportOperation" || !ENDED.includes(step.status.phase ?? "")) return [];
+  const { namespace, name, uid, status } = step;
+  const type = status.phase === "Done" ? "Normal" : "Warning";
+  const about = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name, uid };
+  const reason = `Operation${status.phase ?? ""}`;
+  return [{ about, event: { type, reason, action: "Operate", note: status.message ?? "" } }];
+}

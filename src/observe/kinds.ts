@@ -1,0 +1,168 @@
+// The kinds that the operator watches, and what it keeps of each object. Leases and Secrets are not among them:
+// Leases change every second, and what is never held in memory cannot leak from it.
+import { MemberReport } from "../api/agent-wire.ts";
+import { ANNOTATION_MEMBER_STATUS, ANNOTATION_TEMPLATE_HASH, API_VERSION, MANAGED_BY } from "../api/names.ts";
+import type { Selection } from "../kube/api.ts";
+import type { KubeObject, ObjectMeta, Stored } from "../kube/object.ts";
+import { withoutBookkeeping } from "../kube/reflector.ts";
+import type { NodeView, PodView } from "../plan/observation.ts";
+
+/** A pod reduced to what the planner reads. */
+export interface ProjectedPod extends KubeObject {
+  readonly view: Omit<PodView, "uid" | "resourceVersion">;
+}
+
+/** A node reduced to what the planner reads. */
+export interface ProjectedNode extends KubeObject {
+  readonly view: NodeView;
+}
+
+/** One watched kind. `name` is the resource as metrics and RBAC name it. */
+export interface WatchedKind {
+  readonly name: string;
+  readonly selection: Selection;
+  readonly project: (object: Stored<KubeObject>) => Stored<KubeObject>;
+  /** Children are kept equal to a manifest; the others are looked at only. */
+  readonly isChild: boolean;
+}
+
+const CHILD_LABEL = `app.kubernetes.io/managed-by=${MANAGED_BY}`;
+
+function childKind(
+  name: string,
+  apiVersion: string,
+  kind: string,
+  dropped: readonly string[] = ["status"],
+): WatchedKind {
+  const project = (object: Stored<KubeObject>) => without(withoutBookkeeping(object), dropped);
+  return { name, selection: { apiVersion, kind, labelSelector: CHILD_LABEL }, project, isChild: true };
+}
+
+function lookedAt(
+  name: string,
+  selection: Selection,
+  project: WatchedKind["project"] = withoutBookkeeping,
+): WatchedKind {
+  return { name, selection, project, isChild: false };
+}
+
+/** All watched kinds; names are unique. */
+export const WATCHED: readonly WatchedKind[] = [
+  lookedAt("clusterspecs", { apiVersion: API_VERSION, kind: "ClusterSpec" }),
+  lookedAt("engines", { apiVersion: API_VERSION, kind: "Engine" }),
+  lookedAt("clusteroperations", { apiVersion: API_VERSION, kind: "ClusterOperation" }),
+  lookedAt("nodes", { apiVersion: "v1", kind: "Node" }, projectNode),
+  lookedAt("pods", { apiVersion: "v1", kind: "Pod", labelSelector: CHILD_LABEL }, projectPod),
+  childKind("statefulsets", "apps/v1", "StatefulSet"),
+  childKind("persistentvolumeclaims", "v1", "PersistentVolumeClaim", []),
+  childKind("services", "v1", "Service"),
+  childKind("configmaps", "v1", "ConfigMap"),
+  childKind("serviceaccounts", "v1", "ServiceAccount"),
+  childKind("poddisruptionbudgets", "policy/v1", "PodDisruptionBudget"),
+  childKind("networkpolicies", "networking.k8s.io/v1", "NetworkPolicy"),
+  childKind("roles", "rbac.authorization.k8s.io/v1", "Role"),
+  childKind("rolebindings", "rbac.authorization.k8s.io/v1", "RoleBinding"),
+  childKind("endpointslices", "discovery.k8s.io/v1", "EndpointSlice", ["endpoints", "ports"]), // theirs to write, not ours to read
+];
+
+function without(object: Stored<KubeObject>, fields: readonly string[]): Stored<KubeObject> {
+  const kept = Object.entries(object).filter(([field]) => !fields.includes(field));
+  return Object.fromEntries(kept) as unknown as Stored<KubeObject>; // metadata, apiVersion and kind are never dropped
+}
+
+interface WireNode extends KubeObject {
+  readonly spec?: { readonly unschedulable?: boolean };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+function projectNode(object: Stored<KubeObject>): Stored<ProjectedNode> {
+  const node = object as Stored<WireNode>;
+  const ready = node.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
+  const { apiVersion, kind } = node;
+  const view = { ready, unschedulable: node.spec?.unschedulable ?? false };
+  return { apiVersion, kind, metadata: identityOf(node), view };
+}
+
+interface WireContainerStatus {
+  readonly state?: {
+    readonly waiting?: { readonly reason?: string; readonly message?: string };
+    readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
+  };
+}
+
+interface WirePod extends KubeObject {
+  readonly spec?: { readonly nodeName?: string };
+  readonly status?: {
+    readonly phase?: string;
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason?: string;
+      readonly message?: string;
+    }[];
+    readonly initContainerStatuses?: readonly WireContainerStatus[];
+    readonly containerStatuses?: readonly WireContainerStatus[];
+  };
+}
+
+function projectPod(object: Stored<KubeObject>): Stored<ProjectedPod> {
+  const pod = object as Stored<WirePod>;
+  const { apiVersion, kind, metadata, spec, status } = pod;
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0, annotations, creationTimestamp } = metadata;
+  return {
+    apiVersion,
+    kind,
+    metadata: { ...identityOf(pod), ...(metadata.labels === undefined ? {} : { labels: metadata.labels }) },
+    view: {
+      name: metadata.name,
+      ready: status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false,
+      // deletionTimestamp is when the grace period ends
+      deletingSinceMs:
+        deletionTimestamp === undefined ? undefined : Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000,
+      node: spec?.nodeName,
+      templateHash: annotations?.[ANNOTATION_TEMPLATE_HASH],
+      createdMs: creationTimestamp === undefined ? 0 : Date.parse(creationTimestamp),
+      report: parseReport(annotations?.[ANNOTATION_MEMBER_STATUS]),
+      trouble: troubleOf(pod),
+    },
+  };
+}
+
+function identityOf(object: Stored<KubeObject>): Stored<KubeObject>["metadata"] {
+  const { name, namespace, uid, resourceVersion, deletionTimestamp }: Stored<KubeObject>["metadata"] & ObjectMeta =
+    object.metadata;
+  return {
+    name,
+    uid,
+    resourceVersion,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
+  };
+}
+
+/** What a member's agent says of itself. @returns undefined when it says nothing, or nothing that this version understands. */
+export function parseReport(text: string | undefined): MemberReport | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const parsed = MemberReport.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined; // not JSON: written by hand; the agent's next report replaces it
+  }
+}
+
+const HARMLESS = ["PodInitializing", "ContainerCreating"];
+
+function troubleOf({ status }: WirePod): string | undefined {
+  const unscheduled = status?.conditions?.find((c) => c.type === "PodScheduled" && c.status === "False");
+  if (unscheduled !== undefined) return sentence(unscheduled);
+  const containers = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+  const waiting = containers.flatMap(({ state }) => state?.waiting ?? []);
+  const stuck = waiting.find(({ reason }) => reason !== undefined && !HARMLESS.includes(reason));
+  if (stuck !== undefined) return sentence(stuck);
+  return status?.phase === "Failed" ? "the pod failed" : undefined;
+}
+
+function sentence(said: { readonly reason?: string; readonly message?: string }): string {
+  return [said.reason, said.message].filter((part) => part !== undefined).join(": ");
+}

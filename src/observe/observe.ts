@@ -1,0 +1,249 @@
+// Key in, one frozen Observation out. Reads caches; the only live reads are of objects that are never watched,
+// and of a ClusterSpec that seems gone, because absence from a cache proves nothing.
+import { INTENT_KEY, Intent } from "../api/agent-wire.ts";
+import { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
+import { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
+import { EngineSpec } from "../api/engine.ts";
+import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, API_VERSION, LABEL_MEMBER, nameOf } from "../api/names.ts";
+import type { BuildSettings } from "../build/context.ts";
+import {
+  ANNOTATION_APPLIED_HASH,
+  ANNOTATION_DELETE_WITH,
+  ANNOTATION_INITIALIZED,
+  ANNOTATION_INPUT_HASH,
+} from "../build/labels.ts";
+import { childKey } from "../build/manifest.ts";
+import { parseQuantity } from "../build/quantity.ts";
+import type { Clock } from "../clock.ts";
+import type { KubeApi } from "../kube/api.ts";
+import { deepFreeze } from "../kube/deep-freeze.ts";
+import type { KubeObject, Stored } from "../kube/object.ts";
+import { leaderOf } from "../plan/facts.ts";
+import type {
+  ChildView,
+  ClusterView,
+  IntentView,
+  MemberView,
+  NodeView,
+  Observation,
+  OperationView,
+  StatefulSetView,
+  VolumeView,
+} from "../plan/observation.ts";
+import { type ProjectedNode, type ProjectedPod, WATCHED } from "./kinds.ts";
+import type { NamedObjects } from "./named-objects.ts";
+import type { Stores } from "./stores.ts";
+
+/** Where observations come from. */
+export interface ObserverOptions {
+  readonly api: Pick<KubeApi, "get">;
+  readonly stores: Stores;
+  readonly named: NamedObjects;
+  readonly settings: BuildSettings;
+  readonly clock: Clock;
+}
+
+/**
+ * Observes one cluster.
+ *
+ * @param key - `namespace/name`.
+ * @returns undefined when there is nothing to plan for: no such ClusterSpec, or one that the cache does not show yet.
+ * @throws {RetryableError} `CacheNotSynced` before the first lists, and what live reads throw.
+ */
+export async function observe(
+  options: ObserverOptions,
+  key: string,
+  signal: AbortSignal,
+): Promise<Observation | undefined> {
+  const { stores, clock, named, settings } = options;
+  const [namespace = "", name = ""] = key.split("/");
+  const cached = stores.of("ClusterSpec").get(namespace, name);
+  const members = observeMembers(stores, namespace, name);
+  if (cached === undefined) {
+    named.forget(key);
+    if (members.every((m) => m.volume?.deleteWith === undefined)) return undefined;
+    const live = await options.api.get({ apiVersion: API_VERSION, kind: "ClusterSpec", namespace, name }, { signal });
+    if (live !== undefined) return undefined; // the cache is behind; its event brings us back
+  }
+  const cluster = cached === undefined ? undefined : toCluster(cached);
+  const engine = cluster === undefined ? undefined : stores.of("Engine").get(undefined, cluster.intent.engine.name);
+  const isSettled = leaderOf(members) !== undefined;
+  const nowMs = clock.monotonicMs();
+  return deepFreeze({
+    nowMs: clock.now().getTime(),
+    settings,
+    namespace,
+    name,
+    cluster,
+    engine: engine === undefined ? undefined : toEngine(engine),
+    members,
+    children: observeChildren(stores, namespace, name, cluster?.uid),
+    named: await named.read({ namespace, name }, nowMs, isSettled, signal),
+    intent: toIntent(stores.of("ConfigMap").get(namespace, nameOf.intent(name))),
+    operations: observeOperations(stores, namespace, name),
+    nodes: observeNodes(stores, members),
+    stateMayHaveGoneBack: stores.wentBackLately(nowMs),
+  });
+}
+
+interface WithSpec extends KubeObject {
+  readonly spec?: unknown;
+  readonly status?: unknown;
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+const UNREADABLE_INTENT: ClusterIntent = ClusterIntent.parse({ engine: { name: "none" } });
+
+function toCluster(object: Stored<WithSpec>): ClusterView {
+  const { metadata } = object;
+  const intent = ClusterIntent.safeParse(object.spec);
+  const status = ClusterStatus.safeParse(object.status ?? {});
+  const [issue] = intent.error?.issues ?? [];
+  return {
+    ...identity(object),
+    namespace: metadata.namespace ?? "",
+    name: metadata.name,
+    generation: metadata.generation ?? 0,
+    deleting: metadata.deletionTimestamp !== undefined,
+    annotations: metadata.annotations ?? {},
+    intent: intent.data ?? UNREADABLE_INTENT,
+    invalid: issue === undefined ? undefined : `${issue.path.join(".")}: ${issue.message}`,
+    status: status.data ?? {},
+  };
+}
+
+function toEngine(object: Stored<WithSpec>): EngineSpec | undefined {
+  return EngineSpec.safeParse(object.spec).data;
+}
+
+function toIntent(object: Stored<WithSpec> | undefined): IntentView | undefined {
+  if (object === undefined) return undefined;
+  return { ...identity(object), intent: parseIntent(object.data?.[INTENT_KEY]) };
+}
+
+function parseIntent(text: string | undefined): Intent | undefined {
+  try {
+    return Intent.safeParse(JSON.parse(text ?? "")).data;
+  } catch {
+    return undefined; // edited by hand; the planner writes it anew
+  }
+}
+
+function identity(object: Stored<KubeObject>): { readonly uid: string; readonly resourceVersion: string } {
+  const { uid, resourceVersion } = object.metadata;
+  return { uid, resourceVersion };
+}
+
+/** Everything labelled as a member of the cluster, grouped by member name. */
+function observeMembers(stores: Stores, namespace: string, cluster: string): MemberView[] {
+  const byName = new Map<string, { pod?: Stored<ProjectedPod>; set?: Stored<WithSpec>; claim?: Stored<WithSpec> }>();
+  const entry = (object: KubeObject) => {
+    const name = object.metadata.labels?.[LABEL_MEMBER];
+    if (name === undefined || !name.startsWith(`${cluster}-`)) return undefined;
+    const known = byName.get(name) ?? {};
+    byName.set(name, known);
+    return known;
+  };
+  for (const pod of stores.of("Pod").ofCluster(namespace, cluster)) {
+    Object.assign(entry(pod) ?? {}, { pod });
+  }
+  for (const set of stores.of("StatefulSet").ofCluster(namespace, cluster)) Object.assign(entry(set) ?? {}, { set });
+  for (const claim of stores.of("PersistentVolumeClaim").ofCluster(namespace, cluster)) {
+    Object.assign(entry(claim) ?? {}, { claim });
+  }
+  return [...byName].flatMap(([name, { pod, set, claim }]) => {
+    const ordinal = Number(name.slice(cluster.length + 1));
+    if (!Number.isInteger(ordinal)) return [];
+    return {
+      name,
+      ordinal,
+      pod: pod === undefined ? undefined : { ...identity(pod), ...pod.view },
+      statefulSet: set === undefined ? undefined : toStatefulSet(set),
+      volume: claim === undefined ? undefined : toVolume(claim),
+    };
+  });
+}
+
+function toStatefulSet(object: Stored<WithSpec>): StatefulSetView {
+  const { annotations = {}, deletionTimestamp } = object.metadata;
+  const templateHash = annotations[ANNOTATION_TEMPLATE_HASH];
+  const inputHash = annotations[ANNOTATION_INPUT_HASH];
+  return {
+    ...identity(object),
+    revision: templateHash === undefined || inputHash === undefined ? undefined : { templateHash, inputHash },
+    template: (object.spec as { readonly template?: unknown } | undefined)?.template,
+    deleting: deletionTimestamp !== undefined,
+  };
+}
+
+interface ClaimSpec {
+  readonly storageClassName?: string;
+  readonly resources?: { readonly requests?: { readonly storage?: string } };
+}
+
+function toVolume(object: Stored<WithSpec>): VolumeView {
+  const { annotations = {}, deletionTimestamp, name, creationTimestamp } = object.metadata;
+  const spec = object.spec as ClaimSpec | undefined;
+  const status = object.status as { readonly phase?: string } | undefined;
+  return {
+    ...identity(object),
+    name,
+    phase: status?.phase ?? "Pending",
+    createdMs: Date.parse(creationTimestamp ?? "") || 0,
+    deleting: deletionTimestamp !== undefined,
+    deleteWith: annotations[ANNOTATION_DELETE_WITH],
+    clusterUid: annotations[ANNOTATION_CLUSTER_UID],
+    initialized: annotations[ANNOTATION_INITIALIZED] === "true",
+    requestedBytes: parseQuantity(spec?.resources?.requests?.storage ?? "0"),
+    className: spec?.storageClassName,
+  };
+}
+
+function observeChildren(
+  stores: Stores,
+  namespace: string,
+  cluster: string,
+  uid: string | undefined,
+): ReadonlyMap<string, ChildView> {
+  const children = new Map<string, ChildView>();
+  for (const { isChild, selection } of WATCHED) {
+    if (!isChild) continue;
+    const { kind } = selection;
+    for (const object of stores.of(kind).ofCluster(namespace, cluster)) {
+      const { metadata } = object;
+      // A namesake's predecessor may still be on its way out; its children are not ours.
+      const owner = metadata.ownerReferences?.find((o) => o.controller === true);
+      const deleting = metadata.deletionTimestamp !== undefined || (owner !== undefined && owner.uid !== uid);
+      children.set(childKey(kind, metadata.name), {
+        ...identity(object),
+        appliedHash: metadata.annotations?.[ANNOTATION_APPLIED_HASH],
+        deleting,
+        live: object,
+      });
+    }
+  }
+  return children;
+}
+
+function observeOperations(stores: Stores, namespace: string, cluster: string): OperationView[] {
+  return stores
+    .of("ClusterOperation")
+    .all()
+    .flatMap((object: Stored<WithSpec>) => {
+      const intent = OperationIntent.safeParse(object.spec);
+      if (object.metadata.namespace !== namespace || intent.data?.clusterName !== cluster) return [];
+      const status = OperationStatus.safeParse(object.status ?? {}).data ?? {};
+      const createdMs = Date.parse(object.metadata.creationTimestamp ?? "") || 0;
+      return { ...identity(object), name: object.metadata.name, createdMs, intent: intent.data, status };
+    });
+}
+
+function observeNodes(stores: Stores, members: readonly MemberView[]): ReadonlyMap<string, NodeView> {
+  const names = members.flatMap((m) => m.pod?.node ?? []);
+  return new Map(
+    names.flatMap((name) => {
+      const node = stores.of("Node").get(undefined, name);
+      return node === undefined ? [] : [[name, (node as Stored<ProjectedNode>).view] as const];
+    }),
+  );
+}

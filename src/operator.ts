@@ -1,0 +1,102 @@
+// The operator: leader-elected control plane of all clusters. It may be down without hurting any of them.
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import { z } from "zod";
+import { Controller } from "./controller/controller.ts";
+import { startHealthServer } from "./controller/health-server.ts";
+import { KubeClient } from "./kube/client.ts";
+import { defaultConnection } from "./kube/connection.ts";
+import { LeaderElection } from "./kube/leader-election.ts";
+import { createLogger, type Logger } from "./telemetry/logger.ts";
+import { apiCallMetrics, leadershipMetrics } from "./telemetry/metrics.ts";
+
+const VERSION = "0.1.0";
+const LEASE = "quorate-operator";
+
+/** Environment of the operator; every variable has a default. */
+const Environment = z.object({
+  QUORATE_AGENT_IMAGE: z.string().min(1).default("quorate/agent:dev"),
+  /** Where the operator's own Lease is; the pod's or the kubeconfig's namespace when absent. */
+  QUORATE_OPERATOR_NAMESPACE: z.string().optional(),
+  /** Look after the clusters of this namespace only. */
+  QUORATE_WATCH_NAMESPACE: z.string().optional(),
+  QUORATE_LEADER_ELECTION: z.enum(["on", "off"]).default("on"),
+  QUORATE_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  QUORATE_HEALTH_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
+});
+
+async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof Environment>): Promise<void> {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const connection = await defaultConnection(process.env);
+  const api = new KubeClient(connection, { observe: apiCallMetrics(registry) });
+  const instance = hostname();
+  const watched = settings.QUORATE_WATCH_NAMESPACE;
+  const controller = new Controller({
+    api,
+    registry,
+    log,
+    instance,
+    settings: { agentImage: settings.QUORATE_AGENT_IMAGE },
+    ...(watched === undefined ? {} : { namespace: watched }),
+  });
+  const health = await startHealthServer({
+    port: settings.QUORATE_HEALTH_PORT,
+    registry,
+    isReady: () => controller.stores.isSynced,
+  });
+  log.info({ port: health.port, server: connection.server }, "Operator started");
+  const watching = controller.watch(signal);
+  try {
+    if (settings.QUORATE_LEADER_ELECTION === "off") {
+      leadershipMetrics(registry, () => true);
+      await controller.lead(signal);
+      return;
+    }
+    const election = new LeaderElection({
+      api,
+      namespace: settings.QUORATE_OPERATOR_NAMESPACE ?? connection.namespace,
+      name: LEASE,
+      identity: `${instance}/${randomBytes(4).toString("hex")}`,
+      onError: (error) => log.warn({ err: error }, "Leader election met an error"),
+    });
+    leadershipMetrics(registry, () => election.isLeading);
+    const endedBySignal = await election.run(signal, async (term) => {
+      log.info("This replica leads");
+      await controller.lead(term);
+    });
+    // Another may act already: the safest thing to do is nothing, in a new process.
+    if (!endedBySignal) throw new Error("The leader Lease was lost");
+  } finally {
+    await health.close();
+    if (signal.aborted) await watching;
+    await api.close();
+  }
+}
+
+const parsed = Environment.safeParse(process.env);
+const log = createLogger({ program: "operator", version: VERSION, level: parsed.data?.QUORATE_LOG_LEVEL ?? "info" });
+const stop = new AbortController();
+for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
+for (const name of ["uncaughtException", "unhandledRejection"] as const) {
+  process.on(name, (error: unknown) => {
+    log.fatal({ err: error }, "Unexpected error; the operator ends");
+    process.exit(1);
+  });
+}
+if (parsed.success) {
+  main(stop.signal, log, parsed.data).then(
+    () => process.exit(0),
+    (error: unknown) => {
+      log.fatal({ err: error }, "Operator ended");
+      process.exit(1);
+    },
+  );
+} else {
+  log.fatal(
+    { problems: parsed.error.issues.map((i) => `${i.path.join(".")}: ${i.message}`) },
+    "Environment is invalid",
+  );
+  process.exitCode = 1;
+}

@@ -1,0 +1,170 @@
+// What quorate reports of a cluster: computed anew from one observation and its plan, in every pass.
+import type { ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
+import { resolveVersion } from "../build/context.ts";
+import { podSelector } from "../build/labels.ts";
+import { isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
+import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
+import type { Plan } from "../plan/plan.ts";
+import { type Verdict, withTimes } from "./conditions.ts";
+
+/** Why the plan could not be carried out to its end. */
+export interface Failure {
+  /** One CamelCase word. */
+  readonly reason: string;
+  readonly message: string;
+  /** It will not pass by itself. */
+  readonly terminal: boolean;
+}
+
+/** The status of `cluster`. `failure` is what ended this pass early, if anything did. */
+export function computeStatus(
+  seen: Observation,
+  cluster: ClusterView,
+  plan: Plan,
+  failure: Failure | undefined,
+): ClusterStatus {
+  const { status: before, intent, generation } = cluster;
+  const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
+  const present = members.filter((m) => m.pod !== undefined || m.statefulSet !== undefined);
+  const leader = leaderOf(members);
+  const ready = present.filter((m) => m.pod?.ready === true).length;
+  const image = seen.engine === undefined ? undefined : resolveVersion(intent, seen.engine)?.image;
+  const epochs = members.flatMap((m) => m.pod?.report?.epoch ?? []);
+  const change = failure === undefined ? plan.change : before.change;
+  // A pass that failed has not dealt with this generation yet.
+  const observed = failure === undefined || failure.terminal ? generation : before.observedGeneration;
+  const facts: Facts = { seen, cluster, plan, failure, members, leader };
+  return {
+    conditions: withTimes(verdictsOf(facts), before.conditions ?? [], generation, seen.nowMs),
+    members: present.map(toMemberStatus),
+    readyMembers: ready,
+    readyRatio: `${ready}/${intent.members}`,
+    desiredMembers: intent.members,
+    selector: Object.entries(podSelector(cluster.name))
+      .map(([key, value]) => `${key}=${value}`)
+      .join(","),
+    ...known({
+      observedGeneration: observed,
+      leader: leader?.name,
+      epoch: epochs.length === 0 ? undefined : Math.max(...epochs),
+      change: change === "" ? undefined : change,
+      blocked: plan.blocked.length === 0 ? undefined : plan.blocked.slice(0, 16),
+      engineImage: image,
+      templateHash: revisionInForce(members),
+      initialized: isInitialized(seen, cluster) || undefined,
+    }),
+  };
+}
+
+/** The fields that have a value. */
+function known<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+/** The template hash that most StatefulSets are pinned to; of equals the smallest, so that order changes nothing. */
+function revisionInForce(members: readonly MemberView[]): string | undefined {
+  const counts = new Map<string, number>();
+  for (const { statefulSet } of members) {
+    const hash = statefulSet?.revision?.templateHash;
+    if (hash !== undefined) counts.set(hash, (counts.get(hash) ?? 0) + 1);
+  }
+  return [...counts].toSorted(([a, n], [b, m]) => m - n || (a < b ? -1 : 1))[0]?.[0];
+}
+
+const ROLES = { leader: "Leader", follower: "Follower", none: "None" } as const;
+
+function toMemberStatus({ name, pod }: MemberView): MemberStatus {
+  if (pod === undefined) return { name, role: "None", state: "Absent", ready: false };
+  const { report, ready, node } = pod;
+  const state = report?.state ?? "Pending";
+  const place = known({ node, revision: pod.templateHash });
+  if (report === undefined) return { name, role: "None", state, ready, ...place };
+  const lag = report.role === "leader" ? undefined : report.lagBucket;
+  const epoch = report.epoch < 0 ? undefined : report.epoch;
+  return { name, role: ROLES[report.role], state, ready, ...place, ...known({ lag, epoch }) };
+}
+
+interface Facts {
+  readonly seen: Observation;
+  readonly cluster: ClusterView;
+  readonly plan: Plan;
+  readonly failure: Failure | undefined;
+  readonly members: readonly MemberView[];
+  readonly leader: MemberView | undefined;
+}
+
+function verdictsOf(facts: Facts): Verdict[] {
+  const available = availableVerdict(facts);
+  const degraded = degradedVerdict(facts);
+  const stalled = stalledVerdict(facts);
+  const progressing = progressingVerdict(facts);
+  const reconciling = stalled === undefined && progressing.status === "True";
+  const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;
+  const why = [stalled, available, degraded, progressing].find((v) => v !== undefined && isBad(v));
+  const ready: Verdict = isReady
+    ? { type: "Ready", status: "True", reason: "AllMembersInSync", message: "All members are in sync and one leads." }
+    : { type: "Ready", status: "False", reason: why?.reason ?? "NotReady", message: why?.message ?? "Not ready yet." };
+  return [
+    ready,
+    available,
+    progressing,
+    degraded,
+    // kstatus: abnormal when true, absent when all is well
+    ...(reconciling ? [{ ...progressing, type: "Reconciling" }] : []),
+    ...(stalled === undefined ? [] : [stalled]),
+  ];
+}
+
+function isBad({ type, status }: Verdict): boolean {
+  return type === "Available" ? status === "False" : status === "True";
+}
+
+function availableVerdict({ leader, members }: Facts): Verdict {
+  if (leader === undefined) {
+    const states = members.map((m) => `${m.name} ${m.pod?.report?.state ?? "has not reported"}`).join(", ");
+    const message = `No member leads, so nothing can be written. ${states === "" ? "There are no members yet." : `${states}.`}`;
+    return { type: "Available", status: "False", reason: "NoLeader", message };
+  }
+  const message = `${leader.name} leads and takes writes.`;
+  return { type: "Available", status: "True", reason: "LeaderServes", message };
+}
+
+function degradedVerdict({ cluster, members }: Facts): Verdict {
+  const wanted = Array.from({ length: cluster.intent.members }, (_, i) => `${cluster.name}-${i}`);
+  const missing = wanted.filter((name) => {
+    const member = members.find((m) => m.name === name);
+    return member === undefined || !isInSync({ cluster }, member);
+  });
+  if (missing.length === 0) {
+    const message = `All ${wanted.length} members are in sync.`;
+    return { type: "Degraded", status: "False", reason: "AllMembersInSync", message };
+  }
+  const details = missing.map((name) => {
+    const pod = members.find((m) => m.name === name)?.pod;
+    return `${name} (${pod?.trouble ?? pod?.report?.reason ?? pod?.report?.state ?? "no pod reports"})`;
+  });
+  const message = `Not in sync: ${details.join(", ")}.`;
+  return { type: "Degraded", status: "True", reason: "MembersNotInSync", message };
+}
+
+function progressingVerdict({ plan, cluster, failure }: Facts): Verdict {
+  if (failure !== undefined) {
+    const message = `The last pass ended early and is tried again: ${failure.message}`;
+    return { type: "Progressing", status: "True", reason: failure.reason, message: message.slice(0, 32_768) };
+  }
+  if (plan.change !== "")
+    return { type: "Progressing", status: "True", reason: "Changing", message: `${plan.change}.` };
+  const message = `Nothing is to be changed for generation ${cluster.generation}.`;
+  return { type: "Progressing", status: "False", reason: "UpToDate", message };
+}
+
+function stalledVerdict({ plan, failure }: Facts): Verdict | undefined {
+  if (failure?.terminal === true) {
+    const message = `The API server refuses what the spec asks for: ${failure.message}`;
+    return { type: "Stalled", status: "True", reason: failure.reason, message: message.slice(0, 32_768) };
+  }
+  const [first] = plan.blocked;
+  if (!plan.stalled || first === undefined) return undefined;
+  return { type: "Stalled", status: "True", reason: first.guard, message: first.message };
+}
