@@ -74,6 +74,9 @@ function takeIn(turn: Turn, event: Event): void {
   }
 }
 
+/** More steps than any event can open at once; a bound, so that a bug cannot spin. */
+const MAX_ROUNDS = 8;
+
 type EngineEvent = Extract<
   Event,
   { type: "EngineExited" | "EngineGone" | "EngineState" | "ActionDone" | "ActionFailed" | "FenceFired" }
@@ -98,18 +101,22 @@ function takeEngineEvent(turn: Turn, event: EngineEvent): void {
   }
 }
 
-/** Moves on whatever can move. The order matters only for speed: each step looks at the state as it is. */
+/** Moves on whatever can move, again while that opens the next step: an election must not wait for a Tick. */
 function settle(turn: Turn): void {
   forgetOldSends(turn);
   drivePromise(turn);
-  driveHold(turn);
-  driveLeader(turn);
-  driveCandidate(turn);
-  considerSwitchover(turn);
-  driveSyncSet(turn);
-  driveResignation(turn);
-  driveEngine(turn);
-  considerElection(turn);
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
+    const before = turn.state;
+    driveHold(turn);
+    driveLeader(turn);
+    driveCandidate(turn);
+    considerSwitchover(turn);
+    driveSyncSet(turn);
+    driveResignation(turn);
+    driveEngine(turn);
+    considerElection(turn);
+    if (turn.state.role === before.role && turn.state.engine === before.engine) break;
+  }
   driveLease(turn);
 }
 

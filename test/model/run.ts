@@ -1,0 +1,136 @@
+/**
+ * Runs the model checker: `node test/model/run.ts [--protocol DIR] [--scenario NAME] [--walks N] [--json]`.
+ * Prints states, depth and rate of every part; exits 1 with the schedule of the first broken promise.
+ */
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { PROFILES } from "../../src/agent/protocol/profile.ts";
+import type { Intent } from "../../src/agent/protocol/types.ts";
+import { KINDS, type Kind } from "./deviations.ts";
+import { explore, walk, type Bounds, type Outcome } from "./explore.ts";
+import { runPlain } from "./schedule.ts";
+import { NAMES, newWorld, type Protocol, type World } from "./world.ts";
+
+interface Scenario {
+  readonly name: string;
+  readonly members: number;
+  readonly mode: Intent["durability"]["mode"];
+  readonly whenDegraded: Intent["durability"]["whenDegraded"];
+  readonly fences: boolean;
+  readonly kinds: readonly Kind[];
+  readonly budget: number;
+  readonly window: number;
+}
+
+const base = { members: 3, mode: "Quorum", whenDegraded: "Block", fences: false, window: 24 } as const;
+
+/** The exhaustive parts. `deep` ones take minutes to hours and run only when asked for. */
+const SCENARIOS: readonly Scenario[] = [
+  { ...base, name: "one", kinds: KINDS, budget: 1 },
+  {
+    ...base,
+    name: "one-async",
+    mode: "Async",
+    fences: true,
+    kinds: KINDS.filter((kind) => kind !== "regress"),
+    budget: 1,
+  },
+  { ...base, name: "one-all", mode: "All", kinds: KINDS, budget: 1 },
+  { ...base, name: "one-degraded", whenDegraded: "Async", kinds: KINDS, budget: 1 },
+  { ...base, name: "one-pair", members: 2, kinds: KINDS, budget: 1 },
+  { ...base, name: "two-crash", kinds: ["crash", "cut"], budget: 2, window: 8 },
+];
+
+/** Loads the protocol from a folder. */
+async function loadProtocol(folder: string): Promise<Protocol> {
+  const load = async (file: string): Promise<unknown> => import(pathToFileURL(join(folder, file)).href);
+  const { transition } = (await load("transition.ts")) as Pick<Protocol, "transition">;
+  const { initialState } = (await load("state.ts")) as Pick<Protocol, "initialState">;
+  return { transition, initialState };
+}
+
+/** A cluster that has started and serves. */
+function steadyWorld(protocol: Protocol, scenario: Scenario): World {
+  const intent: Intent = {
+    members: NAMES.slice(0, scenario.members),
+    durability: { mode: scenario.mode, whenDegraded: scenario.whenDegraded },
+    maxLag: "100",
+    paused: false,
+    bootstrapMember: "a",
+    switchover: null,
+  };
+  const world = runPlain(protocol, newWorld(protocol, PROFILES.Fast, intent, scenario.fences), 12);
+  const started = { ...intent, bootstrapMember: null };
+  const told = world.nodes.map(
+    ({ name: to, boot }) => ({ type: "event", to, boot, body: { type: "IntentChanged", intent: started } }) as const,
+  );
+  return runPlain(protocol, { ...world, intent: started, queue: [...world.queue, ...told] }, 10);
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function report(name: string, outcome: Outcome, seconds: number): void {
+  const rate = Math.round(outcome.steps / seconds);
+  const bound = outcome.complete ? "complete" : "stopped";
+  print(
+    `${name}: ${outcome.states} states, ${outcome.steps} steps, depth ${outcome.depth}, ${seconds.toFixed(1)} s, ${rate} steps/s, ${bound}`,
+  );
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      protocol: { type: "string", default: join(import.meta.dirname, "../../src/agent/protocol") },
+      scenario: { type: "string", default: "" },
+      walks: { type: "string", default: "0" },
+      seed: { type: "string", default: "1" },
+      steps: { type: "string", default: "3000" },
+      "max-states": { type: "string", default: "3000000" },
+      budget: { type: "string", default: "" },
+      kinds: { type: "string", default: "" },
+    },
+  });
+  const protocol = await loadProtocol(resolve(values.protocol));
+  const wanted =
+    values.scenario === "" ? SCENARIOS : SCENARIOS.filter(({ name }) => values.scenario.split(",").includes(name));
+  for (const scenario of wanted) {
+    const startedAt = performance.now();
+    const kinds = new Set(values.kinds === "" ? scenario.kinds : (values.kinds.split(",") as Kind[]));
+    const budget = values.budget === "" ? scenario.budget : Number(values.budget);
+    const bounds: Bounds = { kinds, budget, window: scenario.window, maxStates: Number(values["max-states"]) };
+    const start = steadyWorld(protocol, scenario);
+    const walks = Number(values.walks);
+    if (walks === 0) {
+      const outcome = explore(protocol, start, bounds);
+      report(scenario.name, outcome, (performance.now() - startedAt) / 1000);
+      if (outcome.finding !== null) return fail(outcome);
+      continue;
+    }
+    let steps = 0;
+    for (let seed = Number(values.seed); seed < Number(values.seed) + walks; seed += 1) {
+      const outcome = walk(protocol, start, seed, { steps: Number(values.steps), kinds });
+      steps += outcome.steps;
+      if (outcome.finding !== null) {
+        print(`seed ${seed}`);
+        return fail(outcome);
+      }
+    }
+    report(
+      `${scenario.name} walks`,
+      { states: steps, steps, depth: Number(values.steps), complete: true, finding: null },
+      (performance.now() - startedAt) / 1000,
+    );
+  }
+  return 0;
+}
+
+function fail(outcome: Outcome): number {
+  print(`BROKEN: ${outcome.finding?.violation ?? ""}`);
+  for (const line of outcome.finding?.trace ?? []) print(`  ${line}`);
+  return 1;
+}
+
+process.exitCode = await main();
