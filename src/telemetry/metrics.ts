@@ -60,6 +60,7 @@ export function watchMetrics(
     name: "quorate_watch_last_event_age_seconds",
     help: "Time since anything was heard on a watch, in seconds; the age of what this process knows.",
     labelNames: ["resource"],
+    registers: [], // not prom-client's global one, which a second instance in this process would meet
     collect() {
       for (const [resource, ageMs] of ages) this.set({ resource }, ageMs() / 1000);
     },
@@ -153,6 +154,7 @@ export function leadershipMetrics(registry: Registry, isLeading: () => boolean):
   const leading = new Gauge({
     name: "quorate_operator_leading",
     help: "1 while this operator replica holds the leader Lease.",
+    registers: [],
     collect() {
       this.set(isLeading() ? 1 : 0);
     },

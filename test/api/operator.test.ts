@@ -1,0 +1,425 @@
+// The operator against a real API server. There is no kubelet and no StatefulSet controller here: the test makes the pods
+// and speaks for the agents. What is asserted is the state of the world.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pino } from "pino";
+import { Registry } from "prom-client";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
+import type { ClusterStatus } from "../../src/api/cluster-spec.ts";
+import { ANNOTATION_MEMBER_STATUS, API_VERSION, nameOf } from "../../src/api/names.ts";
+import { Controller } from "../../src/controller/controller.ts";
+import type { PassResult } from "../../src/controller/reconcile.ts";
+import type { ApiCall, KubeClient } from "../../src/kube/client.ts";
+import type { KubeObject, ObjectRef, Stored } from "../../src/kube/object.ts";
+import { minimalCluster } from "./crd-cases.ts";
+import { type ControlPlane, startControlPlane } from "./harness.ts";
+
+interface Any extends KubeObject {
+  readonly spec?: Record<string, unknown>;
+  readonly status?: Record<string, unknown>;
+  readonly data?: Record<string, string>;
+  readonly rules?: readonly {
+    readonly resources: string[];
+    readonly verbs: string[];
+    readonly resourceNames?: string[];
+  }[];
+}
+
+const NAMESPACE = "default";
+const WRITES = ["create", "update", "apply", "patch", "delete"];
+let plane: ControlPlane;
+let admin: KubeClient;
+let calls: ApiCall[] = [];
+let passes: PassResult[] = [];
+let operator: RunningOperator;
+
+interface RunningOperator {
+  stop(): Promise<void>;
+}
+
+beforeAll(async () => {
+  plane = await startControlPlane();
+  admin = await plane.client();
+  await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../crds"));
+  await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
+  await plane.apply(await readFile(join(import.meta.dirname, "../../engines/postgres.yaml"), "utf8"));
+});
+
+afterAll(async () => {
+  await admin?.close();
+  await plane?.stop();
+});
+
+beforeEach(async () => {
+  operator = await startOperator();
+});
+
+afterEach(async () => {
+  await operator.stop();
+});
+
+async function startOperator(): Promise<RunningOperator> {
+  const stop = new AbortController();
+  calls = [];
+  passes = [];
+  const api = await plane.client(undefined, { observe: (call) => calls.push(call) });
+  const controller = new Controller({
+    api,
+    settings: { agentImage: "quorate/agent:test" },
+    registry: new Registry(),
+    log: pino({ level: "fatal" }),
+    instance: "test",
+    onPass: (_key, result) => passes.push(result),
+  });
+  const watching = controller.watch(stop.signal);
+  const leading = controller.lead(stop.signal);
+  return {
+    stop: async () => {
+      stop.abort();
+      await Promise.all([watching, leading]);
+      await api.close();
+    },
+  };
+}
+
+const ref = (apiVersion: string, kind: string, name: string): ObjectRef => ({
+  apiVersion,
+  kind,
+  namespace: NAMESPACE,
+  name,
+});
+const clusterRef = (name: string) => ref(API_VERSION, "ClusterSpec", name);
+
+async function read(apiVersion: string, kind: string, name: string): Promise<Stored<Any>> {
+  const object = await admin.get<Any>(ref(apiVersion, kind, name));
+  if (object === undefined) throw new Error(`${kind} ${name} is not there`);
+  return object;
+}
+
+async function statusOf(cluster: string): Promise<ClusterStatus> {
+  return (await read(API_VERSION, "ClusterSpec", cluster)).status ?? {};
+}
+
+async function intentOf(cluster: string): Promise<Intent> {
+  const map = await read("v1", "ConfigMap", nameOf.intent(cluster));
+  return Intent.parse(JSON.parse(map.data?.[INTENT_KEY] ?? ""));
+}
+
+async function eventually<T>(look: () => Promise<T>): Promise<T> {
+  return vi.waitFor(look, { timeout: 15_000, interval: 50 });
+}
+
+/** Waits until passes have come to rest: the last ones did nothing, and no more come. */
+async function atRest(): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const before = passes.length;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(passes.length).toBe(before);
+      expect(before).toBeGreaterThan(0);
+    },
+    { timeout: 15_000 },
+  );
+}
+
+const RUNNING: MemberReport = {
+  role: "follower",
+  epoch: 1,
+  state: "Running",
+  reason: null,
+  history: "1",
+  lagBucket: "0",
+  syncNames: [],
+  ackCount: 0,
+  agentVersion: "0.1.0",
+  engineVersion: "15",
+  leaderSince: null,
+  switchover: null,
+  restart: null,
+  rebuild: null,
+};
+
+/** Does what the StatefulSet controller and the kubelet would: a ready pod from the template, and the agent's report. */
+async function runMember(member: string, report: Partial<MemberReport>): Promise<void> {
+  const set = { spec: {}, ...(await read("apps/v1", "StatefulSet", member)) } as { spec: Record<string, unknown> };
+  const { metadata, spec } = set.spec["template"] as { metadata: KubeObject["metadata"]; spec: object };
+  const name = nameOf.pod(member);
+  const annotations = {
+    ...metadata.annotations,
+    [ANNOTATION_MEMBER_STATUS]: JSON.stringify({ ...RUNNING, ...report }),
+  };
+  const podRef = ref("v1", "Pod", name);
+  const old = await admin.get(podRef);
+  if (old === undefined) {
+    const pod = {
+      ...podRef,
+      metadata: { name, namespace: NAMESPACE, labels: metadata.labels ?? {}, annotations },
+      spec,
+    };
+    await admin.create({ apiVersion: "v1", kind: "Pod", metadata: pod.metadata, spec } as KubeObject);
+    const conditions = [{ type: "Ready", status: "True" }];
+    await admin.mergePatch(podRef, { status: { phase: "Running", conditions } }, { subresource: "status" });
+  } else {
+    await admin.mergePatch(podRef, { metadata: { annotations } });
+  }
+}
+
+async function createCluster(name: string, spec: object = {}): Promise<Stored<KubeObject>> {
+  const created = await admin.create(minimalCluster({ resources: { requests: { memory: "1Gi" } }, ...spec }, name));
+  await eventually(async () => {
+    expect((await intentOf(name)).bootstrapMember).toBe(nameOf.member(name, 0));
+  });
+  return created;
+}
+
+/** A cluster of three whose member 0 leads. */
+async function runningCluster(name: string, spec: object = {}): Promise<Stored<KubeObject>> {
+  const created = await createCluster(name, spec);
+  for (const ordinal of [0, 1, 2]) {
+    await runMember(nameOf.member(name, ordinal), ordinal === 0 ? { role: "leader" } : {});
+  }
+  await eventually(async () => expect(await statusOf(name)).toMatchObject({ leader: `${name}-0`, readyMembers: 3 }));
+  await atRest();
+  return created;
+}
+
+function writes(): readonly string[] {
+  return calls.filter((call) => WRITES.includes(call.verb)).map((call) => `${call.verb} ${call.resource} ${call.code}`);
+}
+
+describe("a new cluster", () => {
+  test("gets all its children, owned where they may go with it", async () => {
+    const cluster = await createCluster("fresh");
+    await atRest();
+    const owned: [string, string, string][] = [
+      ["v1", "Service", "fresh-rw"],
+      ["v1", "Service", "fresh-ro"],
+      ["v1", "Service", "fresh-r"],
+      ["v1", "Service", "fresh-members"],
+      ["discovery.k8s.io/v1", "EndpointSlice", "fresh-rw"],
+      ["discovery.k8s.io/v1", "EndpointSlice", "fresh-ro"],
+      ["v1", "ConfigMap", "fresh-intent"],
+      ["v1", "ConfigMap", "fresh-engine"],
+      ["v1", "ServiceAccount", "fresh-member"],
+      ["rbac.authorization.k8s.io/v1", "Role", "fresh-member"],
+      ["rbac.authorization.k8s.io/v1", "RoleBinding", "fresh-member"],
+      ["policy/v1", "PodDisruptionBudget", "fresh"],
+      ["networking.k8s.io/v1", "NetworkPolicy", "fresh"],
+      ["coordination.k8s.io/v1", "Lease", "fresh"],
+      ["v1", "Secret", "fresh-peer"],
+      ["v1", "Secret", "fresh-ca"],
+      ["apps/v1", "StatefulSet", "fresh-0"],
+      ["apps/v1", "StatefulSet", "fresh-1"],
+      ["apps/v1", "StatefulSet", "fresh-2"],
+    ];
+    for (const [apiVersion, kind, name] of owned) {
+      const { metadata } = await read(apiVersion, kind, name);
+      const meta: KubeObject["metadata"] = metadata;
+      expect(meta.ownerReferences?.[0], `${kind} ${name}`).toMatchObject({
+        uid: cluster.metadata.uid,
+        controller: true,
+      });
+      expect(meta.labels, `${kind} ${name}`).toMatchObject({ "quorate.io/cluster": "fresh" });
+    }
+    for (const [kind, name] of [
+      ["PersistentVolumeClaim", "fresh-1-data"],
+      ["Secret", "fresh-credentials"],
+    ] as const) {
+      const meta: KubeObject["metadata"] = (await read("v1", kind, name)).metadata;
+      expect(meta.ownerReferences, `${kind} ${name}`).toBeUndefined();
+    }
+  });
+
+  test("has pods with probes, memory for the agent, and no rights", async () => {
+    await createCluster("shape");
+    const { spec } = await read("apps/v1", "StatefulSet", "shape-0");
+    const template = spec?.["template"] as { spec: { containers: Any[] } & Record<string, unknown> };
+    expect(spec).toMatchObject({ replicas: 1, serviceName: "shape-members", updateStrategy: { type: "OnDelete" } });
+    expect(template.spec).toMatchObject({
+      terminationGracePeriodSeconds: 60,
+      securityContext: { runAsNonRoot: true, fsGroupChangePolicy: "OnRootMismatch" },
+      initContainers: [{ image: "quorate/agent:test" }],
+    });
+    expect(template.spec.containers).toMatchObject([
+      {
+        resources: { requests: { memory: "1088Mi" } },
+        readinessProbe: { periodSeconds: 2 },
+        securityContext: { readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } },
+      },
+    ]);
+  });
+
+  test("gives members rights to their own objects only", async () => {
+    await createCluster("least");
+    const { rules = [] } = await read("rbac.authorization.k8s.io/v1", "Role", "least-member");
+    const lease = rules.find((rule) => rule.resources.includes("leases"));
+    expect(lease).toMatchObject({ resourceNames: ["least"], verbs: ["get", "list", "watch", "update"] });
+    const pods = rules.find((rule) => rule.resources.includes("pods"));
+    expect(pods?.resourceNames).toEqual(["least-0-0", "least-1-0", "least-2-0"]);
+    for (const rule of rules) expect(rule.resourceNames !== undefined || rule.resources[0] === "events").toBe(true);
+  });
+
+  test("names who may initialise only until a leader has served", async () => {
+    await runningCluster("boot");
+    expect((await intentOf("boot")).bootstrapMember).toBeNull();
+    const { metadata } = await read("v1", "PersistentVolumeClaim", "boot-0-data");
+    const meta: KubeObject["metadata"] = metadata;
+    expect(meta.annotations).toMatchObject({ "quorate.io/initialized": "true" });
+    expect(await statusOf("boot")).toMatchObject({ initialized: true, epoch: 1, readyRatio: "3/3" });
+  });
+
+  test("is Ready for kubectl wait", async () => {
+    await runningCluster("waited");
+    const out = await plane.kubectl("wait", "--for=condition=Ready", "clusterspec/waited", "--timeout=10s");
+    expect(out).toContain("condition met");
+    const { conditions = [] } = await statusOf("waited");
+    expect(conditions.map((c) => `${c.type}=${c.status}`)).toEqual([
+      "Available=True",
+      "Degraded=False",
+      "Progressing=False",
+      "Ready=True",
+    ]);
+  });
+});
+
+describe("at rest", () => {
+  test("a new operator writes nothing", async () => {
+    await runningCluster("quiet");
+    await operator.stop();
+    operator = await startOperator();
+    await eventually(async () => expect(passes.length).toBeGreaterThan(0));
+    await atRest();
+    expect(writes()).toEqual([]);
+  });
+
+  test("a pass that an agent's report caused writes nothing when nothing is to be said", async () => {
+    await runningCluster("still");
+    calls = [];
+    const before = passes.length;
+    await admin.mergePatch(ref("v1", "Pod", "still-1-0"), { metadata: { labels: { unrelated: "yes" } } });
+    await eventually(async () => expect(passes.length).toBeGreaterThan(before));
+    await atRest();
+    expect(writes()).toEqual([]);
+  });
+
+  test("the Lease and the routes belong to the members", async () => {
+    await runningCluster("hands");
+    const lease = { holderIdentity: "hands-0-0/u/n", leaseTransitions: 7, leaseDurationSeconds: 15 };
+    await admin.mergePatch(ref("coordination.k8s.io/v1", "Lease", "hands"), { spec: lease });
+    const endpoints = [{ addresses: ["10.0.0.1"], conditions: { ready: true } }];
+    await admin.mergePatch(ref("discovery.k8s.io/v1", "EndpointSlice", "hands-rw"), { endpoints });
+    await operator.stop();
+    operator = await startOperator();
+    await eventually(async () => expect(passes.length).toBeGreaterThan(0));
+    await atRest();
+    expect((await read("coordination.k8s.io/v1", "Lease", "hands")).spec).toMatchObject(lease);
+    expect(await read("discovery.k8s.io/v1", "EndpointSlice", "hands-rw")).toMatchObject({ endpoints });
+  });
+});
+
+describe("what users do to children", () => {
+  test("is put right", async () => {
+    await runningCluster("repair");
+    await admin.mergePatch(ref("apps/v1", "StatefulSet", "repair-2"), { spec: { replicas: 0 } });
+    await admin.mergePatch(ref("v1", "Service", "repair-r"), { spec: { selector: { "quorate.io/cluster": "other" } } });
+    await admin.delete(ref("policy/v1", "PodDisruptionBudget", "repair"));
+    await admin.delete(ref("networking.k8s.io/v1", "NetworkPolicy", "repair"));
+    await eventually(async () => {
+      expect((await read("apps/v1", "StatefulSet", "repair-2")).spec).toMatchObject({ replicas: 1 });
+      const { spec } = await read("v1", "Service", "repair-r");
+      expect(spec).toMatchObject({ selector: { "quorate.io/cluster": "repair" } });
+      expect((await read("policy/v1", "PodDisruptionBudget", "repair")).spec).toMatchObject({ minAvailable: 2 });
+      await read("networking.k8s.io/v1", "NetworkPolicy", "repair");
+    });
+  });
+});
+
+describe("changes", () => {
+  test("a member joins after the others know of it, and leaves after they forgot it", async () => {
+    await runningCluster("scale");
+    await plane.kubectl("scale", "clusterspec/scale", "--replicas=4");
+    await eventually(async () => expect((await intentOf("scale")).members).toHaveLength(4));
+    await eventually(() => read("apps/v1", "StatefulSet", "scale-3"));
+    await runMember("scale-3", {});
+    await eventually(async () => expect((await statusOf("scale")).readyRatio).toBe("4/4"));
+    await plane.kubectl("scale", "clusterspec/scale", "--replicas=3");
+    await eventually(async () => {
+      expect((await intentOf("scale")).members).toHaveLength(3);
+      expect(await admin.get(ref("apps/v1", "StatefulSet", "scale-3"))).toBeUndefined();
+    });
+    await read("v1", "PersistentVolumeClaim", "scale-3-data");
+  });
+
+  test("a switchover operation is asked of the leader and ends with its answer", async () => {
+    await runningCluster("swap");
+    const operation = await admin.create({
+      apiVersion: API_VERSION,
+      kind: "ClusterOperation",
+      metadata: { name: "swap-now", namespace: NAMESPACE },
+      spec: { clusterName: "swap", type: "Switchover", member: "swap-2" },
+    } as KubeObject);
+    const id = operation.metadata.uid;
+    await eventually(async () =>
+      expect((await intentOf("swap")).switchover).toEqual({ id, from: "swap-0", to: "swap-2" }),
+    );
+    const answer = { id, result: "Done", message: "swap-2 leads" } as const;
+    await runMember("swap-2", { role: "leader", epoch: 2 });
+    await runMember("swap-0", { role: "follower", epoch: 2, switchover: answer });
+    await eventually(async () => {
+      expect((await read(API_VERSION, "ClusterOperation", "swap-now")).status).toMatchObject({ phase: "Done" });
+      expect((await intentOf("swap")).switchover).toBeNull();
+      expect((await statusOf("swap")).leader).toBe("swap-2");
+    });
+    await eventually(async () => {
+      const events = await plane.kubectl(
+        "get",
+        "events.events.k8s.io",
+        "-o",
+        "jsonpath={range .items[*]}{.reason}:{.note}|{end}",
+      );
+      expect(events).toContain("LeaderChanged:swap-2 leads now instead of swap-0, epoch 2.");
+      expect(events).toContain("OperationDone:swap-2 leads");
+    });
+  });
+
+  test("an unknown Engine stalls with a sentence that says what to do", async () => {
+    await admin.create(minimalCluster({ engine: { name: "unknown" } }, "lost"));
+    await eventually(async () => {
+      const { conditions = [] } = await statusOf("lost");
+      expect(conditions.find((c) => c.type === "Stalled")).toMatchObject({ status: "True", reason: "EngineKnown" });
+    });
+  });
+});
+
+describe("a deleted ClusterSpec", () => {
+  test("leaves its volumes when nothing else was asked for", async () => {
+    await runningCluster("kept");
+    await admin.delete(clusterRef("kept"));
+    await atRest();
+    expect(await read("v1", "PersistentVolumeClaim", "kept-0-data")).toBeDefined();
+    expect(await read("v1", "Secret", "kept-credentials")).toBeDefined();
+  });
+
+  test("takes volumes and passwords along when asked to, also if the operator was away", async () => {
+    await runningCluster("gone", { deletionProtection: false, volumeRetention: { whenDeleted: "Delete" } });
+    await operator.stop();
+    await admin.delete(clusterRef("gone"));
+    // The garbage collector does not run here: do its part.
+    for (const ordinal of [0, 1, 2]) {
+      await admin.delete(ref("apps/v1", "StatefulSet", `gone-${ordinal}`));
+      await admin.delete(ref("v1", "Pod", `gone-${ordinal}-0`), { gracePeriodSeconds: 0 });
+    }
+    operator = await startOperator();
+    await eventually(async () => {
+      for (const ordinal of [0, 1, 2]) {
+        const claim = await admin.get(ref("v1", "PersistentVolumeClaim", `gone-${ordinal}-data`));
+        // pvc-protection's finalizer stays, because its controller does not run here
+        expect(claim === undefined || (claim.metadata as KubeObject["metadata"]).deletionTimestamp !== undefined).toBe(
+          true,
+        );
+      }
+      expect(await admin.get(ref("v1", "Secret", "gone-credentials"))).toBeUndefined();
+    });
+  });
+});
