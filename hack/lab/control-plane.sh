@@ -45,13 +45,16 @@ start_scheduler() {
 # Names outside the cluster get NXDOMAIN at once: pods have no way out, and a resolver that waits would hide that.
 start_coredns() {
   cat >"$STATE/Corefile" <<TEXT
-.:53 {
+cluster.local in-addr.arpa {
   bind $HOST_IP
   errors
   kubernetes cluster.local in-addr.arpa {
     kubeconfig $STATE/coredns.conf
     ttl 1
   }
+}
+. {
+  bind $HOST_IP
   template ANY ANY {
     rcode NXDOMAIN
   }

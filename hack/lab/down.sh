@@ -38,10 +38,20 @@ remove_lab() {
   iptables -D FORWARD -i "$BRIDGE" -o "$BRIDGE" -m comment --comment quorate-lab -j ACCEPT 2>/dev/null || true
   remove_cgroups
   [ ! -s "$STATE/kernel-settings" ] || sysctl -q -p "$STATE/kernel-settings" >/dev/null 2>&1 || true
-  # The CNI library and the kubelet keep these outside of any folder that they are told.
-  rm -f /var/lib/cni/results/quorate-lab-*
+  remove_strays
+  rm -rf "$STATE"
+}
+
+# The CNI library, the shims and the kubelet keep a little outside of every folder that they are told.
+remove_strays() {
+  local link sandbox
+  for sandbox in "$STATE"/nodes/*/containerd/io.containerd.grpc.v1.cri/sandboxes/*; do
+    rm -f /var/lib/cni/results/*-"${sandbox##*/}"-*
+  done
   for link in /var/log/containers/*; do
     [[ "$(readlink "$link")" != "$STATE"/* ]] || rm -f "$link"
   done
-  rm -rf "$STATE"
+  # A kubelet of the machine itself would have more in its folder than this.
+  if [ "$(ls /var/lib/kubelet 2>/dev/null)" = device-plugins ]; then rm -rf /var/lib/kubelet; fi
+  rmdir /var/lib/cni/results /var/lib/cni /var/log/containers /run/containerd/s /run/containerd 2>/dev/null || true
 }

@@ -55,7 +55,7 @@ make_identities() {
   make_certificate provisioner /O=system:masters/CN=local-volume-provisioner
   for name in admin controller-manager scheduler proxy coredns provisioner; do make_kubeconfig "$name" >"$STATE/$name.conf"; done
   for name in "${NODES[@]}"; do
-    make_certificate "kubelet-$name" "/O=system:nodes/CN=system:node:$name"
+    make_certificate "kubelet-$name" "/O=system:nodes/CN=system:node:$name" "DNS:$name,IP:$(node_ip "$name")"
     make_kubeconfig "kubelet-$name" >"$STATE/kubelet-$name.conf"
   done
   umask 022

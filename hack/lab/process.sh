@@ -101,12 +101,13 @@ end_cgroup() { # PATH below the lab's
   die "processes that cannot be ended: $(echo "$pids" | tr '\n' ' ')"
 }
 
+# Also from the hierarchies that only the runtime uses. A cgroup is busy for a moment after its last process.
 remove_cgroups() {
-  local hierarchy folder
-  while read -r hierarchy; do
-    [ -d "$hierarchy/$CGROUP" ] || continue
-    find "$hierarchy/$CGROUP" -depth -type d | while read -r folder; do
+  local parent folder
+  for parent in /sys/fs/cgroup/"$CGROUP" /sys/fs/cgroup/*/"$CGROUP"; do
+    [ -d "$parent" ] || continue
+    find "$parent" -depth -type d | while read -r folder; do
       rmdir "$folder" 2>/dev/null || { sleep 0.2 && rmdir "$folder"; } || true
     done
-  done < <(cgroup_hierarchies)
+  done
 }

