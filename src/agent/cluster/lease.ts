@@ -13,6 +13,7 @@ import type { KubeObject, ObjectRef, Stored } from "../../kube/object.ts";
 import { isConflict } from "../../kube/api-error.ts";
 import { Reflector } from "../../kube/reflector.ts";
 import type { EventBody, LeaseContent, LeaseView, SyncSet } from "../protocol/types.ts";
+import { WATCH_TIMING } from "../watch-timing.ts";
 
 /** The fields of a coordination.k8s.io/v1 Lease that are read. */
 export interface LeaseObject extends KubeObject {
@@ -30,14 +31,17 @@ export type LeaseWriteOutcome =
   | { readonly result: "ok"; readonly resourceVersion: string }
   | { readonly result: "conflict" | "failed" | "indeterminate"; readonly resourceVersion: null };
 
-const SyncSetJson = z.object({
-  epoch: z.int(),
-  version: z.int(),
+const SyncBaseJson = z.object({
   leader: z.string(),
   mode: z.enum(["Quorum", "Async", "All"]),
   names: z.array(z.string()),
   ack: z.int(),
+});
+const SyncSetJson = SyncBaseJson.extend({
+  epoch: z.int(),
+  version: z.int(),
   lineage: z.array(z.int()),
+  unproven: z.array(SyncBaseJson),
 });
 
 /** No read or write of the Lease may take longer: a write that waits in a queue of the API server is worse than none. */
@@ -125,6 +129,7 @@ export async function followLease(
   const seen = (object: Stored<LeaseObject>): void =>
     dispatch({ type: "LeaseObserved", readId: null, lease: register.view(object) });
   const reflector = new Reflector<LeaseObject>({
+    ...WATCH_TIMING,
     api,
     selection: register.ref,
     project: (object) => object, // a PUT carries the whole metadata back

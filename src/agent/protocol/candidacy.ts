@@ -7,10 +7,10 @@ import { becomeLeader, enterAdoptedOffice } from "./leadership.ts";
 import { writeHeld } from "./lease.ts";
 import { clearEngine, standDown } from "./office.ts";
 import type { Position } from "./position.ts";
-import { mayLead, mostAdvanced, wantedAck } from "./quorum.ts";
+import { mayLead, mostAdvanced, unprovenAfter, wantedAck } from "./quorum.ts";
 import type { Candidate } from "./state.ts";
 import type { Turn } from "./turn.ts";
-import { MAX_LINEAGE, type Intent, type ReplyMessage, type SyncSet } from "./types.ts";
+import { MAX_LINEAGE, type Intent, type ReplyMessage, type SyncBase, type SyncSet } from "./types.ts";
 
 /** The Lease is ours: go on by what there is to go on with. */
 export function enterOffice(turn: Turn, candidate: Candidate): void {
@@ -124,7 +124,15 @@ function firstSet(turn: Turn, candidate: Candidate, intent: Intent): SyncSet {
   const { epoch } = candidate;
   const lineage = [...turn.state.record.lineage, epoch].slice(-MAX_LINEAGE);
   const ack = isDegraded ? sealed.length : wanted;
-  return { epoch, version: 1, leader: turn.self, mode, names: names.toSorted(), ack, lineage };
+  const unproven = unprovenBefore(turn, candidate);
+  return { epoch, version: 1, leader: turn.self, mode, names: names.toSorted(), ack, lineage, unproven };
+}
+
+/** What this leader's standbys may not have yet; after a recovery, when the Lease cannot tell, only its own copy is sure. */
+function unprovenBefore(turn: Turn, candidate: Candidate): readonly SyncBase[] {
+  const { base, cause } = candidate;
+  if (cause === "recover") return [{ leader: turn.self, mode: "Quorum", names: [], ack: 0 }];
+  return base === null ? [] : unprovenAfter(base);
 }
 
 function beginActivation(turn: Turn, candidate: Candidate, intent: Intent): void {

@@ -4,7 +4,7 @@
  */
 import { readLease, writeLease } from "./lease.ts";
 import { standDown } from "./office.ts";
-import { mayLead, mostAdvanced } from "./quorum.ts";
+import { isNamedIn, mayLead, mostAdvanced } from "./quorum.ts";
 import { expiryWaitMs } from "./profile.ts";
 import type { Candidate, ElectionCause, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -63,7 +63,7 @@ export function electionCause(state: State): ElectionCause | null {
   if (content.holder !== "" && content.leader === self && isSamePod(content.holder, state.identity.holder))
     return "own";
   if (intent.paused) return null;
-  if (sync.mode !== "Async" && sync.leader !== self && !sync.names.includes(self)) return null;
+  if (sync.mode !== "Async" && !isNamedIn(sync, self)) return null;
   return vacancyCause(state, content);
 }
 

@@ -1,7 +1,7 @@
 /** The arithmetic of the synchronous set: how many must confirm, how many must be sealed, and how one set becomes another. */
 import { compareValues, isAtLeast, type Position } from "./position.ts";
 import type { SyncTarget } from "./state.ts";
-import type { DurabilityMode, Intent, SyncSet, SyncVersion } from "./types.ts";
+import type { DurabilityMode, Intent, SyncBase, SyncSet, SyncVersion } from "./types.ts";
 
 /** W: how many standbys must flush a write before it is acknowledged, in a cluster of `memberCount` members. */
 export function wantedAck(mode: DurabilityMode, memberCount: number): number {
@@ -59,10 +59,33 @@ export function mayLead(own: Position, answers: Answers, terms: ElectionTerms): 
       isWithinLag(own, terms)
     );
   }
-  const sealed = base.names.filter(isCovered).length;
-  if (!isCovered(base.leader) && sealed < requiredSealed(base)) return false;
+  if (!isEverySetCovered(base, isCovered)) return false;
   if (base.ack === 0 || intent.durability.whenDegraded === "Async") return true;
   return 2 * Object.keys(answers).length > intent.members.length;
+}
+
+/**
+ * From the newest set back: a set's own leader had everything acknowledged up to its epoch; without it an R-set of each
+ * set is needed, because standbys of a newer one may not have received yet what an older one acknowledged.
+ */
+function isEverySetCovered(base: SyncSet, isCovered: (member: string) => boolean): boolean {
+  for (const set of [base, ...base.unproven.toReversed()]) {
+    if (isCovered(set.leader)) return true;
+    if (set.mode !== "Async" && set.names.filter(isCovered).length < requiredSealed(set)) return false;
+  }
+  return true;
+}
+
+/** The sets that a new epoch's candidates must satisfy besides its own; an older one that a newer one repeats is dropped. */
+export function unprovenAfter(base: SyncSet): readonly SyncBase[] {
+  const { leader, mode, names, ack } = base;
+  const newest = { leader, mode, names, ack };
+  return [...base.unproven.filter((set) => set.leader !== leader || !isSameTarget(set, newest)), newest];
+}
+
+/** Whether the member belongs to any of the sets, as leader or standby. */
+export function isNamedIn(sync: SyncSet, member: string): boolean {
+  return [sync, ...sync.unproven].some((set) => set.leader === member || set.names.includes(member));
 }
 
 function isWithinLag(own: Position, terms: ElectionTerms): boolean {
@@ -77,7 +100,7 @@ export function mostAdvanced(own: Position, answers: Answers, base: SyncSet | nu
   let best: string | null = null;
   let furthest = own;
   for (const [member, position] of Object.entries(answers)) {
-    const isEligible = base === null || base.mode === "Async" || base.leader === member || base.names.includes(member);
+    const isEligible = base === null || base.mode === "Async" || isNamedIn(base, member);
     if (position === null || !isEligible || !isAtLeast(position, furthest) || isAtLeast(furthest, position)) continue;
     best = member;
     furthest = position;

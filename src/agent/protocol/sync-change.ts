@@ -54,9 +54,10 @@ export function driveSyncSet(turn: Turn): void {
   stepNarrowing(turn);
 }
 
-/** The first set of an epoch: wait until the standbys have flushed what was there at promotion. */
+/** The first set of an epoch: wait until the standbys have flushed what was there at promotion, then say so in the Lease. */
 function verify(turn: Turn, leader: Leader, sync: SyncSet): void {
   const { engine } = turn.state;
+  if (leader.verified && sync.unproven.length > 0) return writeSet(turn, sync, sync);
   if (leader.verified || engine.action !== null || turn.now < engine.retryAtMs) return;
   setEngine(turn, leader, sync);
 }
@@ -122,5 +123,9 @@ function stepNarrowing(turn: Turn): void {
 
 function writeSet(turn: Turn, sync: SyncSet, target: SyncTarget): void {
   if (turn.state.write !== null || !isLeaseOurs(turn)) return;
-  writeHeld(turn, { ...sync, ...target, version: sync.version + 1 });
+  const { mode, names, ack } = target;
+  const { role } = turn.state;
+  // Once verified, W of the standbys have all that earlier sets acknowledged: candidates need not ask for those any more.
+  const unproven = role.kind === "leader" && role.verified ? [] : sync.unproven;
+  writeHeld(turn, { ...sync, mode, names, ack, unproven, version: sync.version + 1 });
 }

@@ -14,6 +14,14 @@ export type DurabilityMode = "Quorum" | "Async" | "All";
 /** What a leader does when fewer than the wanted standbys can confirm: let writes wait, or go on without them. */
 export type WhenDegraded = "Block" | "Async";
 
+/** Whose confirmations an acknowledgement took: `leader`'s own copy and those of `ack` of `names`. */
+export interface SyncBase {
+  readonly leader: string;
+  readonly mode: DurabilityMode;
+  readonly names: readonly string[];
+  readonly ack: number;
+}
+
 /**
  * The synchronous set under which the last activated epoch acknowledges writes; the copy in the Lease is the one that
  * candidates use. `names` is sorted and never holds `leader`; `ack` is W. `lineage` lists the activated epochs that the
@@ -21,14 +29,12 @@ export type WhenDegraded = "Block" | "Async";
  * the changes within the epoch, from 1: members remember the highest they heard of, so that a register that went back is
  * noticed even when its epoch is still right.
  */
-export interface SyncSet {
+export interface SyncSet extends SyncBase {
   readonly epoch: number;
   readonly version: number;
-  readonly leader: string;
-  readonly mode: DurabilityMode;
-  readonly names: readonly string[];
-  readonly ack: number;
   readonly lineage: readonly number[];
+  /** Earlier sets, oldest first, that a candidate must satisfy too: not yet known to be flushed by W of `names`. */
+  readonly unproven: readonly SyncBase[];
 }
 
 /** Names one state of the synchronous set; ordered by epoch, then version. */
