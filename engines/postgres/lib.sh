@@ -62,13 +62,17 @@ leader_sql() {
   "$PGBIN/psql" -X -q -A -t -w -v ON_ERROR_STOP=1 -d "$(leader_conninfo postgres)" -c "$1"
 }
 
-# ask_leader: its LEADER_SYSTEM, LEADER_TIMELINE and, of its last checkpoint, the timeline LEADER_CHECKPOINTED. Fails when
-# it is not promoted yet.
+# ask_leader: its LEADER_SYSTEM, LEADER_TIMELINE with its LEADER_HISTORY file (empty for the first timeline) and, of its last
+# checkpoint, the timeline LEADER_CHECKPOINTED. Fails when it is not promoted yet.
 ask_leader() {
   local answer
-  answer=$(leader_sql "SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int,
-    timeline_id FROM pg_control_system(), pg_control_checkpoint()") || die "$QUORATE_LEADER_HOST does not answer as a leader"
+  answer=$(leader_sql "SELECT format(E'%s|%s|%s\n%s', system_identifier, n, timeline_id, convert_from(pg_read_binary_file(
+      'pg_wal/' || lpad(upper(to_hex(n)), 8, '0') || '.history', 0, 1048576, true), 'UTF8'))
+    FROM pg_control_system(), pg_control_checkpoint(),
+      LATERAL (SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS n) AS timeline") ||
+    die "$QUORATE_LEADER_HOST does not answer as a leader"
   IFS='|' read -r LEADER_SYSTEM LEADER_TIMELINE LEADER_CHECKPOINTED <<<"$answer"
+  LEADER_HISTORY=$(tail -n +2 <<<"$answer")
 }
 
 # local_psql FOLDER ARGUMENT…: the own server, through its socket in FOLDER; local_sql FOLDER SQL.
@@ -89,5 +93,6 @@ control_timeline() {
   printf '%d' $((checkpoint > recovery ? checkpoint : recovery))
 }
 
-# lsn_number 1/2A: the position as a decimal number.
+# lsn_number 1/2A: the position as a decimal number; lsn_text NUMBER: the reverse.
 lsn_number() { printf '%d' $(((16#${1%/*} << 32) + 16#${1#*/})); }
+lsn_text() { printf '%X/%X' $(($1 >> 32)) $(($1 & 0xFFFFFFFF)); }

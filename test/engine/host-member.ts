@@ -1,6 +1,6 @@
 /** One member of an engine, run with the real agent's driver as processes of this host: no container, no Kubernetes. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ActionContext } from "../../src/agent/engine/context.ts";
@@ -163,7 +163,7 @@ export class HostMember {
     this.driver.closeSessions();
     signal();
     await ended;
-    while (all.some((pid) => existsSync(`/proc/${pid}`))) await pause(2);
+    while (all.some(lives)) await pause(2);
     this.#server = undefined;
   }
 
@@ -177,6 +177,15 @@ export class HostMember {
 
   #give(path: string): void {
     if (process.getuid?.() === 0) chownSync(path, this.#place.user.uid, this.#place.user.gid);
+  }
+}
+
+/** Whether a process has not ended; one that has ended and was not waited for does not count. */
+function lives(pid: number): boolean {
+  try {
+    return !/^State:\t[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
   }
 }
 

@@ -1,0 +1,152 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { comparePositions } from "../../src/agent/protocol/position.ts";
+import { hasServer, HostCluster } from "./host-cluster.ts";
+import { HostMember } from "./host-member.ts";
+
+const value = async (member: HostMember): Promise<bigint> => BigInt((await member.observe()).position.value);
+
+describe.skipIf(!hasServer)("three members", () => {
+  const cluster = new HostCluster(3, 25_410);
+  const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
+
+  beforeAll(() => cluster.form());
+  afterAll(() => cluster.close());
+
+  it("observe tells leader and followers apart", async () => {
+    const leader = await a.observe();
+    expect(leader).toMatchObject({ writable: true, receiving: false, version: expect.stringMatching(/^15\.\d+$/) });
+    expect(leader.followers.map((one) => [one.name, one.streaming])).toEqual([
+      ["orders-b", true],
+      ["orders-c", true],
+    ]);
+    expect(leader.syncSet).toEqual({ names: ["orders-b", "orders-c"], ack: 1 });
+    expect(await b.observe()).toMatchObject({ writable: false, receiving: true, followers: [], replayLagSeconds: 0 });
+  });
+
+  it("serves the application's account over the network, and keeps the replication account to its task", async () => {
+    const client = await cluster.connect(a);
+    await client.query("CREATE TABLE rows (n bigint PRIMARY KEY)");
+    await client.query("INSERT INTO rows VALUES (1)");
+    await client.end();
+    const reader = await cluster.connect(b);
+    await expect.poll(async () => (await reader.query("SELECT n FROM rows")).rowCount).toBe(1);
+    await expect(reader.query("INSERT INTO rows VALUES (2)")).rejects.toThrow("read-only transaction");
+    await reader.end();
+    await expect(cluster.connect(a, "quorate" as "app", "app")).rejects.toThrow("rejects connection");
+  });
+
+  it("a sealed follower receives nothing more while the leader goes on", async () => {
+    const client = await cluster.connect(a);
+    let n = 100;
+    const writing = new AbortController();
+    const writer = (async () => {
+      while (!writing.signal.aborted) await client.query("INSERT INTO rows VALUES ($1)", [++n]);
+    })();
+    await pause(100);
+    await b.run("seal");
+    const sealed = await b.observe();
+    const leaderThen = await value(a);
+    await pause(200);
+    expect(await value(a)).toBeGreaterThan(leaderThen);
+    expect((await b.observe()).position).toEqual(sealed.position);
+    expect(sealed.receiving).toBe(false);
+    await b.run("follow", HostMember.following(a));
+    await expect.poll(async () => (await b.observe()).receiving).toBe(true);
+    writing.abort();
+    await writer;
+    await client.end();
+  });
+
+  it("seals a follower whose replay is held up, with everything it has received", async () => {
+    const admin = await cluster.connect(b, "postgres", "postgres");
+    await admin.query("SELECT pg_wal_replay_pause()");
+    const client = await cluster.connect(a);
+    for (let n = 1_000; n < 1_050; n++) await client.query("INSERT INTO rows VALUES ($1)", [n]);
+    await expect.poll(async () => (await value(b)) === (await value(a))).toBe(true);
+    const received = await value(b);
+    await b.run("seal");
+    await client.query("INSERT INTO rows VALUES (2000)");
+    expect(await value(b)).toBe(received);
+    await admin.query("SELECT pg_wal_replay_resume()");
+    await pause(300);
+    expect(await b.observe()).toMatchObject({ receiving: false, position: { value: String(received) } });
+    await admin.end();
+    await client.end();
+    await b.run("follow", HostMember.following(a));
+  });
+
+  it("a killed follower says where its log ends only when it has replayed all of it", async () => {
+    const admin = await cluster.connect(b, "postgres", "postgres");
+    await admin.query("SELECT pg_wal_replay_pause()");
+    const client = await cluster.connect(a);
+    await client.query("CREATE TABLE bulk AS SELECT n, repeat('x', 500) AS text FROM generate_series(1, 60000) AS n");
+    await expect.poll(async () => (await value(b)) === (await value(a)), { timeout: 15_000 }).toBe(true);
+    const received = await value(b);
+    await b.kill();
+    await client.end();
+    const first = await b.start(5);
+    expect(BigInt(first.position.value)).toBe(received);
+    await b.run("follow", HostMember.following(a));
+  });
+
+  it("positions stay comparable over three failovers, and no acknowledged row is lost", async () => {
+    await cluster.setSyncSet(a, [b, c], 1);
+    const positions = [(await a.observe()).position];
+    let rows = 10_000;
+    for (const [from, to, other] of [
+      [a, b, c],
+      [b, c, a],
+      [c, a, b],
+    ] as const) {
+      const client = await cluster.connect(from);
+      for (let i = 0; i < 20; i++) await client.query("INSERT INTO rows VALUES ($1)", [++rows]);
+      await from.kill();
+      await Promise.all([to.run("seal"), other.run("seal")]);
+      const [one, two] = [await to.observe(), await other.observe()];
+      const best = ["ahead", "equal"].includes(comparePositions(one.position, two.position)) ? to : other;
+      const rest = best === to ? other : to;
+      await cluster.promote(best, [rest, from]);
+      await rest.run("follow", HostMember.following(best));
+      await from.run("rejoin", HostMember.following(best));
+      await from.start();
+      await from.run("follow", HostMember.following(best));
+      const reader = await cluster.connect(best);
+      const count = await reader.query("SELECT count(*)::int AS n FROM rows WHERE n > 10000");
+      expect(count.rows).toEqual([{ n: rows - 10_000 }]);
+      await reader.end();
+      const { position } = await best.observe();
+      expect(position.history).toBe(String(cluster.epoch + 1));
+      for (const older of positions) expect(comparePositions(older, position)).toBe("behind");
+      positions.push(position);
+      await expect.poll(async () => (await rest.observe()).position.history).toBe(position.history);
+      // The next round expects its leader at its place in the list.
+      if (best !== to) {
+        await best.stop();
+        await cluster.promote(to, [best, from]);
+        await best.start();
+        await best.run("follow", HostMember.following(to));
+        await from.run("seal");
+        await from.run("follow", HostMember.following(to));
+        positions.push((await to.observe()).position);
+      }
+    }
+  });
+
+  it("a planned stop leaves the followers with every byte", async () => {
+    const leader = (await Promise.all(cluster.members.map(async (one) => ({ one, seen: await one.observe() })))).find(
+      ({ seen }) => seen.writable,
+    )?.one;
+    if (leader === undefined) throw new Error("nobody leads");
+    const followers = cluster.members.filter((one) => one !== leader);
+    await expect.poll(async () => (await leader.observe()).followers.filter((one) => one.streaming).length).toBe(2);
+    await leader.stop();
+    const [one, two] = await Promise.all(followers.map((follower) => follower.observe()));
+    expect(one?.position).toEqual(two?.position);
+    // It is a proper prefix of the new leader's history: nothing to rewind.
+    const [next, rest] = followers as [HostMember, HostMember];
+    await cluster.promote(next, [rest, leader]);
+    const result = await leader.run("rejoin", HostMember.following(next));
+    expect(result.stdout).toContain("nothing diverged");
+  });
+});
