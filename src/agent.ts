@@ -53,7 +53,6 @@ async function run(): Promise<void> {
   });
   await startHealthServer(
     {
-      live: () => instance.live(),
       ready: () => instance.ready(),
       metrics: () => metrics.registry.metrics(),
       status: () => instance.status(),

@@ -6,6 +6,7 @@ import type { KubeObject } from "../kube/object.ts";
 import { Reflector } from "../kube/reflector.ts";
 import type { Intent as ProtocolIntent } from "./protocol/types.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
+import { WATCH_TIMING } from "./watch-timing.ts";
 
 interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;
@@ -61,6 +62,7 @@ export async function followIntent(options: IntentSourceOptions): Promise<void> 
     order = order.then(() => take(json)).catch(options.onError);
   };
   const reflector = new Reflector<ConfigMap>({
+    ...WATCH_TIMING,
     api: options.api,
     selection: { apiVersion: "v1", kind: "ConfigMap", namespace: options.namespace, name: options.name },
     sink: (event) => {

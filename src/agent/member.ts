@@ -16,8 +16,9 @@ import { ReportWriter } from "./cluster/member-report.ts";
 import { RouteKeeper } from "./cluster/route-keeper.ts";
 import { MemberRoutes } from "./cluster/member-routes.ts";
 import { EffectRunner } from "./effects.ts";
-import { EngineControl, type EngineHost } from "./engine/control.ts";
+import { EngineControl, type EngineHost, type LeaderAddress } from "./engine/control.ts";
 import { EngineDriver } from "./engine/driver.ts";
+import { EngineWatchdog } from "./engine/watchdog.ts";
 import { Volume } from "./engine/volume.ts";
 import { Fence } from "./fence.ts";
 import { FenceClock } from "./fence-clock.ts";
@@ -59,6 +60,9 @@ const LOOP_GAP_PERIODS = 1;
 /** No route is written in the last moments before our own fence deadline. */
 const ROUTE_MARGIN_MS = 500;
 
+/** An engine that runs and answers nothing for this many lease durations is ended: nobody else could take over from it. */
+const HUNG_LEASES = 2;
+
 /** Pause between two tries to hold a connection to the leader. */
 const HOLD_PAUSE_MS = 200;
 
@@ -87,6 +91,7 @@ export class Member {
   #runtime: MemberRuntime | undefined;
   #intent: Intent | undefined;
   #observation: EngineObservation | undefined;
+  #watchdog: EngineWatchdog | undefined;
   #leaderSince: string | null = null;
   #switchover: { id: string; result: "Done" | "Refused" | "Failed"; message: string } | null = null;
 
@@ -102,7 +107,7 @@ export class Member {
       metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
     );
     this.#volume = new Volume(settings.QUORATE_DATA_DIR, settings.QUORATE_STATE_DIR);
-    this.#control = new EngineControl(this.#driver, engineHost(init), this.#volume);
+    this.#control = new EngineControl(this.#driver, engineHost(init), this.#volume, () => this.#leaderInOffice());
     this.#lease = new LeaseRegister(
       api,
       { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) },
@@ -142,11 +147,6 @@ export class Member {
     this.#oneShots = new OneShots(settings.QUORATE_MEMBER, join(settings.QUORATE_STATE_DIR, "answers.json"));
   }
 
-  /** Why the container should be restarted; undefined while all is well. The event loop answering is all that is asked. */
-  live(): string | undefined {
-    return undefined;
-  }
-
   /** Why the member should get no traffic: its engine does not answer, or it neither leads nor follows. */
   ready(): string | undefined {
     const view = this.#runtime === undefined ? undefined : describeMember(this.#runtime.state);
@@ -171,6 +171,7 @@ export class Member {
       log.debug({ err: error }, "Fence not moved"),
     );
     await this.#fence.sampleClock();
+    this.#watchdog = new EngineWatchdog(HUNG_LEASES * profile.leaseMs, this.#fenceClock.nowMs());
     const persisted = (await readStateFile(this.#recordFile)) as PersistedRecord | undefined;
     const findings: BootFindings = {
       volume: await this.#volume.state(),
@@ -240,6 +241,15 @@ export class Member {
     }
   }
 
+  /** The leader whose heartbeats arrive, if its epoch is one that this member may follow. */
+  #leaderInOffice(): LeaderAddress | null {
+    const { heard, record, profile } = this.#runtime?.state ?? {};
+    if (heard === null || heard === undefined || record === undefined || profile === undefined) return null;
+    if (heard.epoch < record.epoch || this.#fenceClock.nowMs() - heard.atMs > profile.leaseMs) return null;
+    const member = this.#intent?.members.find((one) => one.name === heard.member);
+    return member === undefined ? null : { member: member.name, host: member.host, port: member.enginePort };
+  }
+
   #effectRunner(): EffectRunner {
     const { log, metrics, exit } = this.#parts;
     return new EffectRunner({
@@ -302,6 +312,7 @@ export class Member {
       const disagree = (await this.#fence?.sampleClock()) ?? false;
       if (slept || disagree) this.#dispatch({ type: "ClockSuspect" });
       this.#dispatch({ type: "Tick" });
+      await this.#endHungEngine();
       this.#parts.metrics.leaseMargin.set((this.#fence?.marginMs ?? 0) / 1000);
     }
   }
@@ -311,15 +322,24 @@ export class Member {
     while (await sleep(this.#parts.clock, periodMs, this.#stop.signal)) await this.#observe();
   }
 
+  async #endHungEngine(): Promise<void> {
+    const nowMs = this.#fenceClock.nowMs();
+    if (!isUp(this.#runtime?.state.engine.status)) this.#watchdog?.answered(nowMs);
+    const silentMs = this.#watchdog?.hungForMs(nowMs);
+    if (silentMs === undefined) return;
+    this.#parts.log.warn({ silentMs }, "The engine does not answer; it is killed");
+    await this.#control.stop("kill");
+  }
+
   async #observe(): Promise<void> {
-    const status = this.#runtime?.state.engine.status;
-    if (status !== "follower" && status !== "writable") {
+    if (!isUp(this.#runtime?.state.engine.status)) {
       this.#observation = undefined;
       this.#parts.metrics.engineUp.set(0);
       return;
     }
     try {
       this.#observation = await this.#control.observe();
+      this.#watchdog?.answered(this.#fenceClock.nowMs());
     } catch (error) {
       this.#observation = undefined;
       this.#parts.log.debug({ err: error }, "The engine did not answer");
@@ -418,6 +438,11 @@ export class Member {
       .then(() => this.#report())
       .catch((error: unknown) => this.#fatal(error));
   }
+}
+
+/** Whether an engine in this status answers statements. */
+function isUp(status: State["engine"]["status"] | undefined): boolean {
+  return status === "follower" || status === "writable";
 }
 
 /** Init's client in the words of engine control. */

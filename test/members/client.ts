@@ -15,6 +15,8 @@ export class CountingClient {
   readonly #cluster: MemberCluster;
   readonly #tally: Tally = { attempted: [], acked: [], warned: [], unknown: [], refused: 0, ackTimes: [], epochs: [] };
   readonly #stop = new AbortController();
+  /** Rows of earlier clients lie below. */
+  readonly #first = Date.now() * 1000;
   #running: Promise<void> | undefined;
 
   constructor(cluster: MemberCluster) {
@@ -40,9 +42,15 @@ export class CountingClient {
     this.#stop.abort();
     await this.#running;
     const connection = await this.#connect();
-    const { rows } = await connection.query<{ seq: string; timeline: string }>("select seq, timeline from writes order by seq");
+    const { rows } = await connection.query<{ seq: string; timeline: string }>(
+      "select seq, timeline from writes where seq > $1 order by seq",
+      [this.#first],
+    );
     await connection.end();
-    return judge(this.#tally, rows.map((row): Row => ({ seq: Number(row.seq), timeline: row.timeline, epoch: "" })));
+    return judge(
+      this.#tally,
+      rows.map((row): Row => ({ seq: Number(row.seq), timeline: row.timeline, epoch: "" })),
+    );
   }
 
   async #connect(): Promise<Client> {
@@ -78,7 +86,7 @@ export class CountingClient {
 
   async #write(): Promise<void> {
     let client: Client | undefined;
-    let seq = 0;
+    let seq = this.#first;
     while (!this.#stop.signal.aborted) {
       client ??= await this.#connect();
       const id = ++seq;

@@ -1,7 +1,7 @@
 // Real agents under real quorate-init, each in a pid namespace of its own, with real PostgreSQL and a real API server;
 // no kubelet, no operator: the test itself writes what the operator would. Everything listens on 127.0.0.1.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { openSync } from "node:fs";
+import { openSync, readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -318,22 +318,25 @@ export class MemberCluster {
   }
 }
 
+/** Read from /proc rather than by running ps: the client of the same process must not stand still meanwhile. */
 function childrenOf(pid: number): number[] {
-  try {
-    const text = execFileSync("ps", ["--ppid", String(pid), "-o", "pid="], { encoding: "utf8" });
-    return text
-      .trim()
-      .split(/\s+/)
-      .filter((one) => one !== "")
-      .map(Number);
-  } catch {
-    return []; // ps ends with 1 when there is none
+  const children: number[] = [];
+  for (const entry of readdirSync("/proc")) {
+    if (!/^[0-9]+$/.test(entry)) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+      const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (Number(parent) === pid) children.push(Number(entry));
+    } catch {
+      continue; // ended meanwhile
+    }
   }
+  return children;
 }
 
 function commandOf(pid: number): string {
   try {
-    return execFileSync("ps", ["-p", String(pid), "-o", "args="], { encoding: "utf8" }).trim();
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
   } catch {
     return "";
   }

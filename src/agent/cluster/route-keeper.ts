@@ -3,6 +3,7 @@ import type { Clock } from "../../clock.ts";
 import type { KubeApi } from "../../kube/api.ts";
 import { Reflector } from "../../kube/reflector.ts";
 import { type Endpoint, epochOf, RouteWriter, type SliceObject } from "./routes.ts";
+import { WATCH_TIMING } from "../watch-timing.ts";
 
 /** What a route should be; `null` endpoints were never asked for in this boot. */
 interface Wanted {
@@ -153,6 +154,7 @@ export class RouteKeeper {
         if (route.differs(slice)) route.write();
       };
       const reflector = new Reflector<SliceObject>({
+        ...WATCH_TIMING,
         api: this.#options.api,
         selection: {
           apiVersion: "discovery.k8s.io/v1",

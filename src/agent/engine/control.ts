@@ -36,29 +36,52 @@ export class EngineControl {
   readonly #driver: EngineDriver;
   readonly #host: EngineHost;
   readonly #volume: Volume;
+  readonly #leader: () => LeaderAddress | null;
   #running = new AbortController();
 
-  constructor(driver: EngineDriver, host: EngineHost, volume: Volume) {
+  /** @param leader - The leader in office that this member may follow, or null. */
+  constructor(driver: EngineDriver, host: EngineHost, volume: Volume, leader: () => LeaderAddress | null) {
+    this.#leader = leader;
     this.#driver = driver;
     this.#host = host;
     this.#volume = volume;
   }
 
-  /** Starts the engine as a follower of nobody; resolves with its first observation. */
+  /**
+   * Starts the engine as a follower of nobody; resolves with its first observation. Data that was rewound needs a leader's
+   * log to become readable at all: it is started as a follower of the leader in office, or ended when that one changes.
+   * (Until it is readable it has no position, so no candidate counts on what it promised.)
+   */
   async start(): Promise<EngineObservation> {
     const signal = this.#begin();
-    const context = leaderContext(null);
+    const upstream = this.#volume.isUnsettled ? await this.#awaitLeader(signal) : null;
+    const context = leaderContext(upstream);
     await this.#driver.run("configure", context, signal);
     throwIfEnded(signal);
     await this.#host.start(this.#driver.startArgv(context), {});
     for (;;) {
       throwIfEnded(signal);
       try {
-        return await this.#driver.observe(context);
+        const observation = await this.#driver.observe(context);
+        await this.#volume.settle();
+        return observation;
       } catch (error) {
         if (!(error instanceof ActionError)) throw error;
+        if (upstream !== null && this.#leader()?.member !== upstream.member) {
+          await this.#host.kill();
+          throw new ActionEnded(`${upstream.member} does not lead any more`);
+        }
         await pause(POLL_MS);
       }
+    }
+  }
+
+  async #awaitLeader(signal: AbortSignal): Promise<LeaderAddress> {
+    for (;;) {
+      throwIfEnded(signal);
+      const leader = this.#leader();
+      if (leader !== null) return leader;
+      await pause(POLL_MS);
     }
   }
 
@@ -134,6 +157,7 @@ export class EngineControl {
     if (!cloneOnly) {
       const signal = this.#begin();
       try {
+        await this.#volume.markUnsettled();
         await this.#driver.run("rejoin", context, signal);
         return "rejoined";
       } catch (error) {

@@ -4,14 +4,27 @@ import { mkdir, open, readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { VolumeState } from "../protocol/types.ts";
 
+/** Creates an empty file that survives a crash of the machine. */
+async function writeMarker(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const marker = await open(path, "w");
+  try {
+    await marker.sync();
+  } finally {
+    await marker.close();
+  }
+}
+
 /** Knows whether the data folder is empty, complete, or the remains of a copy that did not finish. */
 export class Volume {
   readonly #dataDir: string;
   readonly #marker: string;
+  readonly #unsettled: string;
 
   constructor(dataDir: string, stateDir: string) {
     this.#dataDir = dataDir;
     this.#marker = join(stateDir, "copy-unfinished");
+    this.#unsettled = join(stateDir, "needs-leader");
   }
 
   async state(): Promise<VolumeState> {
@@ -25,20 +38,32 @@ export class Volume {
   }
 
   /** Marks what is there as not worth keeping: the next boot copies anew. */
-  async markIncomplete(): Promise<void> {
-    await mkdir(dirname(this.#marker), { recursive: true });
-    const marker = await open(this.#marker, "w");
-    try {
-      await marker.sync();
-    } finally {
-      await marker.close();
-    }
+  markIncomplete(): Promise<void> {
+    return writeMarker(this.#marker);
+  }
+
+  /**
+   * Whether the data becomes readable only with log that a leader still has to send: so it is after a rewind, until the
+   * engine has come up once.
+   */
+  get isUnsettled(): boolean {
+    return existsSync(this.#unsettled);
+  }
+
+  markUnsettled(): Promise<void> {
+    return writeMarker(this.#unsettled);
+  }
+
+  /** The engine has come up with this data. */
+  async settle(): Promise<void> {
+    await rm(this.#unsettled, { force: true });
   }
 
   /** Runs `make`, which fills or rewrites the data folder; if it fails or is killed the volume stays marked incomplete. */
   async whileIncomplete(make: () => Promise<void>): Promise<void> {
     await this.markIncomplete();
     await make();
+    await this.settle(); // a copy is complete in itself
     await rm(this.#marker);
   }
 }

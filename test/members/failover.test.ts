@@ -1,0 +1,177 @@
+/**
+ * Failover of real members: no acknowledged row is lost, no leader writes out of turn, the right one leads in the end.
+ * Times are printed, never asserted.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { CountingClient } from "./client.ts";
+import { MemberCluster, type TestMember } from "./harness.ts";
+
+const INIT = /quorate-init/;
+const AGENT = /^\S*node \S*agent\.mjs run/;
+const ENGINE = /^(\S*\/)?postgres( |:)/;
+
+let cluster: MemberCluster;
+
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}
+
+async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  const endMs = performance.now() + 60_000;
+  while (performance.now() < endMs) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await pause(50);
+  }
+  throw new Error(`waited in vain for ${what}\n${await logs()}`);
+}
+
+async function logs(): Promise<string> {
+  const texts = await Promise.all(
+    cluster.members.map(async (member) => `== ${member.name}\n${(await cluster.log(member)).slice(-3000)}`),
+  );
+  return texts.join("\n");
+}
+
+interface Status {
+  readonly state: {
+    readonly role: { readonly kind: string; readonly routed?: boolean; readonly verified?: boolean };
+  } | null;
+  readonly observation: {
+    readonly receiving: boolean;
+    readonly followers: readonly { readonly streaming: boolean }[];
+  } | null;
+}
+
+/** Waits until one member leads and the two others stream from it. */
+async function untilWhole(): Promise<TestMember> {
+  return until("one leader with two streaming followers", async () => {
+    const leader = await cluster.routed().catch(() => undefined);
+    if (leader === undefined) return undefined;
+    const status = (await cluster.status(leader).catch(() => undefined)) as Status | undefined;
+    const streaming = status?.observation?.followers.filter((one) => one.streaming).length;
+    return status?.state?.role.kind === "leader" && status.state.role.verified === true && streaming === 2
+      ? leader
+      : undefined;
+  });
+}
+
+async function untilAnotherLeads(old: TestMember): Promise<TestMember> {
+  return until(`another leader than ${old.name}`, async () => {
+    const leader = await cluster.routed().catch(() => undefined);
+    return leader !== undefined && leader !== old ? leader : undefined;
+  });
+}
+
+function signalAll(member: TestMember, command: RegExp, signal: NodeJS.Signals): void {
+  const pids = cluster.pids(member, command);
+  expect(pids.length).toBeGreaterThan(0);
+  for (const pid of pids) process.kill(pid, signal);
+}
+
+/** Runs `fault` under a client and judges what the client saw. */
+async function expectNothingLost(fault: (leader: TestMember) => Promise<void>): Promise<void> {
+  const leader = await untilWhole();
+  const client = new CountingClient(cluster);
+  client.start();
+  await pause(1000);
+  await fault(leader);
+  await untilWhole();
+  const acked = client.acked;
+  await until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  const verdict = await client.finish();
+  process.stdout.write(
+    `  largest write gap ${verdict.largestGapMs} ms, ${verdict.acked} rows, ${verdict.unknown} unknown\n`,
+  );
+  expect(verdict).toMatchObject({ lost: 0, unexpected: 0, outOfOrder: 0 });
+}
+
+beforeAll(async () => {
+  cluster = await MemberCluster.create(3);
+  for (const member of cluster.members) cluster.run(member);
+  await untilWhole();
+});
+afterAll(async () => {
+  await cluster.stop();
+});
+// A leader must have stayed a while, or the failover budget rightly holds the next one back.
+beforeEach(() => pause(3000));
+
+describe("an unplanned change of leader", () => {
+  test("the engine's main process dies", () =>
+    expectNothingLost(async (leader) => {
+      const [main] = cluster.pids(leader, ENGINE);
+      process.kill(main ?? Number.NaN, "SIGKILL");
+      await untilAnotherLeads(leader);
+    }));
+
+  test("the whole container dies", () =>
+    expectNothingLost(async (leader) => {
+      await cluster.kill(leader);
+      await untilAnotherLeads(leader);
+      cluster.run(leader);
+    }));
+
+  test.each([
+    ["the agent alone stands still", [AGENT]],
+    ["the engine alone stands still", [ENGINE]],
+    ["agent and engine stand still", [AGENT, ENGINE]],
+    ["init stands still with its agent", [INIT, AGENT]],
+  ])("%s", (_, commands) =>
+    expectNothingLost(async (leader) => {
+      for (const command of commands) signalAll(leader, command, "SIGSTOP");
+      await untilAnotherLeads(leader);
+      for (const command of [INIT, ...commands]) {
+        for (const pid of cluster.pids(leader, command)) process.kill(pid, "SIGCONT");
+      }
+    }),
+  );
+});
+
+describe("a planned change of leader", () => {
+  test("SIGTERM hands over first, then ends", () =>
+    expectNothingLost(async (leader) => {
+      await cluster.terminate(leader);
+      await untilAnotherLeads(leader);
+      cluster.run(leader);
+    }));
+
+  test("a switchover to the member that was named", () =>
+    expectNothingLost(async (leader) => {
+      const target = cluster.members.find((member) => member !== leader);
+      await cluster.want({
+        switchover: { id: `switchover-${Date.now()}`, from: leader.name, to: target?.name ?? null },
+      });
+      expect((await untilAnotherLeads(leader)).name).toBe(target?.name);
+      await cluster.want({ switchover: null });
+    }));
+});
+
+describe("no change of leader", () => {
+  test("the agent dies: init restarts it, the engine goes on", () =>
+    expectNothingLost(async (leader) => {
+      const [engine] = cluster.pids(leader, ENGINE);
+      signalAll(leader, AGENT, "SIGKILL");
+      await pause(8000);
+      expect((await cluster.routed())?.name).toBe(leader.name);
+      expect(cluster.pids(leader, ENGINE)[0]).toBe(engine);
+    }));
+
+  test("the API server is away for 20 s: the same leader goes on writing", () =>
+    expectNothingLost(async (leader) => {
+      await cluster.plane.killApiServer();
+      await pause(20_000);
+      await cluster.plane.startApiServer();
+      await pause(8000);
+      expect((await cluster.routed())?.name).toBe(leader.name);
+    }));
+
+  test("the API server hangs for 10 s: the same leader goes on writing", () =>
+    expectNothingLost(async (leader) => {
+      cluster.plane.pauseApiServer();
+      await pause(10_000);
+      cluster.plane.resumeApiServer();
+      await pause(8000);
+      expect((await cluster.routed())?.name).toBe(leader.name);
+    }));
+});
