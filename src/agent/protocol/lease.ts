@@ -114,6 +114,8 @@ export function concludeWrite(turn: Turn, event: Extract<EventBody, { type: "Lea
     remember(turn, { resourceVersion: event.resourceVersion, content: write.content });
     return closeWrite(turn, write, true);
   }
+  // Nobody may send the next write in the same turn: an API server that refuses connections would be asked in a circle.
+  if (event.result === "failed") turn.set({ readAgainAtMs: turn.now + turn.state.profile.retryMs });
   const isCertain = (event.result === "conflict" || event.result === "failed") && !write.doubtful;
   if (event.result !== "failed" || !isCertain) readLease(turn);
   if (isCertain) return closeWrite(turn, write, false);

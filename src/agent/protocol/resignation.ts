@@ -93,7 +93,7 @@ export function driveResignation(turn: Turn): void {
 function release(turn: Turn): void {
   const { role, hold, write, lease } = turn.state;
   if (role.kind !== "resigning" || role.stage !== "releasing" || hold === null || lease === null) return;
-  if (write !== null || !isLeaseOurs(turn)) return;
+  if (write !== null || !isLeaseOurs(turn) || turn.now < turn.state.readAgainAtMs) return;
   const { failovers } = hold;
   const { epoch, sync } = { epoch: hold.epoch, sync: lease.view.content.sync };
   writeLease(turn, "release", { holder: "", epoch, leader: turn.self, handover: role.target, failovers, sync });
