@@ -71,9 +71,18 @@ function begin(world: World, name: string, effect: Effect): World {
         up: false,
         restartAtMs: nodeOf(world, name).clockMs + 1_500,
       });
-    default:
+    case "ProbePeer":
       return enqueue(world, { type: "action", to: name, boot, effect });
+    default:
+      return enqueue(endActions(world, name), { type: "action", to: name, boot, effect });
   }
+}
+
+/** A stop, and an action that replaces another, end what was in flight: it will not be carried out later. */
+function endActions(world: World, name: string): World {
+  const isOther = (item: Item): boolean =>
+    item.type !== "action" || item.to !== name || item.effect.type === "ProbePeer";
+  return { ...world, queue: world.queue.filter(isOther), held: world.held.filter(({ item }) => isOther(item)) };
 }
 
 /** Carries out one item. */
