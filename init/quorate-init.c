@@ -133,8 +133,8 @@ static int sweep(enum owner from, int sig, pid_t session) {
     return living + (errno != 0);
 }
 
-static bool engine_lives(void) {
-    return engine.pid || sweep(OUTSIDE, 0, 0) > 0;
+static bool engine_lives(void) { // until GONE was told, too
+    return engine.present || engine.kill_at != NEVER || sweep(OUTSIDE, 0, 0) > 0;
 }
 
 // ---- Starting processes ----

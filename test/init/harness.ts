@@ -41,6 +41,8 @@ export interface InitOptions {
   readonly agent?: readonly string[];
   readonly binary?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** PID 1 inside this root file system, which must hold /quorate (init, agent) and an empty /proc and /tmp. */
+  readonly rootfs?: string;
 }
 
 /** Resolves when check returns something other than false, null or undefined; fails after `withinMs` with its name. */
@@ -77,6 +79,15 @@ export function isAlive(pid: number): boolean {
   return process !== null && process.state !== "Z" && process.state !== "X";
 }
 
+/** Resident memory; 0 when the process is gone. */
+export function residentBytes(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, "latin1").split(" ")[1]) * 4096;
+  } catch {
+    return 0;
+  }
+}
+
 /** All pids of the host that have init as an ancestor, zombies included. */
 export function descendants(ancestor: number): number[] {
   const parents = new Map<number, number>();
@@ -108,6 +119,15 @@ function hostPid(initPid: number, pid: number): number {
   throw new Error(`no process ${pid} in the namespace of ${initPid}`);
 }
 
+/** SIGKILL, also to a process that may have ended meanwhile. */
+export function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 /** A running quorate-init. Close it with `close()`, also after a failed test. */
 export class InitUnderTest {
   readonly log: LogLine[] = [];
@@ -129,25 +149,21 @@ export class InitUnderTest {
   }
 
   static async start(options: InitOptions = {}): Promise<InitUnderTest> {
-    const folder = mkdtempSync(join(tmpdir(), "init-"));
+    const { rootfs = "" } = options;
+    const folder = mkdtempSync(join(rootfs === "" ? tmpdir() : join(rootfs, "tmp"), "init-"));
     const path = join(folder, "relay");
     const server = createServer();
     server.listen(path);
     await once(server, "listening");
     const agent = options.agent ?? [process.execPath, join(root, "test/init/relay-agent.ts")];
     const command = [options.binary ?? built("dist/quorate-init"), ...(options.options ?? []), "--", ...agent];
-    const unshare = [
-      "unshare",
-      ...(process.getuid?.() === 0 ? [] : ["-Ur"]),
-      "--pid",
-      "--fork",
-      "--mount-proc",
-      "--kill-child",
-    ];
-    const [file = "", ...args] = options.mode === "pid-one" ? [...unshare, ...command] : command;
+    const unshare = ["unshare", ...(process.getuid?.() === 0 ? [] : ["-Ur"]), "--pid", "--fork", "--kill-child"];
+    const enter = ["--mount", "sh", "-c", 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"', rootfs];
+    const wrapper = options.mode !== "pid-one" ? [] : [...unshare, ...(rootfs === "" ? ["--mount-proc"] : enter)];
+    const [file = "", ...args] = [...wrapper, ...command];
     const child = spawn(file, args, {
       stdio: ["ignore", "inherit", "pipe"],
-      env: { ...process.env, NODE_OPTIONS: "", RELAY_SOCKET: path, ...options.env },
+      env: { ...process.env, NODE_OPTIONS: "", RELAY_SOCKET: path.slice(rootfs.length), ...options.env },
     });
     const init = new InitUnderTest(child, server, folder);
     init.#listen();
@@ -249,7 +265,7 @@ export class InitUnderTest {
   async close(): Promise<void> {
     const all = [this.pid, ...descendants(this.pid)];
     for (const pid of all) {
-      if (this.ended === null && isAlive(pid)) process.kill(pid, "SIGKILL");
+      if (this.ended === null && isAlive(pid)) killIfAlive(pid);
     }
     await this.exit();
     await eventually("the end of every process", () => !all.some(isAlive));

@@ -188,6 +188,15 @@ describe.each<Mode>(["host", "pid-one"])("quorate-init as %s", (mode) => {
       expect(await client.hello()).toMatchObject({ engine: "stopped" });
     });
 
+    test("each STOP and KILL gets its GONE, also with a START right behind it", async () => {
+      const { agent } = await started();
+      let answers = "";
+      agent.lines.setEncoding("latin1").on("data", (chunk: string) => (answers += chunk));
+      agent.lines.write(`KILL\nSTART early 0 ${Buffer.from("true").toString("base64")}\n`);
+      await eventually("three answers", () => answers.split("\n").length > 3);
+      expect(answers).toBe("OK KILL\nERR START an engine process lives\nGONE -\n");
+    });
+
     test("KILL leaves the agent and its children alone, and catches an engine that forks as fast as it can", async () => {
       const { agent, client, pid } = await engineOf(
         "f() { setsid sh -c 'sleep 0.01; sleep 300' & }; while :; do f; done",
