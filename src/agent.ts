@@ -1,7 +1,7 @@
 /**
  * The agent: one per member, child of quorate-init in the engine's container.
  *
- * `agent install FOLDER` copies the runtime into a volume (init container); `agent run` is the agent itself.
+ * `agent install FOLDER` copies the folder that holds it, the whole runtime, into a volume (init container); `agent run` is the agent itself.
  */
 import { cp } from "node:fs/promises";
 import { agentMetrics } from "./agent/metrics.ts";
@@ -10,7 +10,6 @@ import { Member } from "./agent/member.ts";
 import { AGENT_VERSION } from "./agent/version.ts";
 import { readEngine, readSettings } from "./agent/settings.ts";
 import { startHealthServer } from "./agent/health-server.ts";
-import { RUNTIME_DIR } from "./api/names.ts";
 import { systemClock } from "./clock.ts";
 import { KubeClient } from "./kube/client.ts";
 import { inClusterConnection, kubeconfigConnection } from "./kube/connection.ts";
@@ -64,7 +63,7 @@ async function run(): Promise<void> {
 }
 
 const [command, folder] = process.argv.slice(2);
-if (command === "install" && folder !== undefined) await cp(RUNTIME_DIR, folder, { recursive: true });
+if (command === "install" && folder !== undefined) await cp(import.meta.dirname, folder, { recursive: true });
 else if (command === "run") await run();
 else {
   process.stderr.write("usage: agent install FOLDER | agent run\n");

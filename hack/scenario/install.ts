@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { KUBECTL, kubectl } from "./lab.ts";
 import { run } from "./shell.ts";
 
+const CRDS = ["clusterspecs", "engines", "clusteroperations"].map((plural) => `crd/${plural}.quorate.io`);
 const ROOT = join(import.meta.dirname, "../..");
 
 /** Applies deploy/default and engines/, again if need be; resolves once the Deployment is available. */
 export async function installOperator(): Promise<void> {
   const serverSide = ["--server-side", "--force-conflicts"];
   await run([...KUBECTL, "apply", ...serverSide, "-k", join(ROOT, "deploy/crds")]);
-  await kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "-l", "app.kubernetes.io/name=quorate");
+  await kubectl("wait", "--for=condition=Established", "--timeout=30s", ...CRDS);
   await run([...KUBECTL, "apply", ...serverSide, "-k", join(ROOT, "deploy/default")]);
   for (const file of await readdir(join(ROOT, "engines"))) {
     if (file.endsWith(".yaml")) await run([...KUBECTL, "apply", ...serverSide, "-f", join(ROOT, "engines", file)]);

@@ -114,7 +114,6 @@ describe("an unplanned change of leader", () => {
 
   test.each([
     ["the agent alone stands still", [AGENT]],
-    ["the engine alone stands still", [ENGINE]],
     ["agent and engine stand still", [AGENT, ENGINE]],
     ["init stands still with its agent", [INIT, AGENT]],
   ])("%s", (_, commands) =>
@@ -126,6 +125,17 @@ describe("an unplanned change of leader", () => {
       }
     }),
   );
+});
+
+describe("an engine that hangs", () => {
+  test("is ended, and led again from here or elsewhere", () =>
+    expectNothingLost(async (leader) => {
+      const [main] = cluster.pids(leader, ENGINE);
+      signalAll(leader, ENGINE, "SIGSTOP");
+      await until("the hung engine to be ended", () =>
+        Promise.resolve(cluster.pids(leader, ENGINE).includes(main ?? 0) ? undefined : true),
+      );
+    }));
 });
 
 describe("a planned change of leader", () => {

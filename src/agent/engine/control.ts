@@ -58,7 +58,8 @@ export class EngineControl {
     const context = leaderContext(upstream);
     await this.#driver.run("configure", context, signal);
     throwIfEnded(signal);
-    await this.#host.start(this.#driver.startArgv(context), {});
+    const { argv, env } = this.#driver.startCommand(context);
+    await this.#host.start(argv, env);
     for (;;) {
       throwIfEnded(signal);
       try {

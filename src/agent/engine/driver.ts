@@ -56,10 +56,10 @@ export class EngineDriver {
     this.#observer = observer;
   }
 
-  /** Argv of the engine's main process, expanded. */
-  startArgv(context: Partial<ActionContext>): readonly string[] {
-    const full = this.#context(context);
-    return this.spec.start.map((part) => expand(part, full, false));
+  /** The engine's main process: argv expanded, and its context as environment. */
+  startCommand(context: Partial<ActionContext>): { readonly argv: readonly string[]; readonly env: ActionContext } {
+    const env = this.#context(context);
+    return { argv: this.spec.start.map((part) => expand(part, env, false)), env };
   }
 
   /**
