@@ -17,9 +17,15 @@ export interface PinnedTemplate extends Revision {
   readonly template: unknown;
 }
 
+const revisions = new WeakMap<BuildContext, Revision>(); // asked for many times in one pass
+
 /** The revision that a StatefulSet built from `context` has. */
 export function revisionOf(context: BuildContext): Revision {
-  return { templateHash: templateHash(context), inputHash: inputHash(context) };
+  const known = revisions.get(context);
+  if (known !== undefined) return known;
+  const revision = { templateHash: templateHash(context), inputHash: inputHash(context) };
+  revisions.set(context, revision);
+  return revision;
 }
 
 /**

@@ -130,11 +130,18 @@ export function keepsQuorum(world: World, rest: readonly MemberView[]): boolean 
   return rest.filter((m) => isInSync(world, m)).length >= Math.floor(rest.length / 2) + 1;
 }
 
+/** Whether the member's node is about to be drained. A leader moved there would be moved away again at once. */
+export function isOnCordonedNode(world: World, member: MemberView): boolean {
+  const node = member.pod?.node;
+  return node !== undefined && world.seen.nodes.get(node)?.unschedulable === true;
+}
+
 /** The members that could lead instead of the leader, best first: least lag, then lowest ordinal. */
 export function successors(world: World, among: readonly MemberView[]): readonly MemberView[] {
   const lag = (m: MemberView) => LAG_BYTES[m.pod?.report?.lagBucket ?? "unknown"];
   return among
-    .filter((m) => m.name !== world.leader?.name && world.listed.includes(m.name) && isInSync(world, m))
+    .filter((m) => m.name !== world.leader?.name && world.listed.includes(m.name))
+    .filter((m) => isInSync(world, m) && !isOnCordonedNode(world, m))
     .toSorted((a, b) => lag(a) - lag(b) || a.ordinal - b.ordinal);
 }
 

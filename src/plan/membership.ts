@@ -90,7 +90,7 @@ export function noLeader(world: World): Block {
 /** Nobody can take over from the leader. */
 export function noSuccessor(world: World): Block {
   const message =
-    "No other member is in sync within spec.failover.maxLag, so leadership cannot be handed over without an outage. Wait until a follower has caught up.";
+    "No other member is in sync within spec.failover.maxLag on a node that is not cordoned, so leadership cannot be handed over. Wait until a follower has caught up, or uncordon its node.";
   return { guard: "SwitchoverTarget", object: world.leader?.name ?? world.cluster.name, message };
 }
 

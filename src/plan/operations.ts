@@ -2,7 +2,16 @@
 // the agents answer by that id, so an answer is never taken for another operation's.
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import { type Decision, IDLE } from "./decision.ts";
-import { isInSync, keepsQuorum, listedMembers, openRequest, type Request, successors, type World } from "./facts.ts";
+import {
+  isInSync,
+  isOnCordonedNode,
+  keepsQuorum,
+  listedMembers,
+  openRequest,
+  type Request,
+  successors,
+  type World,
+} from "./facts.ts";
 import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 
@@ -75,6 +84,9 @@ function startSwitchover(world: World, operation: OperationView, wanted: MemberV
   if (wanted?.name === from) return { phase: "Done", message: `${from} leads already` };
   if (wanted !== undefined && !isInSync(world, wanted)) {
     return { phase: "Refused", message: `${wanted.name} is not in sync within spec.failover.maxLag` };
+  }
+  if (wanted !== undefined && isOnCordonedNode(world, wanted)) {
+    return { phase: "Refused", message: `${wanted.name} is on the cordoned node ${wanted.pod?.node ?? ""}` };
   }
   const [best] = successors(world, listedMembers(world));
   const to = wanted ?? best;

@@ -1,0 +1,308 @@
+// Planner and world taking turns, in order and in any order: it ends where the user wanted, and safely all the way.
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Simulator } from "./simulator.ts";
+
+function running(members: number, spec: object = {}): Simulator {
+  const world = new Simulator({ members, ...spec });
+  world.settle();
+  return world;
+}
+
+const names = (count: number) => Array.from({ length: count }, (_, i) => `orders-${i}`);
+
+describe("a new cluster", () => {
+  test.each([1, 2, 3, 5])("of %i comes up with one leader and every member in sync", (members) => {
+    const world = running(members);
+    expect(world.leader).toBe("orders-0");
+    expect([...world.pods.keys()].toSorted()).toEqual(names(members));
+    expect(world.status).toMatchObject({ readyRatio: `${members}/${members}`, initialized: true, epoch: 1 });
+    expect(world.status.conditions?.find((c) => c.type === "Ready")?.status).toBe("True");
+    expect(world.intent?.bootstrapMember).toBeNull();
+  });
+
+  test("initialises no volume while one of an earlier cluster is among them", () => {
+    const former = running(3);
+    const world = new Simulator({ members: 3 });
+    const kept = former.volumes.get("orders-1");
+    if (kept === undefined) throw new Error("no volume");
+    const annotations = { ...kept.manifest.metadata.annotations, "quorate.io/cluster-uid": "uid-of-the-former" };
+    const manifest = { ...kept.manifest, metadata: { ...kept.manifest.metadata, annotations } };
+    world.volumes.set("orders-1", { ...kept, manifest });
+    world.children.set("PersistentVolumeClaim/orders-1-data", { uid: kept.uid, version: 1, manifest });
+    world.settle();
+    expect(world.leader).toBe("orders-1"); // the only one with data; the others cloned from it
+    expect(world.status.readyRatio).toBe("3/3");
+    expect(world.volumes.get("orders-1")?.manifest.metadata.annotations).toMatchObject({
+      "quorate.io/cluster-uid": "uid-of-the-former",
+    });
+  });
+});
+
+describe("scaling", () => {
+  test("1 to 3 to 5 to 3 keeps the data and the leader", () => {
+    const world = running(1);
+    for (const members of [3, 5, 3]) {
+      world.change({ members });
+      world.settle();
+      expect(world.intent?.members.map((m) => m.name).toSorted()).toEqual(names(members));
+      expect([...world.pods.keys()].toSorted()).toEqual(names(members));
+      expect(world.leader).toBe("orders-0");
+    }
+    expect([...world.volumes.keys()].toSorted()).toEqual(names(5)); // kept by default
+  });
+
+  test("in moves the leader off the member that goes", () => {
+    const world = running(3);
+    world.operate("to-2", { type: "Switchover", member: "orders-2" });
+    world.settle();
+    expect(world.leader).toBe("orders-2");
+    world.change({ members: 1 });
+    world.settle();
+    expect(world.leader).toBe("orders-0");
+    expect([...world.pods.keys()]).toEqual(["orders-0"]);
+  });
+
+  test("in deletes volumes when asked to", () => {
+    const spec = { deletionProtection: false, volumeRetention: { whenScaled: "Delete" } };
+    const world = running(3, spec);
+    world.change({ members: 1, ...spec });
+    world.settle();
+    expect([...world.volumes.keys()]).toEqual(["orders-0"]);
+  });
+
+  test("in is refused while the rest would be without a majority", () => {
+    const world = running(3);
+    world.kill("orders-1");
+    const broken = world.pods.get("orders-1");
+    world.pods.set("orders-1", { ...broken, works: false } as NonNullable<typeof broken>);
+    world.change({ members: 2 });
+    world.pass();
+    expect(world.status.blocked?.map((b) => b.guard)).toEqual(["QuorumKept"]);
+    expect(world.intent?.members).toHaveLength(3);
+  });
+
+  test("out adds one member at a time", () => {
+    const world = running(1);
+    world.change({ members: 3 });
+    world.pass();
+    expect(world.intent?.members.map((m) => m.name)).toEqual(["orders-0", "orders-1"]);
+    world.pass();
+    expect(world.status.blocked?.map((b) => b.guard)).toEqual(["MembersInSync"]);
+    expect(world.intent?.members).toHaveLength(2);
+  });
+});
+
+describe("a rollout", () => {
+  test("takes followers first, the leader last and after a switchover", () => {
+    const world = running(3);
+    world.trace.length = 0;
+    world.change({ members: 3, engine: { name: "example", version: "2" } });
+    world.settle();
+    const deleted = world.trace.flatMap((line) => /^Delete Pod (\S+):/.exec(line)?.[1] ?? []);
+    expect(deleted).toEqual(["orders-2-0", "orders-1-0", "orders-0-0"]);
+    expect(world.leader).not.toBe("orders-0");
+    expect(new Set([...world.pods.values()].map((pod) => pod.templateHash)).size).toBe(1);
+    expect(world.status.conditions?.find((c) => c.type === "Ready")?.status).toBe("True");
+  });
+
+  test("stops at the first member that does not come up, and can be taken back", () => {
+    const world = running(3);
+    world.brokenImages.add("example/engine:2");
+    world.change({ members: 3, engine: { name: "example", version: "2" } });
+    world.settle();
+    expect([...world.pods].filter(([, pod]) => pod.ready).map(([name]) => name)).toEqual(["orders-0", "orders-1"]);
+    expect(world.leader).toBe("orders-0");
+    expect(world.status.blocked?.[0]).toMatchObject({ guard: "MembersInSync", object: "orders-2" });
+    world.change({ members: 3, engine: { name: "example", version: "1" } });
+    world.settle();
+    expect(world.status.readyRatio).toBe("3/3");
+  });
+
+  test("does not start because the operator's version renders pods differently", () => {
+    const world = running(3);
+    const before = [...world.pods.values()].map((pod) => pod.uid);
+    world.agentImage = "quorate/agent:2";
+    world.settle();
+    expect([...world.pods.values()].map((pod) => pod.uid)).toEqual(before);
+    const [block] = world.status.blocked ?? [];
+    expect(block?.guard).toBe("TemplateAccepted");
+    const hash = /accept-template=(\w+)/.exec(block?.override ?? "")?.[1] ?? "";
+    world.annotations = { "quorate.io/accept-template": hash };
+    world.settle();
+    expect([...world.pods.values()].some((pod) => before.includes(pod.uid))).toBe(false);
+    expect(world.status.blocked).toBeUndefined();
+  });
+
+  test("never passes over a leader that refuses to hand over", () => {
+    const world = running(3);
+    world.refusesSwitchover = true;
+    world.change({ members: 3, engine: { name: "example", version: "2" } });
+    for (let turn = 0; turn < 300; turn += 1) {
+      world.pass();
+      world.move();
+      world.nowMs += 1_000;
+    }
+    expect(world.leader).toBe("orders-0");
+    expect(world.status.blocked?.[0]?.guard).toBe("SwitchoverDone");
+    world.refusesSwitchover = false;
+    world.settle();
+    expect(world.status.blocked).toBeUndefined();
+  });
+
+  test("of a single member replaces it", () => {
+    const world = running(1);
+    world.change({ members: 1, engine: { name: "example", version: "2" } });
+    world.settle();
+    expect(world.leader).toBe("orders-0");
+    expect(world.status.readyRatio).toBe("1/1");
+  });
+});
+
+describe("a drain", () => {
+  test("moves the leader off a cordoned node", () => {
+    const world = running(3);
+    world.nodes.set(world.pods.get("orders-0")?.node ?? "", { ready: true, unschedulable: true });
+    world.settle();
+    expect(world.leader).toBe("orders-1");
+  });
+
+  test("is left to the eviction when nobody else can lead", () => {
+    const world = running(3);
+    for (const node of world.nodes.keys()) world.nodes.set(node, { ready: true, unschedulable: true });
+    world.settle();
+    expect(world.leader).toBe("orders-0");
+    expect(world.status.blocked?.map((b) => b.guard)).toEqual(["SwitchoverTarget"]);
+  });
+});
+
+describe("operations", () => {
+  test("run one after the other and end", () => {
+    const world = running(3);
+    world.operate("first", { type: "Switchover", member: "orders-1" });
+    world.nowMs += 1;
+    world.operate("second", { type: "Restart", member: "orders-2" });
+    world.nowMs += 1;
+    world.operate("third", { type: "Rebuild", member: "orders-0" });
+    world.settle();
+    expect([...world.operations.values()].map((o) => o.status.phase)).toEqual(["Done", "Done", "Done"]);
+    expect(world.intent).toMatchObject({ switchover: null, restart: null, rebuild: null });
+  });
+
+  test.each([
+    ["a member that is none", { type: "Switchover", member: "orders-7" }, "Refused"],
+    ["the leader as its own successor", { type: "Switchover", member: "orders-0" }, "Done"],
+    ["a rebuild of the leader", { type: "Rebuild", member: "orders-0" }, "Refused"],
+  ])("%s is answered at once", (_why, operation, phase) => {
+    const world = running(3);
+    world.operate("asked", operation);
+    world.settle();
+    expect(world.operations.get("asked")?.status).toMatchObject({ phase });
+  });
+
+  test("end as Failed at their deadline", () => {
+    const world = running(3);
+    world.operate("late", { type: "Switchover", member: "orders-1", deadlineSeconds: 10 });
+    for (const pod of world.pods.values())
+      pod.report = { ...pod.report, role: "follower" } as NonNullable<typeof pod.report>;
+    world.pass();
+    world.nowMs += 11_000;
+    world.pass();
+    expect(world.operations.get("late")?.status).toMatchObject({ phase: "Failed" });
+  });
+
+  test("give a member whose volume is lost a new one", () => {
+    const world = running(3);
+    const lost = world.volumes.get("orders-2");
+    if (lost !== undefined) lost.phase = "Lost";
+    world.kill("orders-2");
+    world.pass();
+    expect(world.status.blocked?.map((b) => b.guard)).toContain("VolumeUsable");
+    world.operate("rebuild", { type: "Rebuild", member: "orders-2" });
+    world.settle();
+    expect(world.volumes.get("orders-2")?.uid).not.toBe(lost?.uid);
+    expect(world.operations.get("rebuild")?.status).toMatchObject({ phase: "Done" });
+    expect(world.status.readyRatio).toBe("3/3");
+  });
+});
+
+describe("deletion", () => {
+  test.each([
+    ["keeps volumes by default", {}, 3],
+    ["keeps them while protected", { volumeRetention: { whenDeleted: "Delete" } }, 3],
+    ["takes them along when asked to", { deletionProtection: false, volumeRetention: { whenDeleted: "Delete" } }, 0],
+  ])("%s", (_why, spec, left) => {
+    const world = running(3, spec);
+    world.exists = false;
+    for (const name of names(3)) {
+      world.children.delete(`StatefulSet/${name}`); // the garbage collector
+      world.pods.delete(name);
+    }
+    world.settle();
+    expect(world.volumes.size).toBe(left);
+  });
+
+  test("waits for the pods", () => {
+    const world = running(3, { deletionProtection: false, volumeRetention: { whenDeleted: "Delete" } });
+    world.exists = false;
+    expect(world.plan().steps.filter((s) => s.kind === "Delete" && s.object.kind !== "Secret")).toEqual([]);
+  });
+});
+
+test("paused: agents are told, and nothing else is done", () => {
+  const world = running(3);
+  world.change({ members: 5, paused: true, engine: { name: "example", version: "2" } });
+  world.trace.length = 0;
+  world.settle();
+  expect(world.trace).toEqual(["Apply ConfigMap orders-intent: it is to be changed"]);
+  expect(world.intent).toMatchObject({ paused: true });
+  expect(world.intent?.members).toHaveLength(3);
+});
+
+describe("in any order", () => {
+  const anySpec = fc.record({
+    members: fc.integer({ min: 1, max: 5 }),
+    version: fc.constantFrom("1", "2"),
+    kill: fc.option(fc.integer({ min: 0, max: 4 })),
+    cordon: fc.option(fc.integer({ min: 0, max: 4 })),
+    switchTo: fc.option(fc.integer({ min: 0, max: 4 })),
+  });
+
+  test("every sequence of changes ends as wanted, and nothing unsafe is done on the way", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.array(anySpec, { minLength: 1, maxLength: 4 }), (seed, changes) => {
+        const world = new Simulator({ members: changes[0]?.members ?? 1 }, lottery(seed));
+        for (const [at, { members, version, kill, cordon, switchTo }] of changes.entries()) {
+          world.change({ members, engine: { name: "example", version } });
+          for (const node of world.nodes.keys()) world.nodes.set(node, { ready: true, unschedulable: false });
+          if (cordon !== null)
+            world.nodes.set([...world.nodes.keys()][cordon] ?? "", { ready: true, unschedulable: true });
+          for (let turn = 0; turn < 5; turn += 1) {
+            world.pass();
+            world.move();
+            world.nowMs += 1_000;
+          }
+          if (kill !== null) world.kill(`orders-${kill}`);
+          if (switchTo !== null) world.operate(`op-${at}`, { type: "Switchover", member: `orders-${switchTo}` });
+        }
+        for (const node of world.nodes.keys()) world.nodes.set(node, { ready: true, unschedulable: false });
+        world.settle(1_500);
+        const last = changes.at(-1);
+        expect([...world.pods.keys()].toSorted()).toEqual(names(last?.members ?? 0));
+        expect(world.leader).toBeDefined();
+        expect(world.plan().steps).toEqual([]);
+        expect([...world.operations.values()].every((o) => o.status.completionTime !== undefined)).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+/** A repeatable sequence of choices. */
+function lottery(seed: number): (count: number) => number {
+  let state = seed >>> 0;
+  return (count) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * count);
+  };
+}

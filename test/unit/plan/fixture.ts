@@ -1,0 +1,43 @@
+// The smallest engine and ClusterSpec that planners and builders can work with.
+import { ClusterIntent } from "../../../src/api/cluster-spec.ts";
+import { EngineActions, EngineSpec } from "../../../src/api/engine.ts";
+import { type BuildContext, resolveVersion } from "../../../src/build/context.ts";
+
+/** An engine that does nothing, with two versions, one account, one fixed and one reloadable parameter. */
+export const engine: EngineSpec = EngineSpec.parse({
+  topologies: ["ActivePassive"],
+  versions: [
+    { version: "1", image: "example/engine:1" },
+    { version: "2", image: "example/engine:2" },
+  ],
+  runAs: { user: 999, group: 999 },
+  port: 5432,
+  start: ["engine"],
+  accounts: [{ name: "admin" }],
+  files: { start: "#!/bin/sh\n" },
+  actions: Object.fromEntries(Object.keys(EngineActions.shape).map((name) => [name, { exec: ["true"] }])),
+  parameters: { defaults: { size: "10" }, fixed: ["port"], reloadable: ["verbosity"] },
+  durabilityModes: ["Async", "Quorum", "All"],
+});
+
+/** `.spec` of a ClusterSpec with its defaults. */
+export function intentOf(spec: object = {}): ClusterIntent {
+  return ClusterIntent.parse({ engine: { name: "example" }, ...spec });
+}
+
+/** What builders get for the cluster `shop/orders`. */
+export function contextOf(spec: object = {}, agentImage = "quorate/agent:1"): BuildContext {
+  const intent = intentOf(spec);
+  const resolved = resolveVersion(intent, engine);
+  return {
+    namespace: "shop",
+    name: "orders",
+    uid: "uid-orders",
+    intent,
+    engineName: "example",
+    engine,
+    engineVersion: resolved?.version ?? "",
+    engineImage: resolved?.image ?? "",
+    settings: { agentImage },
+  };
+}

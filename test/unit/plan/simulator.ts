@@ -1,0 +1,400 @@
+// A small world for the planner: an API server's objects, and the StatefulSet controller, kubelets and agents as one would
+// imagine them, in any order that `choose` likes. Safety is checked on every step that the planner takes.
+import { INTENT_KEY, Intent, type MemberReport } from "../../../src/api/agent-wire.ts";
+import { OperationIntent, type OperationStatus } from "../../../src/api/cluster-operation.ts";
+import type { ClusterIntent, ClusterStatus } from "../../../src/api/cluster-spec.ts";
+import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
+import { ANNOTATION_INPUT_HASH } from "../../../src/build/labels.ts";
+import { childKey, type Manifest } from "../../../src/build/manifest.ts";
+import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
+import type { MemberView, NodeView, Observation, OperationView } from "../../../src/plan/observation.ts";
+import type { Plan, Step } from "../../../src/plan/plan.ts";
+import { planCluster } from "../../../src/plan/plan-cluster.ts";
+import { computeStatus } from "../../../src/status/status.ts";
+import { engine, intentOf } from "./fixture.ts";
+import { describe, NO_REPORT, type Pod, toChild, toPodView, toVolumeView, type Volume } from "./views.ts";
+
+/** Picks one of `count` possibilities; the source of all disorder. */
+export type Choose = (count: number) => number;
+
+const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
+const DAY_MS = 86_400_000;
+
+/** One cluster `shop/orders` and everything around it. */
+export class Simulator {
+  spec: ClusterIntent;
+  annotations: Record<string, string> = {};
+  status: ClusterStatus = {};
+  agentImage = "quorate/agent:1";
+  nowMs = Date.parse("2030-01-01T00:00:00Z");
+  exists = true;
+  readonly children = new Map<string, { uid: string; version: number; manifest: Manifest }>();
+  readonly volumes = new Map<string, Volume>();
+  readonly pods = new Map<string, Pod>();
+  readonly operations = new Map<string, { createdMs: number; intent: OperationIntent; status: OperationStatus }>();
+  readonly nodes = new Map<string, NodeView>(NODES.map((name) => [name, { ready: true, unschedulable: false }]));
+  /** Images whose pods never become ready. */
+  readonly brokenImages = new Set<string>();
+  /** Whether leaders refuse to hand over. */
+  refusesSwitchover = false;
+  /** Everything the planner did, a line each. */
+  readonly trace: string[] = [];
+  readonly #choose: Choose;
+  #named: Observation["named"] = {
+    hasLease: false,
+    peerNotAfterMs: undefined,
+    credentialsUid: undefined,
+    credentialKeys: [],
+  };
+  #serial = 0;
+  #epoch = 0;
+
+  constructor(spec: object, choose: Choose = () => 0) {
+    this.spec = intentOf(spec);
+    this.#choose = choose;
+  }
+
+  change(spec: object): void {
+    this.spec = intentOf(spec);
+  }
+
+  operate(name: string, operation: object): void {
+    const intent = OperationIntent.parse({ clusterName: "orders", ...operation });
+    this.operations.set(name, { createdMs: this.nowMs, intent, status: {} });
+  }
+
+  get leader(): string | undefined {
+    return [...this.pods].find(([, pod]) => pod.report?.role === "leader")?.[0];
+  }
+
+  get intent(): Intent | undefined {
+    const data = this.children.get(childKey("ConfigMap", nameOf.intent("orders")))?.manifest["data"];
+    return data === undefined
+      ? undefined
+      : Intent.parse(JSON.parse((data as Record<string, string>)[INTENT_KEY] ?? ""));
+  }
+
+  /** Lets planner and world take turns until neither has anything to do. @throws when that takes too long. */
+  settle(limit = 600): void {
+    let idle = 0;
+    for (let turn = 0; turn < limit; turn += 1) {
+      const planned = this.pass();
+      const moved = this.move();
+      idle = planned || moved ? 0 : idle + 1;
+      this.nowMs += idle === 0 ? 1_000 : 60_000; // what waits for time shall get it
+      if (idle > 3) return;
+    }
+    throw new Error(`not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
+  }
+
+  /** One pass of the operator. @returns whether it wrote anything. */
+  pass(): boolean {
+    const seen = this.observe();
+    const plan = planCluster(seen);
+    for (const step of plan.steps) {
+      this.#assertSafe(step);
+      this.#obey(step);
+    }
+    if (seen.cluster !== undefined) this.status = computeStatus(seen, seen.cluster, plan, undefined);
+    return plan.steps.length > 0;
+  }
+
+  plan(): Plan {
+    return planCluster(this.observe());
+  }
+
+  observe(): Observation {
+    const names = new Set([...this.#sets(), ...this.pods.keys(), ...this.volumes.keys()]);
+    return deepFreeze({
+      nowMs: this.nowMs,
+      settings: { agentImage: this.agentImage },
+      namespace: "shop",
+      name: "orders",
+      cluster: this.exists
+        ? {
+            uid: "uid-orders",
+            resourceVersion: "1",
+            namespace: "shop",
+            name: "orders",
+            generation: 1,
+            deleting: false,
+            annotations: this.annotations,
+            intent: this.spec,
+            invalid: undefined,
+            status: this.status,
+          }
+        : undefined,
+      engine,
+      members: [...names].map((name) => this.#member(name)),
+      children: new Map([...this.children].map(([key, child]) => [key, toChild(child)])),
+      named: this.#named,
+      intent: this.#intentView(),
+      operations: [...this.operations].map(
+        ([name, o]): OperationView => ({ ...o, name, uid: `op-${name}`, resourceVersion: "1" }),
+      ),
+      nodes: this.nodes,
+      stateMayHaveGoneBack: false,
+    });
+  }
+
+  /** One thing happens in the world, if anything can. */
+  move(): boolean {
+    const moves = [...this.#controllerMoves(), ...this.#agentMoves()];
+    if (moves.length === 0) return false;
+    moves[this.#choose(moves.length)]?.();
+    return true;
+  }
+
+  /** The member's process dies; the pod comes back by itself. */
+  kill(member: string): void {
+    const pod = this.pods.get(member);
+    if (pod !== undefined) Object.assign(pod, { ready: false, report: undefined });
+  }
+
+  #sets(): string[] {
+    return [...this.children].flatMap(([key]) => (key.startsWith("StatefulSet/") ? [key.slice(12)] : []));
+  }
+
+  #controllerMoves(): (() => void)[] {
+    const sets = new Set(this.#sets());
+    const moves: (() => void)[] = [];
+    for (const [name, pod] of this.pods) {
+      if (!sets.has(name)) moves.push(() => this.pods.delete(name));
+      else if (this.#canStart(name, pod)) moves.push(() => this.#start(name, pod));
+    }
+    for (const name of sets) {
+      if (!this.pods.has(name) && this.volumes.has(name)) moves.push(() => this.#createPod(name));
+    }
+    return moves;
+  }
+
+  /** Whether starting would get the member any further: it has not spoken yet, or it has data, or somebody to clone from. */
+  #canStart(name: string, pod: Pod): boolean {
+    const volume = this.volumes.get(name);
+    if (volume === undefined || pod.ready || !pod.works) return false;
+    if (this.intent?.members.some((m) => m.name === name) !== true) return false;
+    return pod.report === undefined || volume.hasData || this.leader !== undefined;
+  }
+
+  #createPod(name: string): void {
+    const set = this.children.get(childKey("StatefulSet", name))?.manifest;
+    const image = JSON.stringify(set?.["spec"]).match(/"image":"(example[^"]*)"/)?.[1] ?? "";
+    const taken = new Set([...this.pods.values()].map((pod) => pod.node));
+    const free = NODES.filter((node) => this.nodes.get(node)?.unschedulable === false);
+    this.pods.set(name, {
+      uid: this.#uid(),
+      templateHash: set?.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH] ?? "",
+      works: !this.brokenImages.has(image),
+      node: free.find((node) => !taken.has(node)) ?? free[0] ?? "",
+      ready: false,
+      report: undefined,
+    });
+  }
+
+  /** The agent finds its data, or clones it, and follows whoever leads. */
+  #start(name: string, pod: Pod): void {
+    const volume = this.volumes.get(name);
+    if (volume === undefined) return;
+    if (!volume.hasData && this.leader !== undefined) volume.hasData = true;
+    pod.ready = volume.hasData;
+    const state = volume.hasData ? "Running" : "Starting";
+    pod.report = { ...NO_REPORT, role: volume.hasData ? "follower" : "none", state, epoch: this.#epoch };
+  }
+
+  #agentMoves(): (() => void)[] {
+    const { intent } = this;
+    if (intent === undefined) return [];
+    const moves: (() => void)[] = [];
+    const listed = intent.members.map((m) => m.name);
+    const { leader } = this;
+    if (leader === undefined) {
+      for (const name of listed) if (this.#mayLead(name, intent)) moves.push(() => this.#promote(name));
+      return moves;
+    }
+    const report = this.pods.get(leader)?.report;
+    const followers = listed.filter((n) => n !== leader && this.pods.get(n)?.report?.state === "Running").toSorted();
+    if (report !== undefined && report.syncNames.join(",") !== followers.join(",")) {
+      moves.push(() => this.#report(leader, { syncNames: followers }));
+    }
+    return [...moves, ...this.#answers(intent, leader)];
+  }
+
+  /** Requests of the intent that were not answered yet. */
+  #answers(intent: Intent, leader: string): (() => void)[] {
+    const { switchover } = intent;
+    const answered = (member: string, kind: "switchover" | "restart" | "rebuild") =>
+      this.pods.get(member)?.report?.[kind]?.id === intent[kind]?.id;
+    const moves: (() => void)[] = [];
+    if (switchover?.from === leader && !answered(leader, "switchover")) {
+      moves.push(() => this.#answerSwitchover(leader, switchover.id, switchover.to ?? ""));
+    }
+    for (const kind of ["restart", "rebuild"] as const) {
+      const request = intent[kind];
+      if (request === null || answered(request.member, kind)) continue;
+      moves.push(() => this.#report(request.member, { [kind]: { id: request.id, result: "Done", message: "done" } }));
+    }
+    return moves;
+  }
+
+  #mayLead(name: string, intent: Intent): boolean {
+    const pod = this.pods.get(name);
+    if (pod === undefined || !pod.works || pod.report === undefined) return false;
+    return this.volumes.get(name)?.hasData === true || intent.bootstrapMember === name;
+  }
+
+  #promote(name: string): void {
+    const volume = this.volumes.get(name);
+    const pod = this.pods.get(name);
+    if (volume === undefined || pod === undefined) return;
+    if (!volume.hasData && [...this.volumes.values()].some((v) => v.hasData))
+      throw new Error(`second history on ${name}`);
+    volume.hasData = true;
+    pod.ready = true;
+    this.#epoch += 1;
+    pod.report = { ...NO_REPORT, ...pod.report, role: "leader", state: "Running", epoch: this.#epoch };
+  }
+
+  #answerSwitchover(from: string, id: string, to: string): void {
+    if (this.refusesSwitchover || this.pods.get(to)?.ready !== true) {
+      this.#report(from, { switchover: { id, result: "Refused", message: "not now" } });
+      return;
+    }
+    this.#report(from, { role: "follower", syncNames: [], switchover: { id, result: "Done", message: `${to} leads` } });
+    this.#promote(to);
+  }
+
+  #report(member: string, change: Partial<MemberReport>): void {
+    const pod = this.pods.get(member);
+    if (pod?.report !== undefined) pod.report = { ...pod.report, ...change };
+  }
+
+  #member(name: string): MemberView {
+    const set = this.children.get(childKey("StatefulSet", name));
+    const pod = this.pods.get(name);
+    const volume = this.volumes.get(name);
+    const annotations = set?.manifest.metadata.annotations ?? {};
+    return {
+      name,
+      ordinal: Number(name.split("-").at(-1)),
+      statefulSet:
+        set === undefined
+          ? undefined
+          : {
+              uid: set.uid,
+              resourceVersion: String(set.version),
+              revision: {
+                templateHash: annotations[ANNOTATION_TEMPLATE_HASH] ?? "",
+                inputHash: annotations[ANNOTATION_INPUT_HASH] ?? "",
+              },
+              template: (set.manifest["spec"] as { template: unknown }).template,
+              deleting: false,
+            },
+      pod: pod === undefined ? undefined : toPodView(name, pod),
+      volume: volume === undefined ? undefined : toVolumeView(name, volume),
+    };
+  }
+
+  #intentView(): Observation["intent"] {
+    const child = this.children.get(childKey("ConfigMap", nameOf.intent("orders")));
+    return child && { uid: child.uid, resourceVersion: String(child.version), intent: this.intent };
+  }
+
+  #uid(): string {
+    this.#serial += 1;
+    return `uid-${this.#serial}`;
+  }
+
+  #obey(step: Step): void {
+    this.trace.push(describe(step));
+    switch (step.kind) {
+      case "Apply":
+        return this.#apply(step.manifest);
+      case "Create":
+        return this.#create(step.manifest);
+      case "Delete":
+        return this.#delete(step.object);
+      case "IssueCertificates":
+        this.#named = { ...this.#named, peerNotAfterMs: this.nowMs + 1095 * DAY_MS };
+        return;
+      case "GenerateCredentials":
+        this.#named = { ...this.#named, credentialsUid: this.#uid(), credentialKeys: step.keys };
+        return;
+      case "ReportOperation": {
+        const operation = this.operations.get(step.name);
+        if (operation !== undefined) operation.status = { ...operation.status, ...step.status };
+      }
+    }
+  }
+
+  #apply(manifest: Manifest): void {
+    const { name } = manifest.metadata;
+    const key = childKey(manifest.kind, name);
+    const old = this.children.get(key);
+    this.children.set(key, { uid: old?.uid ?? this.#uid(), version: (old?.version ?? 0) + 1, manifest });
+    const volume = this.volumes.get(name.replace(/-data$/, ""));
+    if (manifest.kind === "PersistentVolumeClaim" && volume !== undefined) volume.manifest = manifest;
+  }
+
+  #create(manifest: Manifest): void {
+    const { name } = manifest.metadata;
+    if (manifest.kind === "Lease") this.#named = { ...this.#named, hasLease: true };
+    else this.#apply(manifest);
+    if (manifest.kind !== "PersistentVolumeClaim") return;
+    const uid = this.children.get(childKey(manifest.kind, name))?.uid ?? "";
+    const volume: Volume = { uid, manifest, phase: "Bound", hasData: false, createdMs: this.nowMs };
+    this.volumes.set(name.replace(/-data$/, ""), volume);
+  }
+
+  #delete({ kind, name, uid }: { kind: string; name: string; uid: string }): void {
+    const child = this.children.get(childKey(kind, name));
+    if (kind === "Pod") {
+      const member = name.replace(/-0$/, "");
+      if (this.pods.get(member)?.uid !== uid) throw new Error(`wrong uid for pod ${name}`);
+      this.pods.delete(member);
+      return;
+    }
+    if (kind === "Secret") {
+      this.#named = { ...this.#named, credentialsUid: undefined, credentialKeys: [] };
+      return;
+    }
+    if (child?.uid !== uid) throw new Error(`wrong uid for ${kind} ${name}`);
+    this.children.delete(childKey(kind, name));
+    if (kind === "PersistentVolumeClaim") this.volumes.delete(name.replace(/-data$/, ""));
+  }
+
+  /** What must never be done, whatever the world looks like. */
+  #assertSafe(step: Step): void {
+    if (step.kind !== "Delete") return;
+    const { kind, name } = step.object;
+    const why =
+      kind === "PersistentVolumeClaim"
+        ? this.#volumeHarm(name.replace(/-data$/, ""))
+        : kind === "StatefulSet"
+          ? this.#removalHarm(name)
+          : this.#restartHarm(name.replace(/-0$/, ""));
+    if (why !== undefined) throw new Error(`${why}: ${describe(step)}\n${this.trace.slice(-15).join("\n")}`);
+  }
+
+  #volumeHarm(member: string): string | undefined {
+    const { volumeRetention, deletionProtection } = this.spec;
+    const mayGo = this.exists ? volumeRetention.whenScaled : volumeRetention.whenDeleted;
+    const asked = !deletionProtection && mayGo === "Delete";
+    if (asked || this.volumes.get(member)?.phase === "Lost") return undefined;
+    return "deletes a volume that is to be kept";
+  }
+
+  #removalHarm(member: string): string | undefined {
+    if (member === this.leader) return "removes the leader";
+    return this.intent?.members.some((m) => m.name === member) === true
+      ? "removes a member that agents know"
+      : undefined;
+  }
+
+  #restartHarm(member: string): string | undefined {
+    const listed = this.intent?.members.map((m) => m.name) ?? [];
+    if (member === this.leader && listed.length > 1) return "stops the leader";
+    if (this.leader === undefined || this.pods.get(member)?.ready !== true) return undefined;
+    const down = listed.filter((name) => name !== member && this.pods.get(name)?.ready !== true);
+    return down.length === 0 ? undefined : `takes ${member} down while ${down.join()} is down`;
+  }
+}

@@ -1,0 +1,91 @@
+// How the simulator's objects look to the planner.
+import type { MemberReport } from "../../../src/api/agent-wire.ts";
+import { ANNOTATION_CLUSTER_UID, nameOf } from "../../../src/api/names.ts";
+import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INITIALIZED } from "../../../src/build/labels.ts";
+import type { Manifest } from "../../../src/build/manifest.ts";
+import type { ChildView, MemberView, PodView } from "../../../src/plan/observation.ts";
+import type { Step } from "../../../src/plan/plan.ts";
+
+/** A claim and what is on its volume. */
+export interface Volume {
+  readonly uid: string;
+  manifest: Manifest;
+  phase: "Bound" | "Lost";
+  hasData: boolean;
+  readonly createdMs: number;
+}
+
+/** A pod and its agent. */
+export interface Pod {
+  readonly uid: string;
+  readonly templateHash: string;
+  readonly works: boolean;
+  node: string;
+  ready: boolean;
+  report: MemberReport | undefined;
+}
+
+/** What an agent says that has just started. */
+export const NO_REPORT: MemberReport = {
+  role: "none",
+  epoch: 0,
+  state: "Starting",
+  reason: null,
+  history: null,
+  lagBucket: "0",
+  syncNames: [],
+  ackCount: 0,
+  agentVersion: "0",
+  engineVersion: null,
+  leaderSince: null,
+  switchover: null,
+  restart: null,
+  rebuild: null,
+};
+
+/** A child as the API server has it. */
+export function toChild({ uid, version, manifest }: { uid: string; version: number; manifest: Manifest }): ChildView {
+  const appliedHash = manifest.metadata.annotations?.[ANNOTATION_APPLIED_HASH];
+  return { uid, resourceVersion: String(version), appliedHash, deleting: false, live: manifest };
+}
+
+/** A pod as it is observed. */
+export function toPodView(member: string, { uid, templateHash, node, ready, report, works }: Pod): PodView {
+  return {
+    uid,
+    resourceVersion: "1",
+    name: nameOf.pod(member),
+    ready,
+    deletingSinceMs: undefined,
+    node,
+    templateHash,
+    createdMs: 0,
+    report,
+    trouble: works ? undefined : "ImagePullBackOff",
+  };
+}
+
+/** A claim as it is observed. */
+export function toVolumeView(member: string, { uid, manifest, phase, createdMs }: Volume): MemberView["volume"] {
+  const annotations = manifest.metadata.annotations ?? {};
+  return {
+    uid,
+    resourceVersion: "1",
+    name: nameOf.volume(member),
+    phase,
+    createdMs,
+    deleting: false,
+    deleteWith: annotations[ANNOTATION_DELETE_WITH],
+    clusterUid: annotations[ANNOTATION_CLUSTER_UID],
+    initialized: annotations[ANNOTATION_INITIALIZED] === "true",
+    requestedBytes: 10 * 2 ** 30,
+    className: undefined,
+  };
+}
+
+/** A step in one line. */
+export function describe(step: Step): string {
+  if ("manifest" in step) return `${step.kind} ${step.manifest.kind} ${step.manifest.metadata.name}: ${step.reason}`;
+  if ("object" in step) return `${step.kind} ${step.object.kind} ${step.object.name}: ${step.reason}`;
+  return `${step.kind}: ${step.reason}`;
+}
