@@ -38,11 +38,13 @@ export interface PodProcess {
   readonly command: string;
 }
 
-/** Processes of a pod, its pause process left out. */
+/** Processes of a pod's containers, its pause process left out. */
 export async function podProcesses(namespace: string, pod: string): Promise<PodProcess[]> {
-  const lines = (await lab("pod-pids", namespace, pod)).trim().split("\n");
-  return lines
-    .map((line) => /^\s*(\d+)\s+(.*)$/.exec(line))
-    .filter((match) => match !== null)
-    .map((match) => ({ pid: Number(match[1]), command: match[2] ?? "" }));
+  const rows = (await lab("pod-pids", namespace, pod))
+    .trim()
+    .split("\n")
+    .map((line) => line.split("\t"));
+  return rows
+    .filter(([, , container]) => container !== "-")
+    .map(([pid, , , command]) => ({ pid: Number(pid), command: command ?? "" }));
 }

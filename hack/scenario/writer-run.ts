@@ -106,6 +106,7 @@ export class WriterRun {
   }
 
   #take(line: string): void {
+    if (!line.startsWith("{")) return; // a warning of the runtime, on its standard error
     const parsed = JSON.parse(line) as Tick | (Verdict & { type: "verdict"; startedMs: number });
     if (parsed.type === "verdict") this.#verdict = parsed;
     else if (parsed.atMs > (this.#lastTick?.atMs ?? 0)) {

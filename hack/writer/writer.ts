@@ -131,7 +131,7 @@ async function write(tally: Tally, endMs: number): Promise<void> {
       connection = undefined;
     }
     next = Math.max(next + INTERVAL_MS, performance.now());
-    await pause(next - performance.now());
+    await pause(Math.max(0, next - performance.now()));
   }
   connection?.close();
 }
