@@ -55,7 +55,7 @@ describe.each<Mode>(["host", "pid-one"])("quorate-init as %s", (mode) => {
       const { agent, client, pid } = await engineOf("setsid sleep 300 & exec sleep 300");
       await eventually("child", () => descendants(pid).length === 1);
       const children = descendants(pid);
-      const deadline = (await client.nowNs()) + second / 2n;
+      const deadline = (await client.nowNs()) + 2n * second;
       await client.fence(deadline);
       process.kill(agent.pid, "SIGSTOP");
       const fenced = await init.logged("fenced");
@@ -76,10 +76,10 @@ describe.each<Mode>(["host", "pid-one"])("quorate-init as %s", (mode) => {
       const { client, pid } = await engineOf("exec sleep 300");
       let deadline = 0n;
       for (let round = 0; round < 8; round++) {
-        deadline = (await client.nowNs()) + second / 2n;
+        deadline = (await client.nowNs()) + 2n * second;
         await client.fence(deadline);
         expect((await client.hello()).deadlineNs).toBe(deadline);
-        await new Promise((resolve) => setTimeout(resolve, 100));
+        await new Promise((resolve) => setTimeout(resolve, 300));
       }
       expect(isAlive(pid)).toBe(true);
       expect(init.log.some((line) => line.event === "fenced")).toBe(false);
@@ -106,7 +106,7 @@ describe.each<Mode>(["host", "pid-one"])("quorate-init as %s", (mode) => {
 
     test("DISARM is refused while the engine lives; the deadline holds even so", async () => {
       const { client, pid } = await engineOf("exec sleep 300");
-      await client.fence((await client.nowNs()) + second / 2n);
+      await client.fence((await client.nowNs()) + 2n * second);
       await expect(client.disarm()).rejects.toThrow("DISARM: an engine process lives");
       await init.logged("fenced");
       expect(isAlive(pid)).toBe(false);
@@ -114,23 +114,23 @@ describe.each<Mode>(["host", "pid-one"])("quorate-init as %s", (mode) => {
 
     test("DISARM after GONE: the old deadline does nothing", async () => {
       const { client } = await engineOf("exec sleep 300");
-      await client.fence((await client.nowNs()) + second / 3n);
+      await client.fence((await client.nowNs()) + 3n * second);
       await client.kill();
       await client.disarm();
-      await new Promise((resolve) => setTimeout(resolve, 600));
+      await new Promise((resolve) => setTimeout(resolve, 3500));
       expect(await client.hello()).toMatchObject({ fenced: 0, deadlineNs: null });
     });
 
     test("it fires while no agent lives", async () => {
       const { client, pid } = await engineOf("exec sleep 300");
-      await client.fence((await client.nowNs()) + second / 2n);
+      await client.fence((await client.nowNs()) + 2n * second);
       await withoutAgents([pid], () => init.logged("fenced"));
       expect(isAlive(pid)).toBe(false);
     });
 
     test("it kills an engine that forks as fast as it can", async () => {
       const { client } = await engineOf("f() { setsid sh -c 'sleep 0.01; sleep 300' & }; while :; do f; done");
-      await client.fence((await client.nowNs()) + second / 2n);
+      await client.fence((await client.nowNs()) + 2n * second);
       await init.logged("fenced");
       const next = await init.nextAgent();
       expect(await next.client.hello()).toMatchObject({ engine: "stopped", fenced: 1 });
@@ -251,7 +251,7 @@ describe.each<Mode>(["host", "pid-one"])("quorate-init as %s", (mode) => {
     test("a fence during termination ends the container", async () => {
       const { agent, client, pid } = await engineOf("exec sleep 300");
       await client.hello();
-      await client.fence((await client.nowNs()) + second / 2n);
+      await client.fence((await client.nowNs()) + 2n * second);
       process.kill(agent.pid, "SIGSTOP");
       init.signal("SIGTERM");
       expect(await init.exit()).toBe(143);
