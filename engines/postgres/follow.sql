@@ -1,5 +1,5 @@
--- Points the receiver at :upstream, whose timeline is :timeline with :history, and waits shortly until it streams. Not
--- streaming yet is no error: what keeps it from streaming may pass.
+-- Points the receiver at :upstream, whose timeline is :timeline with :history. It streams a moment later; waiting for that
+-- here would keep a seal waiting, too.
 \ir session.sql
 EXECUTE observe \gset
 SELECT set_config('quorate.own_timeline', :'observation'::jsonb #>> '{position,history}', false),
@@ -36,15 +36,3 @@ SELECT current_setting('primary_conninfo') <> :'upstream' AS changed \gset
   ALTER SYSTEM SET primary_conninfo = :'upstream';
   SELECT pg_reload_conf() \g /dev/null
 \endif
-
-DO $$
-DECLARE
-  deadline timestamptz := clock_timestamp() + interval '2s';
-BEGIN
-  LOOP
-    EXIT WHEN EXISTS (SELECT FROM pg_stat_wal_receiver
-      WHERE status = 'streaming' AND received_tli >= current_setting('quorate.timeline')::int);
-    EXIT WHEN clock_timestamp() > deadline;
-    PERFORM pg_sleep(0.003), pg_stat_clear_snapshot();
-  END LOOP;
-END $$;

@@ -57,9 +57,10 @@ leader_conninfo() {
   printf 'host=%s port=%s %s%s' "$QUORATE_LEADER_HOST" "$QUORATE_LEADER_PORT" "$(peer_options)" "${1:+ dbname=$1}"
 }
 
-# leader_sql SQL: asks the leader, as account quorate.
+# leader_sql SQL: asks the leader, as account quorate. One that is cut off would hold up whoever asks for LEADER_TIMEOUT.
+LEADER_TIMEOUT=60
 leader_sql() {
-  "$PGBIN/psql" -X -q -A -t -w -v ON_ERROR_STOP=1 -d "$(leader_conninfo postgres)" -c "$1"
+  timeout "$LEADER_TIMEOUT" "$PGBIN/psql" -X -q -A -t -w -v ON_ERROR_STOP=1 -d "$(leader_conninfo postgres)" -c "$1"
 }
 
 # ask_leader: its LEADER_SYSTEM, LEADER_TIMELINE with its LEADER_HISTORY file (empty for the first timeline) and, of its last

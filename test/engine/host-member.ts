@@ -46,7 +46,6 @@ export class HostMember {
   readonly folder: string;
   readonly driver: EngineDriver;
   readonly #place: HostPlace;
-  readonly #base: ActionContext;
   #server: ChildProcess | undefined;
 
   constructor(spec: EngineSpec, place: HostPlace, name: string) {
@@ -57,7 +56,7 @@ export class HostMember {
     mkdirSync(join(this.folder, "run"), { recursive: true });
     writeFileSync(this.parametersFile, "");
     for (const path of [this.folder, join(this.folder, "run")]) this.#give(path);
-    this.#base = {
+    const context: ActionContext = {
       QUORATE_MEMBER: name,
       QUORATE_MEMBERS: place.members.join(","),
       QUORATE_NAMESPACE: "default",
@@ -77,7 +76,7 @@ export class HostMember {
       QUORATE_SYNC_NAMES: "",
       QUORATE_SYNC_ACK: "0",
     };
-    this.driver = new EngineDriver(specAsUser(spec, place), this.#base, () => undefined);
+    this.driver = new EngineDriver(specAsUser(spec, place), context, () => undefined);
   }
 
   get dataDir(): string {
@@ -129,8 +128,9 @@ export class HostMember {
   /** Starts the server's main process and returns at once. */
   spawnServer(): void {
     const log = openSync(join(this.folder, "server.log"), "a");
-    const [program = "", ...args] = asUser(this.#place, this.driver.startArgv({}));
-    this.#server = spawn(program, args, { env: { ...process.env, ...this.#base }, stdio: ["ignore", log, log] });
+    const { argv, env } = this.driver.startCommand({});
+    const [program = "", ...args] = asUser(this.#place, argv);
+    this.#server = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", log, log] });
   }
 
   /** Stops the server with the signal that its Engine names. */
