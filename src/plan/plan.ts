@@ -54,6 +54,7 @@ export const GUARDS = [
   "SwitchoverDone", // the leader did not refuse or fail the last switchover
   "VolumeUsable", // the volume is bound and not being deleted
   "VolumeKept", // no volume shrinks
+  "VolumesFresh", // a new cluster starts on volumes made for it
   "NodeAlive", // the node can confirm that the pod ended
   "TemplateAccepted", // a template that only the operator's version changed waits for consent
 ] as const;

@@ -9,8 +9,28 @@ const GRACE_MS = 120_000; // twice the pods' grace period
 
 /** Reports volumes and pods that hold a member up. Changes nothing. */
 export function planTrouble(world: World): Decision {
-  const blocked = listedMembers(world).flatMap((m) => [...volumeTrouble(world, m), ...nodeTrouble(world, m)]);
+  const each = listedMembers(world).flatMap((m) => [...volumeTrouble(world, m), ...nodeTrouble(world, m)]);
+  const blocked = [...each, ...formerVolumes(world)];
   return blocked.length === 0 ? IDLE : { busy: false, blocked };
+}
+
+/**
+ * A new cluster met volumes of an earlier one, and none of its members leads from them. They are never initialised
+ * over: whether they hold data that somebody wants is for a person to say.
+ */
+function formerVolumes(world: World): readonly Block[] {
+  const { cluster } = world;
+  const listed = listedMembers(world);
+  if (world.initialized || world.leader !== undefined || listed.some((m) => m.pod?.report === undefined)) return [];
+  const former = listed
+    .flatMap(({ volume }) => volume ?? [])
+    .filter((v) => v.clusterUid !== cluster.uid || v.initialized);
+  const [first] = former;
+  if (first === undefined) return [];
+  const names = former.map((volume) => volume.name).join(" ");
+  const message = `${names} were made for an earlier ClusterSpec ${cluster.name}, and no member leads from them. If their data is wanted, restore the missing ones; if not, delete them.`;
+  const override = `kubectl delete -n ${cluster.namespace} persistentvolumeclaims ${names}`;
+  return [{ guard: "VolumesFresh", object: first.name, message, override: override.slice(0, 512) }];
 }
 
 function volumeTrouble(world: World, member: MemberView): readonly Block[] {

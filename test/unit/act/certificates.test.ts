@@ -1,0 +1,49 @@
+import { X509Certificate } from "node:crypto";
+import { createServer, connect } from "node:tls";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { createAuthority, issueCertificate } from "../../../src/act/certificates.ts";
+
+const HOSTS = ["*.orders-members.shop.svc", "*.orders-members.shop.svc.cluster.local"];
+const DAY_MS = 86_400_000;
+
+test("members trust each other by name, and nobody else's authority", async () => {
+  const now = new Date();
+  const authority = await createAuthority("orders", now);
+  const leaf = await issueCertificate(authority, HOSTS, now);
+  const stranger = await createAuthority("orders", now);
+  const certificate = new X509Certificate(leaf.certificate);
+  expect(certificate.checkIssued(new X509Certificate(authority.certificate))).toBe(true);
+  expect(certificate.verify(new X509Certificate(stranger.certificate).publicKey)).toBe(false);
+  expect(certificate.checkHost("orders-0-0.orders-members.shop.svc")).toBeDefined();
+  expect(certificate.checkHost("orders-0-0.orders-members.other.svc")).toBeUndefined();
+});
+
+test("a certificate outlives an operator that is away for years, and its authority outlives it", async () => {
+  const now = new Date("2030-01-01T00:00:00Z");
+  const authority = await createAuthority("orders", now);
+  const leaf = await issueCertificate(authority, HOSTS, now);
+  expect(leaf.notAfter.getTime() - now.getTime()).toBe(3 * 365 * DAY_MS);
+  expect(Date.parse(new X509Certificate(authority.certificate).validTo)).toBeGreaterThan(leaf.notAfter.getTime());
+});
+
+test("both sides of a TLS connection accept it", async () => {
+  const now = new Date();
+  const authority = await createAuthority("orders", now);
+  const { key, certificate: cert } = await issueCertificate(authority, HOSTS, now);
+  const ca = authority.certificate;
+  const server = createServer({ key, cert, ca, requestCert: true, rejectUnauthorized: true }, (socket) =>
+    socket.end("hello"),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const servername = "orders-1-0.orders-members.shop.svc";
+  const heard = await new Promise<string>((resolve, reject) => {
+    const socket = connect({ port, host: "127.0.0.1", key, cert, ca, servername }, () => undefined);
+    socket.setEncoding("utf8");
+    socket.once("data", (text: string) => resolve(text));
+    socket.once("error", reject);
+  });
+  server.close();
+  expect(heard).toBe("hello");
+});

@@ -1,0 +1,240 @@
+// Builders are tables: a context in, one manifest out, always the same bytes.
+import { describe, expect, test } from "vitest";
+import { nameOf } from "../../../src/api/names.ts";
+import { buildAccess } from "../../../src/build/access.ts";
+import { buildBudget } from "../../../src/build/budget.ts";
+import { buildEngineFiles, buildIntent, buildIntentConfigMap, buildLease } from "../../../src/build/config.ts";
+import { canonicalJson, contentHash } from "../../../src/build/hash.ts";
+import type { Manifest } from "../../../src/build/manifest.ts";
+import { formatBytes, formatCpu, parseQuantity } from "../../../src/build/quantity.ts";
+import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../../../src/build/services.ts";
+import { buildStatefulSet, revisionOf } from "../../../src/build/stateful-set.ts";
+import { buildFreshVolume, buildVolume } from "../../../src/build/volume.ts";
+import { contextOf } from "../plan/fixture.ts";
+
+const STATE = {
+  generation: 7,
+  members: ["orders-0", "orders-1"],
+  bootstrapMember: "orders-0",
+  switchover: null,
+  restart: null,
+  rebuild: null,
+};
+
+function everything(spec: object = {}): Manifest[] {
+  const context = contextOf(spec);
+  const members = ["orders-0", "orders-1"];
+  return [
+    ...buildAccess(context, members),
+    ...buildServices(context),
+    ...buildEndpointSlices(context),
+    buildNetworkPolicy(context),
+    buildBudget(context, members.length),
+    buildEngineFiles(context),
+    buildIntentConfigMap(context, buildIntent(context, STATE)),
+    buildLease(context),
+    buildFreshVolume(context, "orders-0"),
+    buildStatefulSet(context, "orders-0"),
+  ];
+}
+
+interface PodSpec {
+  readonly containers: readonly {
+    readonly resources: object;
+    readonly env: readonly { name: string; value?: string }[];
+  }[];
+  readonly affinity: { readonly podAntiAffinity: object };
+  readonly tolerations?: readonly object[];
+}
+
+function podSpecOf(spec: object): PodSpec {
+  const { template } = buildStatefulSet(contextOf(spec), "orders-0")["spec"] as { template: { spec: PodSpec } };
+  return template.spec;
+}
+
+test("all manifests of a cluster, as they are sent", async () => {
+  const text = `${everything()
+    .map((manifest) => JSON.stringify(manifest, null, 1))
+    .join("\n")}\n`;
+  await expect(text).toMatchFileSnapshot("manifests.golden.txt");
+});
+
+test("the same cluster gives the same bytes, whatever the order of its keys", () => {
+  const one = { parameters: { a: "1", b: "2" }, pods: { labels: { x: "1", y: "2" } } };
+  const other = { pods: { labels: { y: "2", x: "1" } }, parameters: { b: "2", a: "1" } };
+  expect(everything(one).map(canonicalJson)).toEqual(everything(other).map(canonicalJson));
+});
+
+test("the template hash is pinned: changing it asks the users of every cluster to accept a rollout", () => {
+  expect(revisionOf(contextOf()).templateHash).toBe("d222c10aeb857b7f");
+});
+
+describe("revisions", () => {
+  const base = revisionOf(contextOf());
+  test.each([
+    ["another version", { engine: { name: "example", version: "2" } }],
+    ["another image", { engine: { name: "example", image: "other" } }],
+    ["more memory", { resources: { requests: { memory: "2Gi" } } }],
+    ["a pod label", { pods: { labels: { team: "a" } } }],
+    ["a toleration", { pods: { tolerations: [{ key: "spot", operator: "Exists" }] } }],
+    ["a parameter that needs a restart", { parameters: { size: "20" } }],
+  ])("%s is the user's change", (_why, spec) => {
+    const changed = revisionOf(contextOf(spec));
+    expect(changed.inputHash).not.toBe(base.inputHash);
+    expect(changed.templateHash).not.toBe(base.templateHash);
+  });
+
+  test.each([
+    ["more members", { members: 5 }],
+    ["a reloadable parameter", { parameters: { verbosity: "3" } }],
+    ["a larger volume", { storage: { data: { size: "20Gi" } } }],
+    ["another profile", { failover: { profile: "Fast" } }],
+    ["a service annotation", { services: { annotations: { a: "b" } } }],
+  ])("%s restarts nothing", (_why, spec) => {
+    expect(revisionOf(contextOf(spec))).toEqual(base);
+  });
+
+  test("another agent image is the operator's change", () => {
+    const changed = revisionOf(contextOf({}, "quorate/agent:2"));
+    expect(changed.inputHash).toBe(base.inputHash);
+    expect(changed.templateHash).not.toBe(base.templateHash);
+  });
+
+  test("a pinned StatefulSet keeps template and revision", () => {
+    const pinned = { templateHash: "t", inputHash: "i", template: { spec: "as it was" } };
+    const set = buildStatefulSet(contextOf(), "orders-0", pinned);
+    expect(set["spec"]).toMatchObject({ template: { spec: "as it was" }, replicas: 1 });
+    expect(set.metadata.annotations).toMatchObject({ "quorate.io/template-hash": "t", "quorate.io/input-hash": "i" });
+  });
+});
+
+describe("resources", () => {
+  test.each([
+    ["the Engine's when none are given", {}, { requests: { cpu: "250m", memory: "576Mi" } }],
+    [
+      "the agent's share on top",
+      { resources: { requests: { cpu: "0.5", memory: "1Gi" }, limits: { memory: "2Gi" } } },
+      { requests: { cpu: "500m", memory: "1088Mi" }, limits: { memory: "2112Mi" } },
+    ],
+    [
+      "a limit alone is a request, too",
+      { resources: { limits: { cpu: "2", memory: "1G" } } },
+      { requests: { cpu: "250m", memory: "1067108864" }, limits: { cpu: "2", memory: "1067108864" } },
+    ],
+  ])("%s", (_why, spec, want) => {
+    expect(podSpecOf(spec).containers[0]?.resources).toEqual(want);
+  });
+
+  test("tell the engine its memory without the agent's share", () => {
+    const env = podSpecOf({ resources: { requests: { memory: "1Gi" } } }).containers[0]?.env;
+    expect(env?.find((e) => e.name === "QUORATE_MEMORY_BYTES")?.value).toBe(String(2 ** 30));
+  });
+});
+
+describe("placement", () => {
+  test("never two members on a node when required", () => {
+    const { podAntiAffinity } = podSpecOf({ pods: { antiAffinity: "Required" } }).affinity;
+    expect(Object.keys(podAntiAffinity)).toEqual(["requiredDuringSchedulingIgnoredDuringExecution"]);
+  });
+
+  test("keeps the cluster's own tolerations for lost nodes", () => {
+    expect(podSpecOf({}).tolerations).toBeUndefined(); // admission adds not-ready and unreachable, 300 s each
+  });
+});
+
+describe("budget", () => {
+  test.each([
+    [1, 0],
+    [2, 1],
+    [3, 2],
+    [5, 4],
+  ])("of %i members keeps %i", (members, minAvailable) => {
+    expect(buildBudget(contextOf(), members)["spec"]).toMatchObject({ minAvailable });
+  });
+});
+
+describe("volumes", () => {
+  const live = { clusterUid: "uid-orders", initialized: false, requestedBytes: 20 * 2 ** 30, className: "fast" };
+
+  test("never shrink, and never change their class", () => {
+    expect(buildVolume(contextOf(), "orders-0", false, live)["spec"]).toMatchObject({
+      storageClassName: "fast",
+      resources: { requests: { storage: "20Gi" } },
+    });
+  });
+
+  test("of an earlier cluster are not claimed as ours", () => {
+    const { annotations } = buildVolume(contextOf(), "orders-0", true, { ...live, clusterUid: "uid-former" }).metadata;
+    expect(annotations).toEqual({ "quorate.io/cluster-uid": "uid-former" });
+  });
+
+  test.each([
+    [{}, false],
+    [{ volumeRetention: { whenDeleted: "Delete" } }, false],
+    [{ volumeRetention: { whenDeleted: "Delete" }, deletionProtection: false }, true],
+  ])("go with their cluster only when not protected: %j", (spec, goes) => {
+    const { annotations = {} } = buildVolume(contextOf(spec), "orders-0", false, live).metadata;
+    expect("quorate.io/delete-with" in annotations).toBe(goes);
+  });
+
+  test("have no owner", () => {
+    expect(buildFreshVolume(contextOf(), "orders-0").metadata.ownerReferences).toBeUndefined();
+  });
+});
+
+test("members may not create Leases, and may touch only what is named", () => {
+  const role = buildAccess(contextOf(), ["orders-0"]).find((manifest) => manifest.kind === "Role");
+  const rules = role?.["rules"] as { resources: string[]; resourceNames?: string[]; verbs: string[] }[];
+  const lease = rules.find((rule) => rule.resources.includes("leases"));
+  expect(lease?.verbs).not.toContain("create");
+  expect(rules.filter((rule) => rule.resourceNames === undefined).map((rule) => rule.resources)).toEqual([["events"]]);
+  expect(rules.flatMap((rule) => rule.resourceNames ?? [])).toContain(nameOf.pod("orders-0"));
+});
+
+describe("quantities", () => {
+  test.each([
+    ["1Gi", 2 ** 30],
+    ["1.5Gi", 1.5 * 2 ** 30],
+    ["500m", 0.5],
+    ["10G", 1e10],
+    ["7", 7],
+  ])("%s is %d", (text, value) => {
+    expect(parseQuantity(text)).toBe(value);
+  });
+
+  test.each([
+    [2 ** 30, "1Gi"],
+    [2 ** 30 + 64 * 2 ** 20, "1088Mi"],
+    [1000, "1000"],
+    [0, "0"],
+  ])("%d bytes are %s", (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+
+  test.each([
+    [0.5, "500m"],
+    [0.07, "70m"],
+    [2, "2"],
+    [0.0001, "1m"],
+  ])("%d cores are %s", (cores, text) => {
+    expect(formatCpu(cores)).toBe(text);
+  });
+
+  test("refuses what is none", () => {
+    expect(() => parseQuantity("1 Gi")).toThrow(TypeError);
+  });
+});
+
+describe("hashes", () => {
+  test("are equal for equal content and differ for different content", () => {
+    expect(contentHash({ a: 1, b: [1, 2] })).toBe(contentHash({ b: [1, 2], a: 1, c: undefined }));
+    expect(contentHash({ a: 1, b: [1, 2] })).not.toBe(contentHash({ a: 1, b: [2, 1] }));
+  });
+
+  test("spread: no two of 20,000 short texts collide, in neither half", () => {
+    const hashes = Array.from({ length: 20_000 }, (_, i) => contentHash(`orders-${i}`));
+    expect(new Set(hashes).size).toBe(hashes.length);
+    expect(new Set(hashes.map((hash) => hash.slice(0, 8))).size).toBeGreaterThan(19_990);
+    expect(new Set(hashes.map((hash) => hash.slice(8))).size).toBeGreaterThan(19_990);
+  });
+});
