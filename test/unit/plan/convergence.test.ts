@@ -63,6 +63,18 @@ describe("scaling", () => {
     expect([...world.pods.keys()]).toEqual(["orders-0"]);
   });
 
+  test("in waits until commits no longer wait for the member that goes", () => {
+    const world = running(3);
+    world.change({ members: 2 });
+    world.pass();
+    expect(world.intent?.members.map((m) => m.name)).toEqual(["orders-0", "orders-1"]);
+    expect(world.pods.get("orders-0")?.report?.syncNames).toContain("orders-2");
+    world.pass();
+    expect(world.plan().steps.filter((step) => step.kind === "Delete")).toEqual([]);
+    world.settle();
+    expect([...world.pods.keys()]).toEqual(["orders-0", "orders-1"]);
+  });
+
   test("in deletes volumes when asked to", () => {
     const spec = { deletionProtection: false, volumeRetention: { whenScaled: "Delete" } };
     const world = running(3, spec);
@@ -104,6 +116,18 @@ describe("a rollout", () => {
     expect(world.leader).not.toBe("orders-0");
     expect(new Set([...world.pods.values()].map((pod) => pod.templateHash)).size).toBe(1);
     expect(world.status.conditions?.find((c) => c.type === "Ready")?.status).toBe("True");
+  });
+
+  test("hands over once only, also when the leader is not the first member", () => {
+    const world = running(3);
+    world.operate("to-2", { type: "Switchover", member: "orders-2" });
+    world.settle();
+    world.trace.length = 0;
+    world.change({ members: 3, engine: { name: "example", version: "2" } });
+    world.settle();
+    const deleted = world.trace.flatMap((line) => /^Delete Pod (\S+):/.exec(line)?.[1] ?? []);
+    expect(deleted).toEqual(["orders-1-0", "orders-0-0", "orders-2-0"]);
+    expect(world.status.epoch).toBe(3);
   });
 
   test("stops at the first member that does not come up, and can be taken back", () => {
