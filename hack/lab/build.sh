@@ -70,7 +70,7 @@ build_kubernetes() {
   require_go
   mkdir -p "$CACHE/build/k8s"
   (
-    cd "$CACHE/build/k8s"
+    cd "$CACHE/build/k8s" || exit
     kubernetes_module "${names[@]}"
     for name in "${missing[@]}"; do
       build_go "$name" "k8s.io/kubernetes/cmd/$name" "-X k8s.io/component-base/version.gitVersion=$KUBERNETES_VERSION \
@@ -84,7 +84,7 @@ build_module() { # NAME VERSION PACKAGE [MODULE]: a program whose module builds 
   require_go
   mkdir -p "$CACHE/build/$1"
   (
-    cd "$CACHE/build/$1"
+    cd "$CACHE/build/$1" || exit
     printf 'module tools\n\ngo 1.24.0\n' >go.mod
     go get "${4:-$3}@$2"
     build_go "$1" "$3" ""

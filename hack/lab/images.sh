@@ -29,10 +29,13 @@ files_key() { # FOLDER: of names, modes and contents
 
 seal_layer() { # FOLDER.part FOLDER: makes the archive, then gives the folder its name
   # A character device in an overlay marks a deleted file of the parent: nothing depends on deletions here.
-  (cd "$1/root" && find . -type c -printf './%P\n') >"$1/deleted" &&
-    tar -C "$1/root" --sort=name --mtime=@0 --numeric-owner --no-wildcards --exclude-from="$1/deleted" -cf "$1/layer.tar" . &&
-    sha256sum <"$1/layer.tar" | cut -d' ' -f1 >"$1/digest" &&
-    rm -rf "$2" && mv "$1" "$2" || die "could not make $2/layer.tar"
+  if ! {
+    (cd "$1/root" && find . -type c -printf './%P\n') >"$1/deleted" &&
+      tar -C "$1/root" --sort=name --mtime=@0 --numeric-owner --no-wildcards --exclude-from="$1/deleted" -cf "$1/layer.tar" . &&
+      sha256sum <"$1/layer.tar" | cut -d' ' -f1 >"$1/digest" && rm -rf "$2" && mv "$1" "$2"
+  }; then
+    die "could not make $2/layer.tar"
+  fi
 }
 
 folder_layer() { # NAME FOLDER: the folder's content becomes the layer

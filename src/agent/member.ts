@@ -375,7 +375,7 @@ export class Member {
     while (await sleep(this.#parts.clock, WRITE_SLICE_MS, this.#stop.signal)) {
       const role = this.#runtime?.state.role;
       if (role?.kind !== "leader" || !role.routed) continue;
-      const good = await this.#driver.run("probeWrite").then(
+      const good = await this.#driver.run("probeWrite", { QUORATE_EPOCH: String(role.epoch) }).then(
         () => true,
         () => false,
       );

@@ -71,7 +71,7 @@ export const EngineActions = z.object({
     "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only.",
   ),
   configure: EngineAction.describe(
-    "configure runs before every start (engine stopped): writes the configuration so that the engine starts as a follower of QUORATE_LEADER_HOST, or of nobody when that is empty. The engine must never come up writable by itself.",
+    "configure runs before every start (engine stopped): writes the configuration so that the engine starts as a follower of QUORATE_LEADER_HOST, or of nobody when that is empty. The engine must never come up writable by itself. Exit code 3 says: the data cannot be used any more, clone instead.",
   ),
   clone: EngineAction.describe(
     "clone replaces the data folder by a copy of QUORATE_LEADER_HOST's (engine stopped). Must be restartable after being killed at any point.",

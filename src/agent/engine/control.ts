@@ -28,7 +28,7 @@ export interface LeaderAddress {
 /** Pause between two looks at an engine that is starting, catching up or being verified. */
 const POLL_MS = 50;
 
-/** Exit code by which `rejoin` says that only a new copy helps; see the Engine contract. */
+/** Exit code by which `rejoin` and `configure` say that only a new copy helps; see the Engine contract. */
 const IMPOSSIBLE = 3;
 
 /** The engine of one member. */
@@ -56,7 +56,7 @@ export class EngineControl {
     const signal = this.#begin();
     const upstream = this.#volume.isUnsettled ? await this.#awaitLeader(signal) : null;
     const context = leaderContext(upstream);
-    await this.#driver.run("configure", context, signal);
+    await this.#configure(context, signal);
     throwIfEnded(signal);
     const { argv, env } = this.#driver.startCommand(context);
     await this.#host.start(argv, env);
@@ -74,6 +74,17 @@ export class EngineControl {
         }
         await pause(POLL_MS);
       }
+    }
+  }
+
+  async #configure(context: Partial<ActionContext>, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#driver.run("configure", context, signal);
+    } catch (error) {
+      if (!(error instanceof ActionError) || error.code !== IMPOSSIBLE) throw error;
+      // The next agent finds the mark and copies anew; this one has believed the data whole.
+      await this.#volume.markIncomplete();
+      throw new Error(`the data cannot be used any more: ${error.message}`, { cause: error });
     }
   }
 

@@ -63,8 +63,11 @@ export interface LeaseContent {
   readonly sync: SyncSet | null;
 }
 
-/** A leader that stayed this long, in ms, sets the count of failovers back to zero. */
-export const FAILOVER_WINDOW_MS = 600_000;
+/**
+ * A leader that stayed this long, in ms, sets the count of failovers back to zero. What kills every leader (a query that
+ * is tried again and again) does so within seconds; a change of leader every quarter of a minute is no loop.
+ */
+export const FAILOVER_WINDOW_MS = 15_000;
 
 /** With this many failovers counted, leaders restart in place and followers wait for the Lease to expire. */
 export const FAILOVER_BUDGET = 3;
