@@ -86,8 +86,13 @@ script_layer() { # NAME SCRIPT PARENT-LAYER... (lowest first)
       mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/root,workdir=$2/work" "$2/merged"
       mount --rbind /dev "$2/merged/dev"
       mount -t proc proc "$2/merged/proc"
+      mount -t tmpfs tmpfs "$2/merged/tmp"
+      # Downloads trust what this machine trusts: it may stand behind a proxy with an authority of its own.
+      for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+        if [ -f "$bundle" ]; then cp -L "$bundle" "$2/merged/tmp/authorities.crt" && break; fi
+      done
       mount --bind /etc/resolv.conf "$2/merged/etc/resolv.conf" 2>/dev/null || cp /etc/resolv.conf "$2/merged/etc/resolv.conf"
-      exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot "$2/merged" bash -euo pipefail -c "$3"
+      exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PIP_CERT=/tmp/authorities.crt chroot "$2/merged" bash -euo pipefail -c "$3"
     ' layer "$lower" "$layer.part" "export DEBIAN_FRONTEND=noninteractive
       $script
       apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*.log /var/log/apt /tmp/*" >"$layer.log" 2>&1 ||
