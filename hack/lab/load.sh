@@ -68,8 +68,12 @@ on_every_node() { # COMMAND...: side by side, with the node as last argument; fa
   return "$failed"
 }
 
-import_file() { # FILE NODE
-  import_archive "$(node_dir "$2")/containerd.sock" <"$1"
+import_file() { # FILE NAME NODE: whatever name the archive says, the image gets this one
+  local socket inside
+  socket=$(node_dir "$3")/containerd.sock
+  inside=$(ctr --address "$socket" --namespace k8s.io images import "$1" | sed -n 's/^unpacking \([^ ]*\) .*/\1/p' | head -n1)
+  [ -n "$inside" ] || die "$1: no image in it"
+  [ "$inside" = "$2" ] || ctr --address "$socket" --namespace k8s.io images tag --force "$inside" "$2" >/dev/null
 }
 
 import_image() { # NAME NODE
@@ -85,22 +89,16 @@ load_changed_images() {
   done
 }
 
-tag_image() { # FROM TO NODE
-  [ "$1" = "$2" ] || ctr --address "$(node_dir "$3")/containerd.sock" --namespace k8s.io images tag --force "$1" "$2" >/dev/null
-}
-
 lab_load_image() { # NAME TAR
   [ $# -eq 2 ] || die "usage: lab load-image NAME TAR"
   [ -f "$2" ] || die "no such archive: $2"
   lab_is_up || die "the lab is not up"
-  local wanted=$1 inside
+  local wanted=$1
   case $wanted in
     */*/* | localhost/*) ;;
     */*) wanted=docker.io/$wanted ;;
     *) wanted=docker.io/library/$wanted ;;
   esac
-  inside=$(tar -xOf "$2" manifest.json 2>/dev/null | sed -n 's/.*"RepoTags":\["\([^"]*\)".*/\1/p')
-  on_every_node import_file "$2" || die "$2: not every node took it"
-  [ -z "$inside" ] || on_every_node tag_image "$inside" "$wanted" || die "$2 holds $inside, which could not be named $wanted"
+  on_every_node import_file "$2" "$wanted" || die "$2: not every node took it"
   step "loaded $wanted"
 }
