@@ -2,8 +2,11 @@
  * The plain schedule: work is done in the order in which it came, then time passes. Exploration is about leaving it at a
  * bounded number of places; after a while without a deviation, everything broken is repaired.
  */
+import { violate } from "./oracles.ts";
 import { enqueue, killEngine, perform, spread, tickItems, writeRow } from "./step.ts";
 import { bootAgent, withNode, type Item, type Protocol, type World } from "./world.ts";
+
+const MAX_BUSY = 1_000;
 
 /** One tick of every clock. */
 export const TICK_MS = 500;
@@ -34,7 +37,9 @@ export function without(world: World, index: number): World {
 /** Carries out the item at that place. */
 export function take(protocol: Protocol, world: World, index: number): World {
   const item = world.queue[index];
-  return item === undefined ? world : perform(protocol, without(world, index), item);
+  if (item === undefined) return world;
+  const next = perform(protocol, { ...without(world, index), busy: world.busy + 1 }, item);
+  return next.busy > MAX_BUSY ? violate(next, "members spin without time passing") : next;
 }
 
 /** One step of the plain schedule. */
@@ -47,11 +52,14 @@ export function plainStep(protocol: Protocol, world: World): World {
 export function passTime(protocol: Protocol, world: World): World {
   const calmTicks = Math.min(world.calmTicks + 1, PROGRESS_TICKS + 1);
   let next = release(calmTicks === HEAL_TICKS ? heal(world) : world);
-  next = { ...next, calmTicks, nodes: next.nodes.map((node) => ({ ...node, clockMs: node.clockMs + TICK_MS })) };
+  next = { ...next, calmTicks, busy: 0, nodes: next.nodes.map((node) => ({ ...node, clockMs: node.clockMs + TICK_MS })) };
   for (const { name } of next.nodes) next = comeBack(protocol, fence(protocol, next, name), name);
+  const newest = next.ledger.epochs.reduce((max, one) => Math.max(max, one.epoch), 0);
   for (const { name, engine } of next.nodes) {
+    // Clients go on at a leader that was replaced: it must never confirm them.
+    const limit = engine.epoch < newest ? 4 : 2;
     const rows = engine.log.filter((entry) => entry.epoch === engine.epoch && !entry.mark).length;
-    if (engine.mode === "writable" && rows < 2) next = writeRow(next, name);
+    if (engine.mode === "writable" && rows < limit) next = writeRow(next, name);
   }
   next = spread(next);
   for (const { name, state, paused } of next.nodes) {

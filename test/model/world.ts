@@ -105,6 +105,8 @@ export interface World {
   readonly fences: boolean;
   /** Ticks since the last deviation from the plain schedule. */
   readonly calmTicks: number;
+  /** Items carried out since time last passed: too many mean that members spin. */
+  readonly busy: number;
 }
 
 /** The names that models use. */
@@ -146,6 +148,7 @@ export function newWorld(protocol: Protocol, profile: Profile, intent: Intent, f
     profile,
     fences,
     calmTicks: 0,
+    busy: 0,
   };
   return intent.members.reduce((next, name) => bootAgent(protocol, next, name), world);
 }

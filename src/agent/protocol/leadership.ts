@@ -2,7 +2,7 @@
  * Staying leader: renewals, heartbeats, failsafe promises while the API server is away, the fence, and the one case in which
  * a leader takes a new epoch without a restart (the register went back, or its agent was restarted under a running engine).
  */
-import { confirmHold, isLeaseOurs, writeHeld, writeLease } from "./lease.ts";
+import { confirmHold, isLeaseOurs, mayWriteAgain, writeHeld, writeLease } from "./lease.ts";
 import { clearEngine, loseOffice, resign } from "./office.ts";
 import { compareVersions, furthestFlushed, requiredSealed } from "./quorum.ts";
 import type { Candidate, Leader, State } from "./state.ts";
@@ -188,9 +188,9 @@ export function beginReassertion(turn: Turn): void {
 }
 
 function driveReassertion(turn: Turn): void {
-  const { role, hold, lease, identity, record, seenEpoch, write } = turn.state;
+  const { role, hold, lease, identity, record, seenEpoch } = turn.state;
   if (role.kind !== "leader" || !role.reasserting || hold === null || hold.sync === null || lease === null) return;
-  if (write !== null || turn.state.engine.action?.kind === "Promote") return;
+  if (!mayWriteAgain(turn) || turn.state.engine.action?.kind === "Promote") return;
   if (role.promises === null || !isProtected(turn, role.promises.promised)) return;
   const epoch = 1 + Math.max(role.epoch, record.epoch, seenEpoch, lease.view.content.epoch);
   const sync = { ...hold.sync, epoch, version: 1, lineage: [...hold.sync.lineage, epoch].slice(-MAX_LINEAGE) };

@@ -45,10 +45,19 @@ function sendWrite(turn: Turn, write: PendingWrite): void {
   });
 }
 
+/**
+ * Whether a holder may send its next write: none is out, no read is (after a conflict only a read gives the version to write
+ * over), and the last failure is not just now. Without this a refusal would be answered by the same write, in a circle.
+ */
+export function mayWriteAgain(turn: Turn): boolean {
+  const { write, read, readAgainAtMs } = turn.state;
+  return write === null && read === null && turn.now >= readAgainAtMs;
+}
+
 /** Renews what is held, with `sync` as the synchronous set. */
 export function writeHeld(turn: Turn, sync: SyncSet | null): void {
   const { hold, identity } = turn.state;
-  if (hold === null) return;
+  if (hold === null || !mayWriteAgain(turn)) return;
   turn.set({ hold: { ...hold, renewedAtMs: turn.now } });
   writeLease(turn, "renew", {
     holder: identity.holder,

@@ -3,7 +3,7 @@
  * engine lives, so whoever takes it next is never a second writer, and the release names who should.
  */
 import { healthyStandbys } from "./leadership.ts";
-import { isLeaseOurs, writeLease } from "./lease.ts";
+import { isLeaseOurs, mayWriteAgain, writeLease } from "./lease.ts";
 import { compareValues } from "./position.ts";
 import { furthestFlushed } from "./quorum.ts";
 import type { Resigning, State } from "./state.ts";
@@ -91,9 +91,9 @@ export function driveResignation(turn: Turn): void {
 }
 
 function release(turn: Turn): void {
-  const { role, hold, write, lease } = turn.state;
+  const { role, hold, lease } = turn.state;
   if (role.kind !== "resigning" || role.stage !== "releasing" || hold === null || lease === null) return;
-  if (write !== null || !isLeaseOurs(turn) || turn.now < turn.state.readAgainAtMs) return;
+  if (!mayWriteAgain(turn) || !isLeaseOurs(turn)) return;
   const { failovers } = hold;
   const { epoch, sync } = { epoch: hold.epoch, sync: lease.view.content.sync };
   writeLease(turn, "release", { holder: "", epoch, leader: turn.self, handover: role.target, failovers, sync });

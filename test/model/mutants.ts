@@ -1,0 +1,143 @@
+/** Faults sown into a copy of the protocol, each with the exploration that must find it. */
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** One changed place: `find` must occur exactly once in the file. */
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** Arguments of run.ts. */
+  readonly args: readonly string[];
+}
+
+const ONE = ["--scenario", "one"] as const;
+const ASYNC = ["--scenario", "one-async"] as const;
+const walks = (kinds: string, count: number): readonly string[] => [
+  ...ONE,
+  "--walks",
+  String(count),
+  "--steps",
+  "400",
+  "--kinds",
+  kinds,
+];
+
+/** The mutants; the first eight are the classic mistakes of a failover, the rest rules that this protocol adds. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "members answer a seal without stopping to receive",
+    file: "following.ts",
+    find: `    turn.emit({ type: "Seal", actionId: turn.beginAction("Seal", record.epoch), epoch: record.epoch });
+    return;`,
+    replace: "    return answerSealRequests(turn, engine.position);",
+    args: walks("pause,cut,delay,row", 600),
+  },
+  {
+    name: "pre-votes are counted as sealed answers",
+    file: "candidacy.ts",
+    find: "      answers: {},",
+    replace: "      answers: candidate.answers,",
+    args: walks("pause,cut,delay,row,crash", 600),
+  },
+  {
+    name: "a leader that restarts in place keeps its epoch",
+    file: "election.ts",
+    find: "const epoch = 1 + Math.max(content.epoch, state.record.epoch, state.seenEpoch);",
+    replace: 'const epoch = (cause === "own" ? 0 : 1) + Math.max(content.epoch, state.record.epoch, state.seenEpoch);',
+    args: ONE,
+  },
+  {
+    name: "the promise of a seal is not persisted",
+    file: "voting.ts",
+    find: "  turn.persist({ epoch, sync: base.recover ? state.record.sync : laterOf(turn, base.sync) });",
+    replace: "  turn.set({ record: { ...state.record, epoch } });",
+    args: walks("crash,pause,cut,delay,row", 600),
+  },
+  {
+    name: "the Lease is released before the engine is gone",
+    file: "resignation.ts",
+    find: 'role.stage === "stopping" && !engine.armed',
+    replace: 'role.stage === "stopping"',
+    args: [...ASYNC, "--budget", "2", "--kinds", "change,delay"],
+  },
+  {
+    name: "a member that has promised contends all the same",
+    file: "election.ts",
+    find: "  return state.nowAtMs < state.quarantineAtMs || (state.promisedAtMs !== null && state.nowAtMs < state.promisedAtMs);",
+    replace: "  return state.nowAtMs < state.quarantineAtMs;",
+    args: ASYNC,
+  },
+  {
+    name: "the Lease is narrowed before the engine",
+    file: "sync-change.ts",
+    find: "const joint = jointSet(sync, change.target);",
+    replace: "const joint = change.target;",
+    args: walks("pause,delay,crash,row", 1500),
+  },
+  {
+    name: "a member follows a leader of an older epoch",
+    file: "voting.ts",
+    find: 'const isAccepted = epoch >= state.record.epoch && state.role.kind !== "leader" && state.hold === null;',
+    replace: 'const isAccepted = state.role.kind !== "leader" && state.hold === null;',
+    args: walks("pause,cut,delay,row,crash", 600),
+  },
+  {
+    name: "one sealed answer too few is enough",
+    file: "quorum.ts",
+    find: "return sync.names.length - sync.ack + 1;",
+    replace: "return sync.names.length - sync.ack;",
+    args: walks("pause,cut,delay,row,crash", 600),
+  },
+  {
+    name: "a new leader's set is believed before its standbys hold everything",
+    file: "candidacy.ts",
+    find: "  return base === null ? [] : unprovenAfter(base);",
+    replace: "  return base === null ? [] : unprovenAfter(base).slice(1);",
+    args: walks("pause,cut,delay,row,crash", 600),
+  },
+  {
+    name: "a restarted agent adopts a writable engine whatever the Lease says",
+    file: "election.ts",
+    find: `    content.leader === identity.member &&
+    isSamePod(content.holder, identity.holder) &&
+    content.epoch === record.epoch &&
+    content.sync?.epoch === record.epoch &&
+    content.sync.leader === identity.member
+`,
+    replace: '    content.epoch >= 0 && record.epoch >= 0 && identity.member !== ""\n',
+    args: walks("pause,cut,row,crash", 600),
+  },
+  {
+    name: "nobody minds a register that went back",
+    file: "voting.ts",
+    find: "const isBehind = !message.base.recover && compareVersions(message.base.sync, state.record.sync) < 0;",
+    replace: "const isBehind = message.epoch < 0;",
+    args: walks("regress,cut,crash,row", 600),
+  },
+  {
+    name: "an engine is stopped but its lease is taken for lost only by the clock",
+    file: "lease.ts",
+    find: 'return content.epoch >= hold.epoch ? "lost" : "regressed";',
+    replace: 'return content.epoch >= hold.epoch ? "kept" : "regressed";',
+    args: ASYNC,
+  },
+];
+
+/** Writes a copy of the protocol with the mutant's change. @throws Error when the place is not there exactly once. */
+export function mutate(mutant: Mutant): string {
+  const folder = mkdtempSync(join(tmpdir(), "quorate-mutant-"));
+  cpSync(join(import.meta.dirname, "../../src/agent/protocol"), folder, { recursive: true });
+  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+  const path = join(folder, mutant.file);
+  const source = readFileSync(path, "utf8");
+  if (source.split(mutant.find).length !== 2)
+    throw new Error(`${mutant.file} does not hold the place of “${mutant.name}” once`);
+  writeFileSync(
+    path,
+    source.replace(mutant.find, () => mutant.replace),
+  );
+  return folder;
+}
