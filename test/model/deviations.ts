@@ -32,7 +32,7 @@ export function deviationsFrom(world: World, kinds: ReadonlySet<Kind>): readonly
 
 type Add = (label: string, next: World) => void;
 
-const LONG_TICKS = 9;
+const LONG_TICKS = 16;
 
 function deviateItem(world: World, index: number, item: Item, kinds: ReadonlySet<Kind>, add: Add): void {
   const rest = without(world, index);

@@ -9,21 +9,26 @@ export interface Mutant {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** A second guard of the same rule, if there is one. */
+  readonly also?: { readonly file: string; readonly find: string; readonly replace: string };
   /** Arguments of run.ts. */
   readonly args: readonly string[];
 }
 
-const ONE = ["--scenario", "one"] as const;
-const ASYNC = ["--scenario", "one-async"] as const;
-const walks = (kinds: string, count: number): readonly string[] => [
-  ...ONE,
-  "--walks",
-  String(count),
-  "--steps",
-  "400",
-  "--kinds",
-  kinds,
-];
+const walksOf =
+  (scenario: string) =>
+  (kinds: string, count: number): readonly string[] => [
+    "--scenario",
+    scenario,
+    "--walks",
+    String(count),
+    "--steps",
+    "400",
+    "--kinds",
+    kinds,
+  ];
+const walks = walksOf("one");
+const asyncWalks = walksOf("one-async");
 
 /** The mutants; the first eight are the classic mistakes of a failover, the rest rules that this protocol adds. */
 export const MUTANTS: readonly Mutant[] = [
@@ -47,28 +52,28 @@ export const MUTANTS: readonly Mutant[] = [
     file: "election.ts",
     find: "const epoch = 1 + Math.max(content.epoch, state.record.epoch, state.seenEpoch);",
     replace: 'const epoch = (cause === "own" ? 0 : 1) + Math.max(content.epoch, state.record.epoch, state.seenEpoch);',
-    args: ONE,
+    args: walks("crash,cut,row", 600),
   },
   {
     name: "the promise of a seal is not persisted",
     file: "voting.ts",
     find: "  turn.persist({ epoch, sync: base.recover ? state.record.sync : laterOf(turn, base.sync) });",
     replace: "  turn.set({ record: { ...state.record, epoch } });",
-    args: walks("crash,pause,cut,delay,row", 600),
+    args: walks("crash,pause,delay,row", 6000),
   },
   {
     name: "the Lease is released before the engine is gone",
     file: "resignation.ts",
     find: 'role.stage === "stopping" && !engine.armed',
     replace: 'role.stage === "stopping"',
-    args: [...ASYNC, "--budget", "2", "--kinds", "change,delay"],
+    args: asyncWalks("change,delay,row", 600),
   },
   {
     name: "a member that has promised contends all the same",
     file: "election.ts",
     find: "  return state.nowAtMs < state.quarantineAtMs || (state.promisedAtMs !== null && state.nowAtMs < state.promisedAtMs);",
     replace: "  return state.nowAtMs < state.quarantineAtMs;",
-    args: ASYNC,
+    args: asyncWalks("cut,delay,row", 600),
   },
   {
     name: "the Lease is narrowed before the engine",
@@ -82,7 +87,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: "voting.ts",
     find: 'const isAccepted = epoch >= state.record.epoch && state.role.kind !== "leader" && state.hold === null;',
     replace: 'const isAccepted = state.role.kind !== "leader" && state.hold === null;',
-    args: walks("pause,cut,delay,row,crash", 600),
+    also: {
+      file: "following.ts",
+      find: 'if (!isFresh || leader.epoch < state.record.epoch || state.role.kind !== "follower") return;',
+      replace: 'if (!isFresh || state.role.kind !== "follower") return;',
+    },
+    args: walks("pause,delay,row,crash", 3000),
   },
   {
     name: "one sealed answer too few is enough",
@@ -117,13 +127,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "const isBehind = message.epoch < 0;",
     args: walks("regress,cut,crash,row", 600),
   },
-  {
-    name: "an engine is stopped but its lease is taken for lost only by the clock",
-    file: "lease.ts",
-    find: 'return content.epoch >= hold.epoch ? "lost" : "regressed";',
-    replace: 'return content.epoch >= hold.epoch ? "kept" : "regressed";',
-    args: ASYNC,
-  },
 ];
 
 /** Writes a copy of the protocol with the mutant's change. @throws Error when the place is not there exactly once. */
@@ -131,13 +134,15 @@ export function mutate(mutant: Mutant): string {
   const folder = mkdtempSync(join(tmpdir(), "quorate-mutant-"));
   cpSync(join(import.meta.dirname, "../../src/agent/protocol"), folder, { recursive: true });
   writeFileSync(join(folder, "package.json"), '{"type":"module"}');
-  const path = join(folder, mutant.file);
-  const source = readFileSync(path, "utf8");
-  if (source.split(mutant.find).length !== 2)
-    throw new Error(`${mutant.file} does not hold the place of “${mutant.name}” once`);
-  writeFileSync(
-    path,
-    source.replace(mutant.find, () => mutant.replace),
-  );
+  const changes = mutant.also === undefined ? [mutant] : [mutant, mutant.also];
+  for (const { file, find, replace } of changes) {
+    const path = join(folder, file);
+    const source = readFileSync(path, "utf8");
+    if (source.split(find).length !== 2) throw new Error(`${file} does not hold the place of “${mutant.name}” once`);
+    writeFileSync(
+      path,
+      source.replace(find, () => replace),
+    );
+  }
   return folder;
 }

@@ -52,7 +52,12 @@ export function plainStep(protocol: Protocol, world: World): World {
 export function passTime(protocol: Protocol, world: World): World {
   const calmTicks = Math.min(world.calmTicks + 1, PROGRESS_TICKS + 1);
   let next = release(calmTicks === HEAL_TICKS ? heal(world) : world);
-  next = { ...next, calmTicks, busy: 0, nodes: next.nodes.map((node) => ({ ...node, clockMs: node.clockMs + TICK_MS })) };
+  next = {
+    ...next,
+    calmTicks,
+    busy: 0,
+    nodes: next.nodes.map((node) => ({ ...node, clockMs: node.clockMs + TICK_MS })),
+  };
   for (const { name } of next.nodes) next = comeBack(protocol, fence(protocol, next, name), name);
   const newest = next.ledger.epochs.reduce((max, one) => Math.max(max, one.epoch), 0);
   for (const { name, engine } of next.nodes) {

@@ -98,7 +98,8 @@ function driveSeal(turn: Turn, candidate: Candidate): void {
   const terms = {
     base: candidate.base,
     recover: candidate.cause === "recover",
-    pending: candidate.waiting.length > 0,
+    // The sender's timeout ends a wait; this one is for an answer that was lost on the way back.
+    pending: candidate.waiting.length > 0 && turn.now - candidate.stageAtMs < 2 * profile.sealTimeoutMs,
     intent,
     leaderPosition: heard?.position ?? null,
   };

@@ -4,7 +4,7 @@
  */
 import { readLease, writeLease } from "./lease.ts";
 import { standDown } from "./office.ts";
-import { isNamedIn, mayLead, mostAdvanced } from "./quorum.ts";
+import { compareVersions, isNamedIn, mayLead, mostAdvanced } from "./quorum.ts";
 import { expiryWaitMs } from "./profile.ts";
 import type { Candidate, ElectionCause, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -15,7 +15,8 @@ export function isRegressed(state: State): boolean {
   const content = state.lease?.view.content;
   if (content === undefined) return false;
   const newest = Math.max(state.record.epoch, state.seenEpoch);
-  return content.epoch < newest || (content.sync === null && state.record.lineage.length > 0);
+  if (content.epoch < newest || (content.sync === null && state.record.lineage.length > 0)) return true;
+  return content.sync !== null && compareVersions(content.sync, state.record.sync) < 0;
 }
 
 /** Whether a failsafe promise, or one that may have been forgotten, keeps this member from voting and contending. */

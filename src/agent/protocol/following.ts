@@ -14,9 +14,10 @@ const FRESH_PERIODS = 3;
 export function driveEngine(turn: Turn): void {
   const { state } = turn;
   const { engine, profile } = state;
+  if (state.sealRequests.length > 0) driveSealRequests(turn);
   if (engine.status === "stopping") return retryStop(turn);
   if (state.terminating) return driveTermination(turn);
-  if (state.sealRequests.length > 0) return driveSealRequests(turn);
+  if (turn.state.sealRequests.length > 0) return;
   const isFree = state.role.kind === "follower" || state.role.kind === "candidate" || isReleasing(turn);
   if (!isFree || engine.action !== null || turn.now < engine.retryAtMs) return;
   if (engine.status === "writable") return driveOrphan(turn);
