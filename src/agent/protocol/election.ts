@@ -65,6 +65,9 @@ export function electionCause(state: State): ElectionCause | null {
     return "own";
   if (intent.paused) return null;
   if (sync.mode !== "Async" && !isNamedIn(sync, self)) return null;
+  // Data of an epoch that the last leader's does not descend from is rejoined, never promoted.
+  const origin = state.record.lineage.at(-1);
+  if (origin !== undefined && !sync.lineage.includes(origin)) return null;
   return vacancyCause(state, content);
 }
 

@@ -1,5 +1,5 @@
 /** The arithmetic of the synchronous set: how many must confirm, how many must be sealed, and how one set becomes another. */
-import { compareValues, isAtLeast, type Position } from "./position.ts";
+import { comparePositions, compareValues, isAtLeast, type Position } from "./position.ts";
 import type { SyncTarget } from "./state.ts";
 import type { DurabilityMode, Intent, SyncBase, SyncSet, SyncVersion } from "./types.ts";
 
@@ -53,11 +53,10 @@ export function mayLead(own: Position, answers: Answers, terms: ElectionTerms): 
   if (recover) return intent.members.every(isCovered);
   if (base === null) return true;
   if (base.mode === "Async" && base.ack === 0) {
-    return (
-      !pending &&
-      Object.values(answers).every((answer) => answer === null || isAtLeast(own, answer)) &&
-      isWithinLag(own, terms)
-    );
+    if (isCovered(base.leader)) return true;
+    // Copies on a history that this one does not share have left the leader's: they are rejoined, not waited for.
+    const isBehind = Object.values(answers).some((answer) => answer !== null && isOvertaken(own, answer));
+    return !pending && !isBehind && isWithinLag(own, terms);
   }
   if (!isEverySetCovered(base, isCovered)) return false;
   if (base.ack === 0 || intent.durability.whenDegraded === "Async") return true;
@@ -86,6 +85,10 @@ export function unprovenAfter(base: SyncSet): readonly SyncBase[] {
 /** Whether the member belongs to any of the sets, as leader or standby. */
 export function isNamedIn(sync: SyncSet, member: string): boolean {
   return [sync, ...sync.unproven].some((set) => set.leader === member || set.names.includes(member));
+}
+
+function isOvertaken(own: Position, answer: Position): boolean {
+  return !isAtLeast(own, answer) && comparePositions(own, answer) !== "incomparable";
 }
 
 function isWithinLag(own: Position, terms: ElectionTerms): boolean {

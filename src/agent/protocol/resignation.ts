@@ -93,7 +93,9 @@ export function driveResignation(turn: Turn): void {
 function release(turn: Turn): void {
   const { role, hold, lease } = turn.state;
   if (role.kind !== "resigning" || role.stage !== "releasing" || hold === null || lease === null) return;
-  if (!mayWriteAgain(turn) || !isLeaseOurs(turn)) return;
+  if (!mayWriteAgain(turn)) return;
+  // Gone, gone back or somebody else's: there is nothing left to give back.
+  if (!isLeaseOurs(turn)) return turn.set({ hold: null, role: { kind: "follower" } });
   const { failovers } = hold;
   const { epoch, sync } = { epoch: hold.epoch, sync: lease.view.content.sync };
   writeLease(turn, "release", { holder: "", epoch, leader: turn.self, handover: role.target, failovers, sync });
