@@ -1,5 +1,5 @@
 /** Ways to leave the plain schedule: what can be lost, delayed, broken, stopped or killed at this point. */
-import type { EventBody } from "../../src/agent/protocol/types.ts";
+import type { EventBody, LeaseContent } from "../../src/agent/protocol/types.ts";
 import { nextIndex, without } from "./schedule.ts";
 import { enqueue, killEngine, setRegister, writeRow } from "./step.ts";
 import { linkOf, withNode, type HeldItem, type Item, type World } from "./world.ts";
@@ -100,7 +100,7 @@ function deviateNodes(world: World, kinds: ReadonlySet<Kind>, add: Add): void {
       ),
     );
   if (kinds.has("regress"))
-    world.past.forEach((content, age) => add(`register back to ${age}`, setRegister(world, content)));
+    world.past.forEach((content, age) => add(`register back to ${age}`, turnBack(world, content)));
   if (kinds.has("change")) deviateIntent(world, add);
 }
 
@@ -121,6 +121,10 @@ function deviateIntent(world: World, add: Add): void {
       add(`switchover ${leader.name} to ${other.name}`, enqueue({ ...world, intent }, ...told));
     }
   }
+}
+
+function turnBack(world: World, content: LeaseContent): World {
+  return setRegister({ ...world, ledger: { ...world.ledger, regressed: true } }, content);
 }
 
 function cutLinks(world: World, links: readonly string[]): World {

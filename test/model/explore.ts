@@ -91,6 +91,14 @@ function problemOf(world: World): string | null {
   if (world.calmTicks <= PROGRESS_TICKS) return null;
   const leading = world.nodes.filter(({ engine }) => engine.mode === "writable");
   const leader = leading[0];
+  // After the register went back, stopping with a reason is right: a person decides what histories cannot.
+  if (
+    leader === undefined &&
+    world.ledger.regressed &&
+    world.nodes.some(({ state }) => (state?.blocked ?? null) !== null)
+  ) {
+    return null;
+  }
   if (leading.length !== 1 || leader === undefined)
     return `${leading.length} writable engines long after everything was repaired`;
   if (leader.state?.role.kind !== "leader" || !leader.state.role.routed)

@@ -11,10 +11,13 @@ export function violate(world: World, message: string): World {
 /** Single writer by commit order: no row of an older epoch is acknowledged after one of a newer epoch. */
 export function checkAck(world: World, writer: string, entry: Entry): World {
   const newest = world.ledger.acked.reduce((max, row) => Math.max(max, row.epoch), 0);
-  const acked = [...world.ledger.acked, { id: entry.id, epoch: entry.epoch }];
+  const acked = [...world.ledger.acked, { id: entry.id, epoch: entry.epoch, by: writer }];
   const next = { ...world, ledger: { ...world.ledger, acked } };
   if (entry.epoch < newest)
     return violate(next, `${writer}: row ${entry.id} of epoch ${entry.epoch} after epoch ${newest}`);
+  const other = world.ledger.acked.find((row) => row.epoch === entry.epoch && row.by !== writer);
+  if (other !== undefined)
+    return violate(next, `${writer} and ${other.by} acknowledged rows of the same epoch ${entry.epoch}`);
   const ahead = world.nodes.find(
     ({ engine }) =>
       engine.mode === "writable" && engine.epoch > entry.epoch && !engine.log.some(({ id }) => id === entry.id),
@@ -37,9 +40,15 @@ export function checkPromotion(world: World, leader: string): World {
       );
 }
 
-/** Every writable incarnation has an epoch of its own. (A late one may be lower than a newer leader's: it can confirm nothing.) */
+/**
+ * Every writable incarnation has an epoch of its own. (A late one may be lower than a newer leader's: it can confirm nothing.)
+ * After the register went back an epoch that only a dead leader knew of may be taken again, as long as no row of it was
+ * acknowledged: {@link checkAck}.
+ */
 export function checkEpoch(world: World, epoch: number, by: string): World {
   const isTaken = world.ledger.epochs.some((one) => one.epoch === epoch);
   const next = { ...world, ledger: { ...world.ledger, epochs: [...world.ledger.epochs, { epoch, by }].slice(-16) } };
-  return isTaken ? violate(next, `${by} takes epoch ${epoch}, which was taken before`) : next;
+  return isTaken && !world.ledger.regressed
+    ? violate(next, `${by} takes epoch ${epoch}, which was taken before`)
+    : next;
 }

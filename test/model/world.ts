@@ -82,10 +82,12 @@ export interface HeldItem {
 
 /** What has been promised to clients and seen by the oracles. */
 export interface Ledger {
-  readonly acked: readonly { readonly id: number; readonly epoch: number }[];
+  readonly acked: readonly { readonly id: number; readonly epoch: number; readonly by: string }[];
   readonly nextEntry: number;
   readonly epochs: readonly { readonly epoch: number; readonly by: string }[];
   readonly violation: string | null;
+  /** The register went back at least once. */
+  readonly regressed: boolean;
   readonly served: number;
 }
 
@@ -143,7 +145,7 @@ export function newWorld(protocol: Protocol, profile: Profile, intent: Intent, f
     register: { resourceVersion: "1", content },
     past: [],
     nextVersion: 2,
-    ledger: { acked: [], nextEntry: 1, epochs: [], violation: null, served: 0 },
+    ledger: { acked: [], nextEntry: 1, epochs: [], violation: null, regressed: false, served: 0 },
     intent,
     profile,
     fences,
