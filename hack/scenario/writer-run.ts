@@ -144,7 +144,10 @@ export class WriterRun {
               "--database",
               database,
             ],
-            env: [{ name: "PGPASSWORD", valueFrom: { secretKeyRef: { name: secret.name, key: secret.key } } }],
+            env: [
+              ...(process.env["WRITER_DEBUG"] === undefined ? [] : [{ name: "WRITER_DEBUG", value: "1" }]),
+              { name: "PGPASSWORD", valueFrom: { secretKeyRef: { name: secret.name, key: secret.key } } },
+            ],
             securityContext: {
               allowPrivilegeEscalation: false,
               readOnlyRootFilesystem: true,

@@ -104,9 +104,11 @@ async function write(tally: Tally, endMs: number): Promise<void> {
       const candidate = new Connection();
       try {
         connection = await candidate.open();
-      } catch {
+      } catch (error) {
         candidate.close();
         tally.refused++;
+        if (process.env["WRITER_DEBUG"] !== undefined)
+          process.stderr.write(`${new Date().toISOString()} connect ${String(error)}\n`);
         await pause(RECONNECT_PAUSE_MS);
         continue;
       }
@@ -125,7 +127,9 @@ async function write(tally: Tally, endMs: number): Promise<void> {
         tally.ackTimes.push(Date.now());
         tally.epochs.push(`${result.rows[0]?.timeline ?? ""}/${result.rows[0]?.epoch ?? ""}`);
       }
-    } catch {
+    } catch (error) {
+      if (process.env["WRITER_DEBUG"] !== undefined)
+        process.stderr.write(`${new Date().toISOString()} insert ${String(error)}\n`);
       tally.unknown.push(id);
       connection.close();
       connection = undefined;

@@ -24,6 +24,8 @@ export interface EffectPorts {
   readonly report: (level: "info" | "warning", reason: string, message: string) => void;
   readonly switchoverResult: (id: string, result: "Done" | "Refused" | "Failed", message: string) => void;
   readonly exit: () => void;
+  /** The engine is about to be started, as a follower; it is started once this resolves. */
+  readonly engineStarts: () => Promise<void>;
   /** Where a member is reached, by the last known intent. */
   readonly member: (name: string) => IntentMember | undefined;
   readonly dispatch: (body: EventBody) => void;
@@ -164,6 +166,7 @@ export class EffectRunner {
     const { engine } = this.#ports;
     switch (effect.type) {
       case "StartEngine":
+        await this.#ports.engineStarts();
         await engine.start();
         return null;
       case "Follow":

@@ -3,7 +3,6 @@
  * The only module of the agent that knows all the others.
  */
 import { randomUUID } from "node:crypto";
-import { constants } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { EngineObservation, EngineSpec } from "../api/engine.ts";
@@ -16,8 +15,9 @@ import { ReportWriter } from "./cluster/member-report.ts";
 import { RouteKeeper } from "./cluster/route-keeper.ts";
 import { MemberRoutes } from "./cluster/member-routes.ts";
 import { EffectRunner } from "./effects.ts";
-import { EngineControl, type EngineHost, type LeaderAddress } from "./engine/control.ts";
+import { EngineControl, type LeaderAddress } from "./engine/control.ts";
 import { EngineDriver } from "./engine/driver.ts";
+import { engineHost } from "./engine/host.ts";
 import { EngineWatchdog } from "./engine/watchdog.ts";
 import { Volume } from "./engine/volume.ts";
 import { Fence } from "./fence.ts";
@@ -56,6 +56,9 @@ const TICKS_PER_PERIOD = 4;
 
 /** A loop that slept longer than this many periods cannot trust what it thinks is recent. */
 const LOOP_GAP_PERIODS = 1;
+
+/** How long a member that handed over waits for the next leader's route before it ends or follows; a forced deletion leaves 2 s. */
+const LEAVE_MS = 1500;
 
 /** No route is written in the last moments before our own fence deadline. */
 const ROUTE_MARGIN_MS = 500;
@@ -251,7 +254,7 @@ export class Member {
   }
 
   #effectRunner(): EffectRunner {
-    const { log, metrics, exit } = this.#parts;
+    const { log, metrics } = this.#parts;
     return new EffectRunner({
       lease: this.#lease,
       engine: this.#control,
@@ -267,10 +270,9 @@ export class Member {
         log.info({ id, result }, message);
         this.#report();
       },
-      exit: () => {
-        this.#stop.abort();
-        exit(0);
-      },
+      exit: () => void this.#leave(),
+      // With two members the next leader cannot serve before this one follows it: no wait then.
+      engineStarts: () => this.#routes.beforeEngineStarts((this.#intent?.members.length ?? 0) > 2 ? LEAVE_MS : 0),
       member: (name) => this.#intent?.members.find((member) => member.name === name),
       dispatch: (body) => this.#dispatch(body),
       leaseTimer: (result, seconds) => metrics.leaseSeconds.observe({ result }, seconds),
@@ -397,10 +399,18 @@ export class Member {
   }
 
   #route(ready: boolean, epoch: number): void {
-    this.#routes.writes(ready, epoch, () => {
-      const phasesMs = ready ? this.#phases.routed(this.#fenceClock.nowMs()) : undefined;
+    if (!ready) return this.#routes.leaveWrites(epoch);
+    this.#routes.takeWrites(epoch, () => {
+      const phasesMs = this.#phases.routed(this.#fenceClock.nowMs());
       if (phasesMs !== undefined) this.#parts.log.info({ epoch, phasesMs }, "Serving writes");
     });
+  }
+
+  /** Ends the agent once the route is somebody else's: a pod that is gone answers nothing, not even a refusal. */
+  async #leave(): Promise<void> {
+    await this.#routes.writesTaken(LEAVE_MS);
+    this.#stop.abort();
+    this.#parts.exit(0);
   }
 
   #report(): void {
@@ -443,15 +453,4 @@ export class Member {
 /** Whether an engine in this status answers statements. */
 function isUp(status: State["engine"]["status"] | undefined): boolean {
   return status === "follower" || status === "writable";
-}
-
-/** Init's client in the words of engine control. */
-function engineHost(init: InitClient): EngineHost {
-  return {
-    start: async (argv, env) => {
-      await init.start({ id: randomUUID(), argv, env });
-    },
-    stop: (signal, graceMs) => init.stop(constants.signals[signal as NodeJS.Signals], graceMs),
-    kill: () => init.kill(),
-  };
 }

@@ -14,17 +14,55 @@ export interface MemberRoutesOptions {
   readonly metrics: AgentMetrics;
 }
 
+const POLL_MS = 50;
+
 /** Routes of one member. */
 export class MemberRoutes {
   readonly #options: MemberRoutesOptions;
+  /** Epoch under which the route of writes was left while it still names this pod. */
+  #leavingEpoch: number | undefined;
 
   constructor(options: MemberRoutesOptions) {
     this.#options = options;
   }
 
-  /** Takes or withdraws the route of writes. @param written - Called once the slice says so. */
-  writes(ready: boolean, epoch: number, written: () => void): void {
-    this.#options.keeper.routeWrites(ready ? this.#options.self : undefined, epoch, written);
+  /** Takes the route of writes. @param written - Called once the slice says so. */
+  takeWrites(epoch: number, written: () => void): void {
+    this.#leavingEpoch = undefined;
+    this.#options.keeper.routeWrites(this.#options.self, epoch, written);
+  }
+
+  /**
+   * Leaves the route of writes to the next leader, who overwrites it. Until then it still names this pod: its stopped engine
+   * refuses connections at once, while an empty route makes the network drop them (rejections by ICMP are rate-limited to
+   * a few a second), and a client would sit out TCP's first retransmission.
+   */
+  leaveWrites(epoch: number): void {
+    this.#leavingEpoch = epoch;
+    this.#options.keeper.release();
+  }
+
+  /**
+   * The engine is about to accept connections again, as a follower: writes must not reach it. Resolves when the next leader
+   * has taken the route, or else when this pod was withdrawn from it.
+   */
+  async beforeEngineStarts(timeoutMs: number): Promise<void> {
+    const left = this.#leavingEpoch;
+    if (left === undefined) return;
+    await this.writesTaken(timeoutMs);
+    this.#leavingEpoch = undefined;
+    this.#options.keeper.routeWrites(undefined, left, () => undefined); // does nothing when a newer epoch has written it
+  }
+
+  /** Resolves once another leader has taken the route that was left, or after `timeoutMs`. The pod should live so long. */
+  async writesTaken(timeoutMs: number): Promise<void> {
+    const left = this.#leavingEpoch;
+    if (left === undefined) return;
+    const endMs = performance.now() + timeoutMs;
+    while (performance.now() < endMs) {
+      if ((await this.#options.keeper.epochOfWrites()) > left) return;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
   }
 
   /** Followers that stream and are within the lag limit serve reads; a cluster of one reads from its leader. */

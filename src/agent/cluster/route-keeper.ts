@@ -104,6 +104,7 @@ export interface RouteKeeperOptions {
 /** Both routes of one cluster, from the view of the member that leads. */
 export class RouteKeeper {
   readonly #options: RouteKeeperOptions;
+  readonly #writeSlice: RouteWriter;
   readonly #readWrite: Route;
   readonly #readOnly: Route;
   #watching: AbortController | undefined;
@@ -111,9 +112,9 @@ export class RouteKeeper {
 
   constructor(options: RouteKeeperOptions) {
     this.#options = options;
-    const route = (name: string): Route => new Route(new RouteWriter(options.api, options.namespace, name), options);
-    this.#readWrite = route(options.readWrite);
-    this.#readOnly = route(options.readOnly);
+    this.#writeSlice = new RouteWriter(options.api, options.namespace, options.readWrite);
+    this.#readWrite = new Route(this.#writeSlice, options);
+    this.#readOnly = new Route(new RouteWriter(options.api, options.namespace, options.readOnly), options);
   }
 
   /** Names this member as the one that serves writes, or (with no endpoint) withdraws it. */
@@ -121,6 +122,16 @@ export class RouteKeeper {
     this.#readWrite.want({ endpoints: endpoint === undefined ? [] : [endpoint], epoch }, written);
     if (endpoint === undefined) this.release();
     else this.#watch();
+  }
+
+  /** Epoch that last wrote the route of writes; 0 while it cannot be read. */
+  async epochOfWrites(): Promise<number> {
+    try {
+      return await this.#writeSlice.epoch();
+    } catch (error) {
+      this.#options.onError(error);
+      return 0;
+    }
   }
 
   /** Names the members that serve reads; writes only when the set changed. */

@@ -70,6 +70,12 @@ export class RouteWriter {
     }
   }
 
+  /** Epoch that last wrote the slice; 0 when there is none. @throws OperatorError when the API server does not answer. */
+  async epoch(): Promise<number> {
+    const current = await this.#api.get<SliceObject>(this.#ref, { timeoutMs: ROUTE_TIMEOUT_MS, maxRetries: 0 });
+    return current === undefined ? 0 : epochOf(current);
+  }
+
   #content(
     current: Stored<SliceObject>,
     endpoints: readonly Endpoint[],
