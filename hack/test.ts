@@ -26,10 +26,11 @@ const SUITES: readonly Suite[] = [
     ],
   },
   { name: "unit", before: [], project: "unit" },
+  { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" },
   { name: "model", before: [], project: "model" },
-  { name: "init", before: [["make", "-s", "init"]], project: "init" },
   { name: "api", before: [["hack/lab/lab", "build"]], project: "api" },
-  { name: "engine", before: [], project: "engine" },
+  { name: "engine", before: [["hack/host-postgres"]], project: "engine" },
+  { name: "members", before: [["hack/host-postgres"], ["make", "-s", "bundle"]], project: "members" },
   {
     name: "lab",
     before: [
