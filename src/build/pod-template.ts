@@ -134,7 +134,11 @@ function installContainer(context: BuildContext): Record<string, unknown> {
   };
 }
 
+/** Numbers of the signals on Linux, for quorate-init: it stops the engine by itself when no agent is left to do it. */
+const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
+
 function engineContainer(context: BuildContext, member: string): Record<string, unknown> {
+  const { engine } = context;
   return {
     name: "engine",
     image: context.engineImage,
@@ -143,6 +147,8 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
       `${RUNTIME_DIR}/bin/quorate-init`,
       "--port",
       String(INIT_PORT),
+      "--stop-signal",
+      String(SIGNAL_NUMBERS[engine.stop.signal]),
       "--",
       `${RUNTIME_DIR}/lib/ld-linux-x86-64.so.2`,
       "--library-path",

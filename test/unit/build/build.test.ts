@@ -66,7 +66,7 @@ test("the same cluster gives the same bytes, whatever the order of its keys", ()
 });
 
 test("the template hash is pinned: changing it asks the users of every cluster to accept a rollout", () => {
-  expect(revisionOf(contextOf()).templateHash).toBe("d222c10aeb857b7f");
+  expect(revisionOf(contextOf()).templateHash).toBe("cb0161a3a8147ae1");
 });
 
 describe("revisions", () => {
