@@ -12,6 +12,7 @@ import { readEngine, readSettings } from "./agent/settings.ts";
 import { startHealthServer } from "./agent/health-server.ts";
 import { systemClock } from "./clock.ts";
 import { KubeClient } from "./kube/client.ts";
+import { EventRecorder } from "./kube/events.ts";
 import { inClusterConnection, kubeconfigConnection } from "./kube/connection.ts";
 import { createLogger, withContext } from "./telemetry/logger.ts";
 
@@ -40,6 +41,7 @@ async function run(): Promise<void> {
       : await inClusterConnection(process.env);
   const metrics = agentMetrics({ cluster, namespace, member, node });
   const api = new KubeClient(connection);
+  const events = new EventRecorder({ api, controller: "quorate.io/agent", instance: settings.QUORATE_POD });
   const instance = new Member({
     settings,
     engine: await readEngine(settings.QUORATE_ENGINE_DIR),
@@ -48,6 +50,7 @@ async function run(): Promise<void> {
     clock: systemClock,
     log,
     metrics,
+    events,
     exit,
   });
   await startHealthServer(

@@ -6,10 +6,11 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { EngineObservation, EngineSpec } from "../api/engine.ts";
-import type { Intent } from "../api/agent-wire.ts";
+import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
 import { type Clock, sleep } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
+import type { EventRecorder } from "../kube/events.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
 import { RouteKeeper } from "./cluster/route-keeper.ts";
@@ -32,9 +33,11 @@ import { PROFILES } from "./protocol/profile.ts";
 import { initialState, type State } from "./protocol/state.ts";
 import type { BootFindings, EventBody, PersistedRecord } from "./protocol/types.ts";
 import { describeMember } from "./protocol/member-view.ts";
+import { watchLeader } from "./leader-watch.ts";
 import { OneShots } from "./one-shots.ts";
 import { buildReport, lagOf } from "./report.ts";
-import { engineStateOf, MemberRuntime } from "./runtime.ts";
+import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
+import { probeWrites } from "./write-probe.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
@@ -47,6 +50,7 @@ export interface MemberParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: AgentMetrics;
+  readonly events: EventRecorder;
   /** Ends the agent process with this code. */
   readonly exit: (code: number) => void;
 }
@@ -62,15 +66,6 @@ const LEAVE_MS = 1500;
 
 /** No route is written in the last moments before our own fence deadline. */
 const ROUTE_MARGIN_MS = 500;
-
-/** An engine that runs and answers nothing for this many lease durations is ended: nobody else could take over from it. */
-const HUNG_LEASES = 2;
-
-/** Pause between two tries to hold a connection to the leader. */
-const HOLD_PAUSE_MS = 200;
-
-/** How long a probe write may wait for its acknowledgement before its slice of time counts as bad. */
-const WRITE_SLICE_MS = 1000;
 
 /** A running member. `start` once. */
 export class Member {
@@ -174,7 +169,7 @@ export class Member {
       log.debug({ err: error }, "Fence not moved"),
     );
     await this.#fence.sampleClock();
-    this.#watchdog = new EngineWatchdog(HUNG_LEASES * profile.leaseMs, this.#fenceClock.nowMs());
+    this.#watchdog = new EngineWatchdog(profile.leaseMs, this.#fenceClock.nowMs());
     const persisted = (await readStateFile(this.#recordFile)) as PersistedRecord | undefined;
     const findings: BootFindings = {
       volume: await this.#volume.state(),
@@ -196,14 +191,29 @@ export class Member {
       fatal: (error) => this.#fatal(error),
     });
     this.#dispatch({ type: "IntentChanged", intent: protocolIntent(intent) });
-    if (boot.fenced > 0 && boot.engine === "stopped") this.#parts.metrics.fenced.inc();
+    if (boot.fenced > 0 && boot.engine === "stopped") {
+      this.#parts.metrics.fenced.inc();
+      this.#tell("warning", "Fenced", "The fence deadline passed without a confirmed renewal; the engine was killed");
+    }
     this.#listenToInit();
     for (const loop of [
       this.#tickLoop(),
       this.#observeLoop(),
       followLease(api, this.#lease, (body) => this.#dispatch(body), this.#stop.signal),
-      this.#holdLoop(),
-      this.#writeProbeLoop(),
+      watchLeader({
+        messenger: this.#messenger,
+        leader: () => this.#otherLeader(),
+        clock: this.#parts.clock,
+        signal: this.#stop.signal,
+        dispatch: (body) => this.#dispatch(body),
+      }),
+      probeWrites({
+        driver: this.#driver,
+        servingEpoch: () => this.#servingEpoch(),
+        metrics: this.#parts.metrics,
+        clock: this.#parts.clock,
+        signal: this.#stop.signal,
+      }),
     ]) {
       loop.catch((error: unknown) => this.#fatal(error));
     }
@@ -264,7 +274,7 @@ export class Member {
       disarmFence: () => this.#fence?.disarm(),
       route: (ready, epoch) => this.#route(ready, epoch),
       wakeAt: (atMs) => this.#runtime?.wakeAt(atMs),
-      report: (level, reason, message) => log[level === "warning" ? "warn" : "info"]({ reason }, message),
+      report: (level, reason, message) => this.#tell(level, reason, message),
       switchoverResult: (id, result, message) => {
         this.#switchover = { id, result, message };
         log.info({ id, result }, message);
@@ -326,7 +336,7 @@ export class Member {
 
   async #endHungEngine(): Promise<void> {
     const nowMs = this.#fenceClock.nowMs();
-    if (!isUp(this.#runtime?.state.engine.status)) this.#watchdog?.answered(nowMs);
+    if (!isEngineUp(this.#runtime?.state)) this.#watchdog?.answered(nowMs);
     const silentMs = this.#watchdog?.hungForMs(nowMs);
     if (silentMs === undefined) return;
     this.#parts.log.warn({ silentMs }, "The engine does not answer; it is killed");
@@ -334,7 +344,7 @@ export class Member {
   }
 
   async #observe(): Promise<void> {
-    if (!isUp(this.#runtime?.state.engine.status)) {
+    if (!isEngineUp(this.#runtime?.state)) {
       this.#observation = undefined;
       this.#parts.metrics.engineUp.set(0);
       return;
@@ -348,41 +358,24 @@ export class Member {
     }
     this.#parts.metrics.engineUp.set(this.#observation === undefined ? 0 : 1);
     this.#dispatch(engineStateOf(this.#observation));
-    const role = this.#runtime?.state.role;
-    if (role?.kind === "leader" && role.routed && this.#observation !== undefined && this.#intent !== undefined) {
-      this.#routes.reads(this.#observation, this.#intent, role.epoch);
+    const epoch = this.#servingEpoch();
+    if (epoch !== undefined && this.#observation !== undefined && this.#intent !== undefined) {
+      this.#routes.reads(this.#observation, this.#intent, epoch);
     }
     this.#report();
   }
 
-  /** Notices at once when the leader's container dies: the connection held to its agent breaks, then its init is asked. */
-  async #holdLoop(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      const state = this.#runtime?.state;
-      const leader = state === undefined ? null : describeMember(state).leader;
-      const member = this.#intent?.members.find(
-        (one) => one.name === leader && one.name !== this.#parts.settings.QUORATE_MEMBER,
-      );
-      if (member !== undefined) {
-        await this.#messenger.hold(member, this.#stop.signal);
-        if (this.#stop.signal.aborted) return;
-        this.#dispatch({ type: "PeerProbed", member: member.name, result: await this.#messenger.probe(member) });
-      }
-      await sleep(this.#parts.clock, HOLD_PAUSE_MS, this.#stop.signal);
-    }
+  /** The leader as its peers reach it; undefined while there is none but oneself. */
+  #otherLeader(): IntentMember | undefined {
+    const state = this.#runtime?.state;
+    const leader = state === undefined ? null : describeMember(state).leader;
+    return this.#intent?.members.find((one) => one.name === leader && one.name !== this.#parts.settings.QUORATE_MEMBER);
   }
 
-  async #writeProbeLoop(): Promise<void> {
-    if (this.#parts.engine.actions.probeWrite === undefined) return;
-    while (await sleep(this.#parts.clock, WRITE_SLICE_MS, this.#stop.signal)) {
-      const role = this.#runtime?.state.role;
-      if (role?.kind !== "leader" || !role.routed) continue;
-      const good = await this.#driver.run("probeWrite", { QUORATE_EPOCH: String(role.epoch) }).then(
-        () => true,
-        () => false,
-      );
-      this.#parts.metrics.writeSlices.inc({ result: good ? "good" : "bad" });
-    }
+  /** The epoch under which this member serves writes. */
+  #servingEpoch(): number | undefined {
+    const role = this.#runtime?.state.role;
+    return role?.kind === "leader" && role.routed ? role.epoch : undefined;
   }
 
   #changed(state: State, body: EventBody): void {
@@ -406,6 +399,17 @@ export class Member {
     });
   }
 
+  /** What a person wants to know: a log line, and an Event on the pod. */
+  #tell(level: "info" | "warning", reason: string, note: string): void {
+    this.#parts.log[level === "warning" ? "warn" : "info"]({ reason }, note);
+    const { QUORATE_NAMESPACE: namespace, QUORATE_POD: name, QUORATE_POD_UID: uid } = this.#parts.settings;
+    const type = level === "warning" ? "Warning" : "Normal";
+    this.#parts.events.record(
+      { apiVersion: "v1", kind: "Pod", namespace, name, uid },
+      { type, reason, action: reason, note },
+    );
+  }
+
   /** Ends the agent once the route is somebody else's: a pod that is gone answers nothing, not even a refusal. */
   async #leave(): Promise<void> {
     await this.#routes.writesTaken(LEAVE_MS);
@@ -425,16 +429,14 @@ export class Member {
       answers: this.#oneShots.answers,
     };
     this.#reports.report(buildReport(parts));
-    const { metrics } = this.#parts;
-    metrics.lagBytes.set(Number(lagOf(parts) ?? Number.NaN));
-    metrics.lagSeconds.set(this.#observation?.replayLagSeconds ?? 0);
+    this.#parts.metrics.lagBytes.set(Number(lagOf(parts) ?? Number.NaN));
+    this.#parts.metrics.lagSeconds.set(this.#observation?.replayLagSeconds ?? 0);
   }
 
   /** Restart and Rebuild are asked by name and id, once; a leader refuses both: move it first. */
   #takeOneShots(intent: Intent): void {
-    const leads = this.#runtime?.state.role.kind === "leader";
     this.#oneShots
-      .take(intent, leads, {
+      .take(intent, this.#runtime?.state.role.kind === "leader", {
         restart: async () => {
           await this.#control.stop("fast");
           this.#dispatch({ type: "EngineGone" });
@@ -448,9 +450,4 @@ export class Member {
       .then(() => this.#report())
       .catch((error: unknown) => this.#fatal(error));
   }
-}
-
-/** Whether an engine in this status answers statements. */
-function isUp(status: State["engine"]["status"] | undefined): boolean {
-  return status === "follower" || status === "writable";
 }

@@ -85,3 +85,8 @@ export function engineStateOf(observation: EngineObservation | undefined): Event
     standbys: observation.followers.map((one) => ({ member: one.name, streaming: one.streaming, flushed: one.value })),
   };
 }
+
+/** Whether the engine should answer statements now. */
+export function isEngineUp(state: State | undefined): boolean {
+  return state?.engine.status === "follower" || state?.engine.status === "writable";
+}

@@ -1,3 +1,6 @@
+/** An engine that answers nothing for this many lease durations counts as hung. */
+const HUNG_LEASES = 2;
+
 /**
  * Notices an engine that runs and answers nothing: a stopped process, a full disk, a lock on everything. Whatever the
  * cause, nobody can take over from an engine that neither serves nor ends.
@@ -6,9 +9,8 @@ export class EngineWatchdog {
   readonly #limitMs: number;
   #answeredAtMs: number;
 
-  /** @param limitMs - Silence after which an engine counts as hung. */
-  constructor(limitMs: number, nowMs: number) {
-    this.#limitMs = limitMs;
+  constructor(leaseMs: number, nowMs: number) {
+    this.#limitMs = HUNG_LEASES * leaseMs;
     this.#answeredAtMs = nowMs;
   }
 
