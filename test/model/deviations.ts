@@ -24,7 +24,7 @@ export function deviationsFrom(world: World, kinds: ReadonlySet<Kind>): readonly
   };
   const index = nextIndex(world);
   const item = world.queue[index];
-  if (item !== undefined) deviateItem(world, index, item, kinds, add);
+  if (item !== undefined) deviateItem(without(world, index), item, kinds, add);
   // What breaks by itself breaks between two pieces of work; while agents only look around it makes no difference when.
   if (item === undefined || item.type !== "event" || item.body.type !== "EngineState") deviateNodes(world, kinds, add);
   return found;
@@ -34,8 +34,7 @@ type Add = (label: string, next: World) => void;
 
 const LONG_TICKS = 16;
 
-function deviateItem(world: World, index: number, item: Item, kinds: ReadonlySet<Kind>, add: Add): void {
-  const rest = without(world, index);
+function deviateItem(rest: World, item: Item, kinds: ReadonlySet<Kind>, add: Add): void {
   const hold = (ticks: number, ...told: readonly Item[]): World => {
     const held: HeldItem = { item, ticks };
     return enqueue({ ...rest, held: [...rest.held, held] }, ...told);

@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "voting.ts",
     find: "  turn.persist({ epoch, sync: base.recover ? state.record.sync : laterOf(turn, base.sync) });",
     replace: "  turn.set({ record: { ...state.record, epoch } });",
-    args: walks("crash,pause,delay,row", 6000),
+    args: ["--scenario", "stale-13,stale-14,stale-15"],
   },
   {
     name: "the Lease is released before the engine is gone",
@@ -92,7 +92,7 @@ export const MUTANTS: readonly Mutant[] = [
       find: 'if (!isFresh || leader.epoch < state.record.epoch || state.role.kind !== "follower") return;',
       replace: 'if (!isFresh || state.role.kind !== "follower") return;',
     },
-    args: walks("pause,delay,row,crash", 3000),
+    args: ["--scenario", "stale-13,stale-14,stale-15"],
   },
   {
     name: "one sealed answer too few is enough",
@@ -125,7 +125,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: "voting.ts",
     find: "const isBehind = !message.base.recover && compareVersions(message.base.sync, state.record.sync) < 0;",
     replace: "const isBehind = message.epoch < 0;",
-    args: walks("regress,cut,crash,row", 600),
+    also: {
+      file: "voting.ts",
+      find: 'if (!message.base.recover && compareVersions(message.base.sync, state.record.sync) < 0) return "register went back";',
+      replace: "",
+    },
+    args: walks("regress,crash,row", 6000),
   },
 ];
 

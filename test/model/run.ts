@@ -9,8 +9,8 @@ import { PROFILES } from "../../src/agent/protocol/profile.ts";
 import type { Intent } from "../../src/agent/protocol/types.ts";
 import { KINDS, type Kind } from "./deviations.ts";
 import { explore, walk, type Bounds, type Outcome } from "./explore.ts";
-import { runPlain } from "./schedule.ts";
-import { NAMES, newWorld, type Protocol, type World } from "./world.ts";
+import { plainStep, runPlain, without } from "./schedule.ts";
+import { NAMES, newWorld, withNode, type Protocol, type World } from "./world.ts";
 
 interface Scenario {
   readonly name: string;
@@ -21,6 +21,9 @@ interface Scenario {
   readonly kinds: readonly Kind[];
   readonly budget: number;
   readonly window: number;
+  /** The leader's agent is stopped, and its last heartbeat to `b` arrives that many ticks later, when followers elect another
+   *  leader; the exploration begins shortly before. Absent: a healthy start. */
+  readonly staleTicks?: number;
 }
 
 const base = { members: 3, mode: "Quorum", whenDegraded: "Block", fences: false, window: 24 } as const;
@@ -39,6 +42,14 @@ const SCENARIOS: readonly Scenario[] = [
   { ...base, name: "one-all", mode: "All", kinds: KINDS, budget: 1 },
   { ...base, name: "one-degraded", whenDegraded: "Async", kinds: KINDS, budget: 1 },
   { ...base, name: "one-pair", members: 2, kinds: KINDS, budget: 1 },
+  ...[13, 14, 15].map((staleTicks) => ({
+    ...base,
+    name: `stale-${staleTicks}`,
+    kinds: ["crash", "delay"] as const,
+    budget: 2,
+    window: 4,
+    staleTicks,
+  })),
   { ...base, name: "two-crash", kinds: ["crash", "cut"], budget: 2, window: 8 },
 ];
 
@@ -65,7 +76,19 @@ function steadyWorld(protocol: Protocol, scenario: Scenario): World {
   const told = world.nodes.map(
     ({ name: to, boot }) => ({ type: "event", to, boot, body: { type: "IntentChanged", intent: started } }) as const,
   );
-  return runPlain(protocol, { ...world, intent: started, queue: [...world.queue, ...told] }, 10);
+  const steady = runPlain(protocol, { ...world, intent: started, queue: [...world.queue, ...told] }, 10);
+  return scenario.staleTicks === undefined ? steady : withStaleHeartbeat(protocol, steady, scenario.staleTicks);
+}
+
+function withStaleHeartbeat(protocol: Protocol, steady: World, ticks: number): World {
+  let world = steady;
+  const find = (): number =>
+    world.queue.findIndex((item) => item.type === "request" && item.message.type === "Heartbeat" && item.to === "b");
+  while (find() === -1) world = plainStep(protocol, world);
+  const item = world.queue[find()];
+  if (item === undefined) return world;
+  const stale = withNode({ ...without(world, find()), held: [...world.held, { item, ticks }] }, "a", { paused: true });
+  return { ...runPlain(protocol, stale, 12), calmTicks: 0 };
 }
 
 function print(line: string): void {

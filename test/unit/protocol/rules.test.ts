@@ -1,0 +1,189 @@
+// Each safety rule as one story: a cluster of three that runs, something happens, and what each member asks for.
+import { describe, expect, test } from "vitest";
+import { PROFILES } from "../../../src/agent/protocol/profile.ts";
+import { initialState } from "../../../src/agent/protocol/state.ts";
+import { transition } from "../../../src/agent/protocol/transition.ts";
+import type { Effect, EventBody, Intent } from "../../../src/agent/protocol/types.ts";
+import { runPlain } from "../../model/schedule.ts";
+import { deliver, killEngine } from "../../model/step.ts";
+import { linkOf, newWorld, nodeOf, withNode, type Protocol, type World } from "../../model/world.ts";
+
+type Asked = { readonly member: string; readonly atMs: number; readonly effect: Effect };
+
+const intent: Intent = {
+  members: ["a", "b", "c"],
+  durability: { mode: "Quorum", whenDegraded: "Block" },
+  maxLag: "100",
+  paused: false,
+  bootstrapMember: "a",
+  switchover: null,
+};
+
+/** A running cluster, with a note of every effect asked from then on. */
+function running(change: Partial<Intent> = {}): { world: World; protocol: Protocol; asked: Asked[] } {
+  const asked: Asked[] = [];
+  const protocol: Protocol = {
+    initialState,
+    transition: (state, event) => {
+      const next = transition(state, event);
+      for (const effect of next.effects) asked.push({ member: state.identity.member, atMs: event.nowMs, effect });
+      return next;
+    },
+  };
+  const world = runPlain(protocol, newWorld(protocol, PROFILES.Fast, { ...intent, ...change }, true), 20);
+  asked.length = 0;
+  return { world, protocol, asked };
+}
+
+const types = (asked: readonly Asked[], member: string): string[] =>
+  asked.filter((one) => one.member === member).map(({ effect }) => effect.type);
+
+const tell = (protocol: Protocol, world: World, to: string, body: EventBody): World =>
+  deliver(protocol, world, to, body);
+
+describe("safety rules", () => {
+  test("being named in the Lease makes nobody leader: a new container starts as a follower", () => {
+    const { world, protocol, asked } = running();
+    const dead = withNode(killEngine(world, "a"), "a", { state: null, up: false, fenceAtMs: null, restartAtMs: 0 });
+    const back = runPlain(protocol, { ...dead, cut: [linkOf("a", "api"), linkOf("a", "b"), linkOf("a", "c")] }, 6);
+    expect(types(asked, "a")).toContain("StartEngine");
+    expect(types(asked, "a")).not.toContain("Promote");
+    expect(nodeOf(back, "a").engine.mode).toBe("follower");
+  });
+
+  test("a dead container is replaced at once, with a higher epoch, after a seal", () => {
+    const { world, protocol, asked } = running();
+    let dead = withNode(killEngine(world, "a"), "a", { state: null, up: false, restartAtMs: 600_000 });
+    for (const to of ["b", "c"])
+      dead = tell(protocol, dead, to, { type: "PeerProbed", member: "a", result: "refused" });
+    const next = runPlain(protocol, dead, 1);
+    const order = asked.map(({ effect }) => effect.type).filter((type) => ["Seal", "Promote", "Route"].includes(type));
+    expect(order.indexOf("Seal")).toBeLessThan(order.indexOf("Promote"));
+    expect(order.indexOf("Promote")).toBeLessThan(order.indexOf("Route"));
+    expect(next.register.content.epoch).toBe(2);
+  });
+
+  test("mere silence is waited out for a whole lease", () => {
+    const { world, protocol, asked } = running();
+    const cut = { ...world, cut: [linkOf("a", "api"), linkOf("a", "b"), linkOf("a", "c")] };
+    const startMs = nodeOf(world, "b").clockMs;
+    runPlain(protocol, cut, 30);
+    const write = asked.find(({ member, effect }) => member !== "a" && effect.type === "WriteLease");
+    expect(write?.atMs).toBeGreaterThan(startMs + PROFILES.Fast.leaseMs - PROFILES.Fast.periodMs);
+  });
+
+  test("the API server away: the leader stays on promises, nobody is demoted", () => {
+    const { world, protocol, asked } = running();
+    const away = { ...world, cut: ["a", "b", "c"].map((member) => linkOf(member, "api")) };
+    const later = runPlain(protocol, { ...away, calmTicks: -200 }, 120);
+    expect(nodeOf(later, "a").engine.mode).toBe("writable");
+    expect(types(asked, "a")).not.toContain("StopEngine");
+    expect(types(asked, "a")).toContain("ExtendFence");
+  });
+
+  test("API server and peers away: the leader stops within its deadline", () => {
+    const { world, protocol } = running();
+    const alone = { ...world, cut: [linkOf("a", "api"), linkOf("a", "b"), linkOf("a", "c")] };
+    expect(nodeOf(runPlain(protocol, alone, 12), "a").engine.mode).not.toBe("writable");
+  });
+
+  test("SIGTERM at the leader: routes closed, engine gone, then released to the follower that takes over", () => {
+    const { world, protocol, asked } = running();
+    runPlain(protocol, tell(protocol, world, "a", { type: "TermRequested" }), 1);
+    const order = types(asked, "a").filter((type) =>
+      ["Route", "StopEngine", "DisarmFence", "WriteLease"].includes(type),
+    );
+    expect(order.slice(0, 4)).toEqual(["Route", "StopEngine", "DisarmFence", "WriteLease"]);
+    const release = asked.find(({ effect }) => effect.type === "WriteLease")?.effect;
+    expect(release).toMatchObject({ content: { holder: "", handover: "b" } });
+    expect(types(asked, "b")).toContain("Promote");
+  });
+
+  test("a write of the Lease without an answer: no vote and no promise until a read decides", () => {
+    const { world, protocol, asked } = running();
+    let state = tell(protocol, world, "b", { type: "PeerProbed", member: "a", result: "refused" });
+    const node = nodeOf(state, "b");
+    const write = { kind: "acquire", attemptId: 1, casResourceVersion: "1", content: world.register.content } as const;
+    const pending = { ...write, firstSentAtMs: node.clockMs, status: "unresolved", doubtful: true } as const;
+    state = withNode(state, "b", { state: node.state === null ? null : { ...node.state, write: pending } });
+    asked.length = 0;
+    tell(protocol, state, "b", {
+      type: "MessageReceived",
+      from: "a",
+      requestId: "a/1/1",
+      message: { type: "Promise", epoch: 1 },
+    });
+    const reply = asked.find(({ effect }) => effect.type === "Reply")?.effect;
+    expect(reply).toMatchObject({ reply: { type: "PromiseReply", granted: false } });
+  });
+
+  test("a promise is durable before it is given, and binds after a restart", () => {
+    const { world, protocol, asked } = running();
+    const promise: EventBody = {
+      type: "MessageReceived",
+      from: "a",
+      requestId: "a/1/1",
+      message: { type: "Promise", epoch: 1 },
+    };
+    const bound = tell(protocol, world, "b", promise);
+    expect(types(asked, "b").slice(0, 2)).toEqual(["Persist", "Reply"]);
+    const record = nodeOf(bound, "b").record;
+    const boot = { volume: "data", engine: "stopped", persisted: record, nowMs: 5_000 } as const;
+    const state = initialState({ member: "b", holder: "b-0/uid1/9" }, PROFILES.Fast, boot);
+    expect(state.quarantineAtMs).toBeGreaterThanOrEqual(5_000 + PROFILES.Fast.leaseMs);
+  });
+
+  test("a lost standby is narrowed away: engine first, then the Lease", () => {
+    const { world, protocol, asked } = running();
+    const dead = withNode(killEngine(world, "c"), "c", { state: null, up: false, restartAtMs: 600_000 });
+    const next = runPlain(
+      protocol,
+      tell(protocol, dead, "a", { type: "PeerProbed", member: "c", result: "refused" }),
+      2,
+    );
+    const order = asked.flatMap(({ member, effect }) => (member === "a" ? [effect] : []));
+    const engine = order.findIndex((effect) => effect.type === "SetSyncSet" && effect.names.join() === "b");
+    const lease = order.findIndex(
+      (effect) => effect.type === "WriteLease" && effect.content.sync?.names.join() === "b",
+    );
+    expect(engine).toBeGreaterThanOrEqual(0);
+    expect(lease).toBeGreaterThan(engine);
+    expect(next.register.content.sync?.names).toEqual(["b"]);
+  });
+
+  test("with whenDegraded Block the set never falls below W", () => {
+    const { world, protocol } = running();
+    let dead = world;
+    for (const name of ["b", "c"])
+      dead = withNode(killEngine(dead, name), name, { state: null, up: false, restartAtMs: 600_000 });
+    for (const member of ["b", "c"])
+      dead = tell(protocol, dead, "a", { type: "PeerProbed", member, result: "refused" });
+    expect(runPlain(protocol, dead, 10).register.content.sync?.ack).toBe(1);
+  });
+
+  test("the register goes back: the running leader asserts it anew, above every epoch", () => {
+    const { world, protocol } = running();
+    const older = { ...world.register.content, epoch: 0, holder: "", sync: null };
+    const back = { ...world, register: { resourceVersion: "900", content: older }, nextVersion: 901 };
+    const next = runPlain(protocol, back, 10);
+    expect(next.register.content).toMatchObject({ epoch: 2, leader: "a" });
+    expect(nodeOf(next, "a").engine.mode).toBe("writable");
+    expect(next.ledger.violation).toBeNull();
+  });
+
+  test("the Lease is gone: not renewed, never created; the leader stays on promises", () => {
+    const { world, protocol, asked } = running();
+    for (const to of ["a", "b", "c"]) tell(protocol, world, to, { type: "LeaseGone", readId: null });
+    expect(asked.some(({ effect }) => effect.type === "WriteLease")).toBe(false);
+    expect(asked.some(({ effect }) => effect.type === "SendMessage" && effect.message.type === "Promise")).toBe(true);
+  });
+
+  test("an agent restarted under a running leader takes a new epoch and does not touch the engine", () => {
+    const { world, protocol, asked } = running();
+    const gone = withNode(world, "a", { state: null, restartAtMs: 0 });
+    const next = runPlain(protocol, gone, 4);
+    expect(types(asked, "a")).not.toContain("StopEngine");
+    expect(next.register.content).toMatchObject({ epoch: 2, leader: "a" });
+    expect(nodeOf(next, "a").engine.mode).toBe("writable");
+  });
+});
