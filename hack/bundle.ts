@@ -16,7 +16,7 @@ const base: BuildOptions = {
   sourcemap: "linked",
   sourcesContent: false,
   legalComments: "none",
-  logLevel: "info",
+  logLevel: "warning",
 };
 
 /** Programs and what stays outside of each: the agent runs in clusters only and never reads a kubeconfig. */

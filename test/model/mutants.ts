@@ -59,7 +59,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "voting.ts",
     find: "  turn.persist({ epoch, sync: base.recover ? state.record.sync : laterOf(turn, base.sync) });",
     replace: "  turn.set({ record: { ...state.record, epoch } });",
-    args: ["--scenario", "stale-13,stale-14,stale-15"],
+    args: ["--scenario", "stale-14", "--walks", "4000", "--steps", "150", "--kinds", "crash,delay"],
   },
   {
     name: "the Lease is released before the engine is gone",

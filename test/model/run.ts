@@ -9,7 +9,7 @@ import { PROFILES } from "../../src/agent/protocol/profile.ts";
 import type { Intent } from "../../src/agent/protocol/types.ts";
 import { KINDS, type Kind } from "./deviations.ts";
 import { explore, walk, type Bounds, type Outcome } from "./explore.ts";
-import { plainStep, runPlain, without } from "./schedule.ts";
+import { plainStep, runPlain, without as withoutItem } from "./schedule.ts";
 import { NAMES, newWorld, withNode, type Protocol, type World } from "./world.ts";
 
 interface Scenario {
@@ -26,31 +26,31 @@ interface Scenario {
   readonly staleTicks?: number;
 }
 
+function without(kinds: readonly Kind[]): readonly Kind[] {
+  return KINDS.filter((kind) => !kinds.includes(kind));
+}
+
 const base = { members: 3, mode: "Quorum", whenDegraded: "Block", fences: false, window: 24 } as const;
 
-/** The exhaustive parts. `deep` ones take minutes to hours and run only when asked for. */
+/** The exhaustive parts; `--budget 2` and more deepen any of them, in minutes to hours. */
 const SCENARIOS: readonly Scenario[] = [
   { ...base, name: "one", kinds: KINDS, budget: 1 },
-  {
-    ...base,
-    name: "one-async",
-    mode: "Async",
-    fences: true,
-    kinds: KINDS.filter((kind) => kind !== "regress"),
-    budget: 1,
-  },
+  // Async stands on clocks and the fence: they are given, and a register that went back is beyond what it promises.
+  { ...base, name: "one-async", mode: "Async", fences: true, kinds: without(["regress", "clock"]), budget: 1 },
   { ...base, name: "one-all", mode: "All", kinds: KINDS, budget: 1 },
-  { ...base, name: "one-degraded", whenDegraded: "Async", kinds: KINDS, budget: 1 },
+  // Without the majority rule (docs/failover.md) a register that goes back may find nobody who knows better.
+  { ...base, name: "one-degraded", whenDegraded: "Async", kinds: without(["regress"]), budget: 1 },
   { ...base, name: "one-pair", members: 2, kinds: KINDS, budget: 1 },
+  { ...base, name: "one-five", members: 5, kinds: without(["delay"]), budget: 1 },
+  { ...base, name: "two-broken", kinds: ["crash", "cut", "pause", "lease"], budget: 2, window: 4 },
   ...[13, 14, 15].map((staleTicks) => ({
     ...base,
     name: `stale-${staleTicks}`,
     kinds: ["crash", "delay"] as const,
-    budget: 2,
+    budget: 1,
     window: 4,
     staleTicks,
   })),
-  { ...base, name: "two-crash", kinds: ["crash", "cut"], budget: 2, window: 8 },
 ];
 
 /** Loads the protocol from a folder. */
@@ -87,7 +87,9 @@ function withStaleHeartbeat(protocol: Protocol, steady: World, ticks: number): W
   while (find() === -1) world = plainStep(protocol, world);
   const item = world.queue[find()];
   if (item === undefined) return world;
-  const stale = withNode({ ...without(world, find()), held: [...world.held, { item, ticks }] }, "a", { paused: true });
+  const stale = withNode({ ...withoutItem(world, find()), held: [...world.held, { item, ticks }] }, "a", {
+    paused: true,
+  });
   return { ...runPlain(protocol, stale, 12), calmTicks: 0 };
 }
 
