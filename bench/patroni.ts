@@ -57,6 +57,7 @@ export async function patroniSubject(
     isEngine: (process) => process.command.includes("postgres") && !process.command.includes("patroni"),
     isAgent: (process) => process.command.includes("patroni"),
     isFirstProcess: (process) => process.command.includes("patroni"),
+    drainedPods: "application=patroni",
   };
   return { subject, remove: async () => void (await kubectl("delete", "namespace", namespace)) };
 }

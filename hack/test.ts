@@ -1,6 +1,7 @@
 /**
- * Runs every suite, one after the other, each whatever became of the one before, and prints the sum last:
- * `N passed, N failed`. Suites are cheap to expensive, so that a mistake shows early.
+ * Runs every suite, each whatever became of the others, and prints the sum last: `N passed, N failed`.
+ * Cheap ones come first, so that a mistake shows early. Most of them wait more than they compute, so several lanes run
+ * beside each other; the lab has the machine to itself.
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -16,30 +17,44 @@ interface Suite {
   readonly after?: readonly string[];
 }
 
-const SUITES: readonly Suite[] = [
-  {
-    name: "lint",
-    before: [
-      ["make", "-s", "lint"],
-      ["make", "-s", "typecheck"],
-      ["make", "-s", "verify"],
-    ],
-  },
-  { name: "unit", before: [], project: "unit" },
-  { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" },
-  { name: "model", before: [], project: "model" },
-  { name: "api", before: [["hack/lab/lab", "build"]], project: "api" },
-  { name: "engine", before: [["hack/host-postgres"]], project: "engine" },
-  { name: "members", before: [["hack/host-postgres"], ["make", "-s", "bundle"]], project: "members" },
-  {
-    name: "lab",
-    before: [
-      ["make", "-s", "images"],
-      ["hack/lab/lab", "up"],
-    ],
-    project: "lab",
-    after: ["hack/lab/lab", "down"],
-  },
+/** What runs one after the other is a lane; the lanes of a stage run beside each other. */
+type Lane = readonly Suite[];
+
+const LINT: Suite = {
+  name: "lint",
+  before: [
+    ["make", "-s", "lint"],
+    ["make", "-s", "typecheck"],
+    ["make", "-s", "verify"],
+  ],
+};
+const UNIT: Suite = { name: "unit", before: [], project: "unit" };
+const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" };
+const MODEL: Suite = { name: "model", before: [], project: "model" };
+const API: Suite = { name: "api", before: [["hack/lab/lab", "build"]], project: "api" };
+const ENGINE: Suite = { name: "engine", before: [["hack/host-postgres"]], project: "engine" };
+const MEMBERS: Suite = {
+  name: "members",
+  before: [["hack/host-postgres"], ["make", "-s", "bundle"]],
+  project: "members",
+};
+const LAB: Suite = {
+  name: "lab",
+  before: [
+    ["make", "-s", "images"],
+    ["hack/lab/lab", "up"],
+  ],
+  project: "lab",
+  after: ["hack/lab/lab", "down"],
+};
+
+const STAGES: readonly (readonly Lane[])[] = [
+  [[LINT, UNIT]],
+  [
+    [INIT, MEMBERS],
+    [MODEL, API, ENGINE],
+  ],
+  [[LAB]],
 ];
 
 /** How many tests of a suite passed and failed. */
@@ -48,26 +63,26 @@ interface Count {
   failed: number;
 }
 
-function run(argv: readonly string[]): Promise<boolean> {
+/** Where a suite's output goes: to the terminal as it comes, or together once the suite has ended. */
+type Output = (text: string) => void;
+
+function run(argv: readonly string[], output: Output): Promise<boolean> {
   const [program = "", ...args] = argv;
   return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ["ignore", "inherit", "inherit"] });
-    child.on("error", () => resolve(false));
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", output);
+    child.on("error", (error) => {
+      output(`${program}: ${error.message}\n`);
+      resolve(false);
+    });
     child.on("close", (code) => resolve(code === 0));
   });
 }
 
-async function runProject(project: string, folder: string): Promise<Count> {
+async function runProject(project: string, folder: string, output: Output): Promise<Count> {
   const report = join(folder, `${project}.json`);
-  const ok = await run([
-    "vitest",
-    "run",
-    "--project",
-    project,
-    "--reporter=default",
-    "--reporter=json",
-    `--outputFile.json=${report}`,
-  ]);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+  const ok = await run(["vitest", "run", "--project", project, ...reporters], output);
   try {
     const result = JSON.parse(await readFile(report, "utf8")) as {
       numPassedTests: number;
@@ -82,38 +97,52 @@ async function runProject(project: string, folder: string): Promise<Count> {
   }
 }
 
-async function runSuite(suite: Suite, folder: string): Promise<Count> {
+async function runSuite(suite: Suite, folder: string, output: Output): Promise<Count> {
   const count: Count = { passed: 0, failed: 0 };
   for (const step of suite.before) {
-    if (await run(step)) count.passed += suite.project === undefined ? 1 : 0;
+    if (await run(step, output)) count.passed += suite.project === undefined ? 1 : 0;
     else {
-      process.stdout.write(`${suite.name}: ${step.join(" ")} failed\n`);
+      output(`${suite.name}: ${step.join(" ")} failed\n`);
       count.failed++;
     }
   }
   if (suite.project !== undefined && count.failed === 0) {
-    const tests = await runProject(suite.project, folder);
+    const tests = await runProject(suite.project, folder, output);
     count.passed += tests.passed;
     count.failed += tests.failed;
   }
-  if (suite.after !== undefined && !(await run(suite.after))) count.failed++;
+  if (suite.after !== undefined && !(await run(suite.after, output))) count.failed++;
   return count;
+}
+
+/** Runs the suites of a lane. @param isAlone - Nothing runs beside it, so its output can be shown as it comes. */
+async function runLane(lane: Lane, folder: string, isAlone: boolean): Promise<void> {
+  for (const suite of lane) {
+    const title = `\n\u001b[1m== ${suite.name}\u001b[0m\n`;
+    let text = title;
+    const output: Output = isAlone ? (part) => void process.stdout.write(part) : (part) => void (text += part);
+    process.stdout.write(isAlone ? title : `${suite.name} …\n`);
+    const startMs = performance.now();
+    const count = await runSuite(suite, folder, output);
+    if (!isAlone) process.stdout.write(text);
+    total.passed += count.passed;
+    total.failed += count.failed;
+    rows.push(
+      `${suite.name.padEnd(8)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ` +
+        `${((performance.now() - startMs) / 1000).toFixed(0).padStart(5)} s`,
+    );
+  }
 }
 
 const wanted = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), "quorate-test-"));
 const total: Count = { passed: 0, failed: 0 };
 const rows: string[] = [];
-for (const suite of SUITES.filter((one) => wanted.length === 0 || wanted.includes(one.name))) {
-  process.stdout.write(`\n\u001b[1m== ${suite.name}\u001b[0m\n`);
-  const startMs = performance.now();
-  const count = await runSuite(suite, folder);
-  total.passed += count.passed;
-  total.failed += count.failed;
-  rows.push(
-    `${suite.name.padEnd(8)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ` +
-      `${((performance.now() - startMs) / 1000).toFixed(0).padStart(5)} s`,
-  );
+for (const stage of STAGES) {
+  const lanes = stage
+    .map((lane) => lane.filter((suite) => wanted.length === 0 || wanted.includes(suite.name)))
+    .filter((lane) => lane.length > 0);
+  await Promise.all(lanes.map((lane) => runLane(lane, folder, lanes.length === 1)));
 }
 await rm(folder, { recursive: true });
 process.stdout.write(`\n${rows.join("\n")}\n\n${total.passed} passed, ${total.failed} failed\n`);

@@ -74,7 +74,8 @@ export async function inject(fault: Fault, subject: Subject): Promise<Injected> 
     }
     case "drain": {
       const atMs = Date.now();
-      await kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s");
+      const only = subject.drainedPods === undefined ? [] : [`--pod-selector=${subject.drainedPods}`];
+      await kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=120s", ...only);
       return {
         atMs,
         description: `${member}'s node ${node} drained`,

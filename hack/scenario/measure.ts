@@ -1,6 +1,6 @@
-/** Injects one fault again and again under one client and takes the write gap of each. */
+/** Injects one fault again and again, each subject under a client of its own, and takes the write gap of each. */
 import { type Fault, inject } from "./faults.ts";
-import { pause } from "./shell.ts";
+import { pause, until } from "./shell.ts";
 import type { Subject } from "./subject.ts";
 import { WriterRun } from "./writer-run.ts";
 
@@ -19,37 +19,86 @@ export interface Measurement {
 
 /** How to measure. */
 export interface MeasureOptions {
+  /** Faults into each subject. */
   readonly runs: number;
-  /** Time after a fault in which its gap must show; then it is healed. */
+  /** Least time after a fault until it is healed; in any case the client writes again before. */
   readonly watchMs: number;
-  /** Quiet time after healing: a leader must have stayed a while, or the failover budget rightly steps in. */
+  /** Quiet time of a subject between two faults: a leader must have stayed a while, or the failover budget rightly steps in. */
   readonly quietMs: number;
-  readonly onRun?: (run: number, description: string) => void;
+  readonly onRun?: (subject: Subject, run: number, description: string) => void;
 }
 
 const UNHEALTHY_AFTER_MS = 180_000;
 
-/** Runs the measurement. */
+/** Runs the measurement of one subject. */
 export async function measure(subject: Subject, fault: Fault, options: MeasureOptions): Promise<Measurement> {
-  await subject.untilHealthy(UNHEALTHY_AFTER_MS);
-  // The writer is told to stop by its pod's deletion of time: it gets more than it can need and is asked for its verdict.
-  const writer = new WriterRun({ ...subject.writer, name: `writer-${fault}`, seconds: 0 });
-  await writer.start();
-  const windows: { fromMs: number; toMs: number }[] = [];
-  for (let run = 1; run <= options.runs; run++) {
-    const injected = await inject(fault, subject);
-    options.onRun?.(run, injected.description);
-    await pause(options.watchMs);
-    await injected.heal();
-    await subject.untilHealthy(UNHEALTHY_AFTER_MS);
-    windows.push({ fromMs: injected.atMs, toMs: Date.now() });
-    await pause(options.quietMs);
+  const [result] = await measureInTurns([subject], fault, options);
+  if (result === undefined) throw new Error("one subject gives one result");
+  return result;
+}
+
+/** Runs the measurement of several subjects that take turns: each is left alone while the others are broken. */
+export async function measureInTurns(
+  subjects: readonly Subject[],
+  fault: Fault,
+  options: MeasureOptions,
+): Promise<Measurement[]> {
+  const bouts = subjects.map((subject) => new Bout(subject, fault, options));
+  for (const bout of bouts) await bout.start();
+  for (let run = 1; run <= options.runs; run++) for (const bout of bouts) await bout.run(run);
+  const results: Measurement[] = [];
+  for (const bout of bouts) results.push(await bout.finish());
+  return results;
+}
+
+/** One subject with its client and the windows in which its faults showed. */
+class Bout {
+  readonly #subject: Subject;
+  readonly #fault: Fault;
+  readonly #options: MeasureOptions;
+  readonly #writer: WriterRun;
+  readonly #windows: { readonly fromMs: number; readonly toMs: number }[] = [];
+  #quietSinceMs = 0;
+
+  constructor(subject: Subject, fault: Fault, options: MeasureOptions) {
+    this.#subject = subject;
+    this.#fault = fault;
+    this.#options = options;
+    // It writes until its pod is deleted, and then says its verdict.
+    this.#writer = new WriterRun({ ...subject.writer, name: `writer-${fault}`, seconds: 0 });
   }
-  const verdict = await writer.finish();
-  const gapsMs = windows.map(({ fromMs, toMs }) => {
-    const gaps = verdict.gaps.filter((gap) => gap.atMs + gap.ms > fromMs && gap.atMs < toMs);
-    return Math.max(0, ...gaps.map((gap) => gap.ms));
-  });
-  const { acked, unknown, lost, unexpected, outOfOrder } = verdict;
-  return { subject: subject.name, fault, gapsMs, acked, unknown, lost, unexpected, outOfOrder };
+
+  async start(): Promise<void> {
+    await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
+    await this.#writer.start();
+  }
+
+  async run(run: number): Promise<void> {
+    const { watchMs, quietMs, onRun } = this.#options;
+    // Another subject's node may have been cut meanwhile: whole first, then quiet.
+    await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
+    await pause(Math.max(0, this.#quietSinceMs + quietMs - Date.now()));
+    const injected = await inject(this.#fault, this.#subject);
+    onRun?.(this.#subject, run, injected.description);
+    await pause(watchMs);
+    const watchedMs = injected.atMs + watchMs;
+    await until("writes to go on", UNHEALTHY_AFTER_MS, async () => {
+      const { lastTick } = this.#writer;
+      return lastTick !== undefined && lastTick.atMs > watchedMs && lastTick.newly > 0 ? true : undefined;
+    });
+    await injected.heal();
+    await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
+    this.#quietSinceMs = Date.now();
+    this.#windows.push({ fromMs: injected.atMs, toMs: this.#quietSinceMs });
+  }
+
+  async finish(): Promise<Measurement> {
+    const verdict = await this.#writer.finish();
+    const gapsMs = this.#windows.map(({ fromMs, toMs }) => {
+      const gaps = verdict.gaps.filter((gap) => gap.atMs + gap.ms > fromMs && gap.atMs < toMs);
+      return Math.max(0, ...gaps.map((gap) => gap.ms));
+    });
+    const { acked, unknown, lost, unexpected, outOfOrder } = verdict;
+    return { subject: this.#subject.name, fault: this.#fault, gapsMs, acked, unknown, lost, unexpected, outOfOrder };
+  }
 }

@@ -26,6 +26,8 @@ export interface Subject {
   readonly isAgent: (process: PodProcess) => boolean;
   /** The container's first process: with it, all others end. */
   readonly isFirstProcess: (process: PodProcess) => boolean;
+  /** Which pods a drain of the leader's node evicts, as a label selector; absent: all. For subjects that share nodes. */
+  readonly drainedPods?: string;
 }
 
 /** Reads pods that match a selector as `pod node member` of the last one. */
