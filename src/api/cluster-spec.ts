@@ -281,6 +281,7 @@ const Blocked = z.object({
   object: z.string().max(317).describe("object the guard looked at."),
   message: z.string().max(2048).describe("message for people, with what to do."),
   since: timestamp("since when the step has been held back."),
+  nextTry: timestamp("nextTry is when the step is tried again by itself; absent when only a change helps.").optional(),
   override: z.string().max(512).optional().describe("override is the exact command or field that lets the step pass."),
 });
 
@@ -293,7 +294,7 @@ export const ClusterStatus = z
       .max(16)
       .meta(listMap("type"))
       .optional()
-      .describe("conditions: Ready, Reconciling, Stalled, Available, Progressing, Degraded."),
+      .describe("conditions: Ready, Reconciling, Stalled, Blocked, Available, Progressing, Degraded."),
     members: z
       .array(MemberStatus)
       .max(16)

@@ -10,6 +10,7 @@ import { Stores } from "../observe/stores.ts";
 import type { Step } from "../plan/plan.ts";
 import { WorkQueue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
 import { concernsOf } from "./keys.ts";
 import { newsOf } from "./narrator.ts";
@@ -41,6 +42,7 @@ export class Controller {
   readonly #random: Random;
   readonly #observeQueue: ReturnType<typeof queueMetrics>;
   readonly #observePass: ReturnType<ReturnType<typeof reconcileMetrics>>;
+  readonly #observeCluster: ClusterObserver;
   readonly #recorder: EventRecorder;
 
   constructor(options: ControllerOptions) {
@@ -51,6 +53,7 @@ export class Controller {
     const observeWatch = watchMetrics(registry);
     this.#observeQueue = queueMetrics(registry);
     this.#observePass = reconcileMetrics(registry)("cluster");
+    this.#observeCluster = clusterMetrics(registry, () => this.#clock.now().getTime());
     const observeEvent = eventMetrics(registry);
     this.stores = new Stores({
       api,
@@ -129,8 +132,10 @@ export class Controller {
       settings,
       onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {
+        this.#observeCluster.planned(`${cluster.namespace}/${cluster.name}`, plan);
         for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
       },
+      onGone: (key) => this.#observeCluster.gone(key),
     });
     return {
       queue,

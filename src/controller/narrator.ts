@@ -1,5 +1,6 @@
 // Events for people: what changed about a cluster since the last pass, in sentences. Compares with the last status,
 // so a restarted operator does not tell old news again.
+import type { Blocked } from "../api/cluster-spec.ts";
 import { API_VERSION } from "../api/names.ts";
 import type { EventNote, EventSubject } from "../kube/events.ts";
 import { leaderOf } from "../plan/facts.ts";
@@ -66,18 +67,23 @@ function memberNews(seen: Observation, cluster: ClusterView): EventNote[] {
   });
 }
 
+/** What is blocked since this pass, with the way past it, and what is not blocked any more. */
 function blockedNews(cluster: ClusterView, plan: Plan): EventNote[] {
-  const known = new Set((cluster.status.blocked ?? []).map(({ guard, object }) => `${guard} ${object}`));
-  return plan.blocked
-    .filter(({ guard, object }) => !known.has(`${guard} ${object}`))
-    .map(({ guard, object, message }) => {
-      return {
-        type: "Warning",
-        reason: "StepBlocked",
-        action: guard,
-        note: `${guard} (${object}): ${message}`,
-      } as const;
-    });
+  const before = cluster.status.blocked ?? [];
+  const isIn = (list: readonly Blocked[], { guard, object }: Blocked) =>
+    list.some((other) => other.guard === guard && other.object === object);
+  const begun = plan.blocked.filter((block) => !isIn(before, block));
+  const ended = before.filter((block) => !isIn(plan.blocked, block));
+  return [
+    ...begun.map(({ guard, object, message, override }): EventNote => {
+      const way = override === undefined ? "" : ` To let it pass: ${override}`;
+      return { type: "Warning", reason: "StepBlocked", action: guard, note: `${guard} (${object}): ${message}${way}` };
+    }),
+    ...ended.map(({ guard, object }): EventNote => {
+      const note = `${guard} (${object}) holds nothing back any more.`;
+      return { type: "Normal", reason: "StepUnblocked", action: guard, note };
+    }),
+  ];
 }
 
 const ENDED = ["Done", "Refused", "Failed"];

@@ -43,6 +43,8 @@ export interface ReconcilerOptions {
   readonly onStep: (key: string, step: Step) => void;
   /** A pass came to its end; for events. Not called for a cluster that is gone. */
   readonly onPlan: (seen: Observation, cluster: ClusterView, plan: Plan) => void;
+  /** There is no such cluster (any more). */
+  readonly onGone: (key: string) => void;
 }
 
 const FAILURES_BEFORE_REPORT = 3; // a lost race passes by itself and would only make the status flicker
@@ -55,6 +57,7 @@ export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<
     const seen = await observe(options, key, signal);
     if (seen === undefined) {
       ownWrites.forget(key);
+      options.onGone(key);
       return { requeueAfterMs: undefined, steps: 0, wroteStatus: false };
     }
     const plan = planCluster(seen);
@@ -67,7 +70,8 @@ export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<
     const written = await report(api, seen, plan, { thrown, failures, signal });
     if (written !== undefined) ownWrites.wroteAt(key, stores.of("ClusterSpec"), written);
     if (thrown !== undefined) throw thrown;
-    if (seen.cluster !== undefined) options.onPlan(seen, seen.cluster, plan);
+    if (seen.cluster === undefined) options.onGone(key);
+    else options.onPlan(seen, seen.cluster, plan);
     return { requeueAfterMs: plan.requeueAfterMs, steps: plan.steps.length, wroteStatus: written !== undefined };
   };
 }

@@ -7,8 +7,9 @@ import type { Step } from "./plan.ts";
 /** Steps that delete what the gone ClusterSpec wanted deleted with it. Everything else stays for ever. */
 export function planDeletion(seen: Observation): readonly Step[] {
   if (seen.stateMayHaveGoneBack) return [];
-  const kept = seen.members.filter((m) => m.volume !== undefined && m.volume.deleteWith === undefined);
-  const doomed = seen.members.filter((m) => m.volume?.deleteWith !== undefined);
+  const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
+  const kept = members.filter((m) => m.volume !== undefined && m.volume.deleteWith === undefined);
+  const doomed = members.filter((m) => m.volume?.deleteWith !== undefined);
   const reason = "its ClusterSpec was deleted with volumeRetention.whenDeleted Delete";
   const { namespace } = seen;
   const steps = doomed.flatMap<Step>(({ pod, volume }) => {

@@ -50,13 +50,14 @@ function kept<T>(request: T | null | undefined, settled: Request): T | null {
 function keptSwitchover(world: World): Intent["switchover"] {
   const request = world.seen.intent?.intent?.switchover ?? null;
   if (world.switchover.state === "Open") return request;
-  return isPausing(world) ? request : null;
+  return retryMs(world) === undefined ? null : request;
 }
 
-/** Whether the planner's last switchover did not succeed a short while ago, so that the next try must wait. */
-export function isPausing(world: World): boolean {
+/** When the planner's last switchover, which did not succeed, may be tried again; undefined when nothing is to be waited for. */
+export function retryMs(world: World): number | undefined {
   const { switchover } = world;
-  if (switchover.state !== "Refused" && switchover.state !== "Failed") return false;
+  if (switchover.state !== "Refused" && switchover.state !== "Failed") return undefined;
   const sinceMs = requestedMs(switchover.id);
-  return sinceMs !== undefined && world.seen.nowMs - sinceMs < 2 * SWITCHOVER_DEADLINE_MS;
+  if (sinceMs === undefined || world.seen.nowMs - sinceMs >= 2 * SWITCHOVER_DEADLINE_MS) return undefined;
+  return sinceMs + 2 * SWITCHOVER_DEADLINE_MS;
 }

@@ -14,6 +14,7 @@ import {
 } from "./facts.ts";
 import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
+import { timestamp } from "./timestamp.ts";
 
 const FINAL = ["Done", "Refused", "Failed"];
 
@@ -163,7 +164,7 @@ function report(
   next: { readonly phase: NonNullable<OperationStatus["phase"]>; readonly message: string },
 ): readonly Step[] {
   const { status } = operation;
-  const now = `${new Date(world.seen.nowMs).toISOString().slice(0, 19)}Z`;
+  const now = timestamp(world.seen.nowMs);
   const startTime = next.phase === "Pending" ? status.startTime : (status.startTime ?? now);
   const message = next.message.slice(0, 2048);
   if (status.phase === next.phase && status.message === message && status.startTime === startTime) return [];

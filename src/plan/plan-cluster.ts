@@ -10,16 +10,19 @@ import { type Decision, IDLE } from "./decision.ts";
 import { planDeletion } from "./deletion.ts";
 import { planDrain } from "./drain.ts";
 import { deriveWorld, listedMembers, openRequest, type World } from "./facts.ts";
-import { isPausing, planIntent } from "./intent.ts";
+import { planIntent, retryMs } from "./intent.ts";
 import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { planOperations } from "./operations.ts";
+import { patchCommand } from "./override.ts";
 import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
 import { planRollout } from "./rollout.ts";
+import { timestamp } from "./timestamp.ts";
 import { planTrouble } from "./trouble.ts";
 
 const PLANNERS = [planOperations, planOpenRequest, planDrain, planRemoval, planScaleIn, planRollout, planScaleOut];
+const MAX_OVERRIDE = 512; // as the schema of status has it
 const BLOCKED_RECHECK_MS = 15_000; // every guard's condition also arrives as an event; this is the safety net
 
 /** Decides what to do for one cluster now. */
@@ -39,8 +42,9 @@ function planPaused(world: World): Plan {
   const { seen, cluster } = world;
   const message =
     "spec.paused is true: quorate changes nothing, and members do not fail over. Set it to false to go on.";
+  const override = patchCommand(cluster, { paused: false });
   const steps = seen.intent === undefined ? [] : planIntent(world, IDLE, world.listed);
-  return plan(seen, { steps, blocked: [{ guard: "NotPaused", object: cluster.name, message }] });
+  return plan(seen, { steps, blocked: [{ guard: "NotPaused", object: cluster.name, message, override }] });
 }
 
 function planWorld(world: World): Plan {
@@ -88,10 +92,16 @@ function interlock(world: World): Decision {
 function afterPause(world: World, decision: Decision): Decision {
   const { switchover } = decision;
   const isOwn = switchover !== undefined && switchover.id.includes(".");
-  if (!isOwn || !isPausing(world) || world.switchover.state === "None") return decision;
+  const nextTryMs = retryMs(world);
+  if (!isOwn || nextTryMs === undefined || world.switchover.state === "None") return decision;
   const { switchover: _, ...rest } = decision;
-  const message = `The last switchover was ${world.switchover.state}: ${world.switchover.message}. It is tried again in a minute or two.`;
-  const block: Block = { guard: "SwitchoverDone", object: world.leader?.name ?? world.cluster.name, message };
+  const message = `The last switchover was ${world.switchover.state}: ${world.switchover.message}. It is tried again by itself.`;
+  const block: Block = {
+    guard: "SwitchoverDone",
+    object: world.leader?.name ?? world.cluster.name,
+    message,
+    nextTryMs,
+  };
   return { ...rest, blocked: [...(decision.blocked ?? []), block] };
 }
 
@@ -147,6 +157,14 @@ function plan(seen: Observation, outcome: Outcome): Plan {
 
 /** Says since when: as long as guard and object stay the same, the time does. */
 function withSince(seen: Observation, cluster: ClusterView | undefined, block: Block): Blocked {
+  const { nextTryMs, override, ...told } = block;
   const before = cluster?.status.blocked?.find((old) => old.guard === block.guard && old.object === block.object);
-  return { ...block, since: before?.since ?? `${new Date(seen.nowMs).toISOString().slice(0, 19)}Z` };
+  const since = before?.since ?? timestamp(seen.nowMs);
+  return {
+    ...told,
+    since,
+    ...(nextTryMs === undefined ? {} : { nextTry: timestamp(nextTryMs) }),
+    // A command that is cut off does something else.
+    ...(override === undefined || override.length > MAX_OVERRIDE ? {} : { override }),
+  };
 }

@@ -2,6 +2,7 @@
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import type { Blocked } from "../api/cluster-spec.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";
+import type { Guard } from "./guards.ts";
 
 /** An object to be deleted, in exactly the incarnation that was seen. */
 export interface Doomed {
@@ -37,32 +38,11 @@ export type Step =
       readonly reason: string;
     };
 
-/** The guards: every reason for which the planner holds back, by name. */
-export const GUARDS = [
-  "SpecValid", // .spec can be understood
-  "EngineKnown", // the Engine object exists
-  "VersionKnown", // the Engine has the version
-  "TopologySupported", // the Engine can form the topology
-  "ParametersAllowed", // no parameter that the Engine fixes
-  "DurabilitySupported", // the Engine can keep the durability mode
-  "NotPaused", // spec.paused is false
-  "StateConfirmed", // the API server's state did not go back lately
-  "LeaderKnown", // there is one leader that serves
-  "QuorumKept", // enough members in sync are left to keep acknowledged writes and go on writing
-  "MembersInSync", // no other member is down or behind
-  "SwitchoverTarget", // another member can take over
-  "SwitchoverDone", // the leader did not refuse or fail the last switchover
-  "VolumeUsable", // the volume is bound and not being deleted
-  "VolumeKept", // no volume shrinks
-  "VolumesFresh", // a new cluster starts on volumes made for it
-  "NodeAlive", // the node can confirm that the pod ended
-  "TemplateAccepted", // a template that only the operator's version changed waits for consent
-] as const;
-export type Guard = (typeof GUARDS)[number];
-
 /** Something that is not done now. */
-export interface Block extends Omit<Blocked, "since" | "guard"> {
+export interface Block extends Omit<Blocked, "since" | "guard" | "nextTry"> {
   readonly guard: Guard;
+  /** When the step is tried again by itself, epoch milliseconds. Must not move from pass to pass: it is in status. */
+  readonly nextTryMs?: number;
 }
 
 /** What to do now. Steps are carried out in order; the first that fails ends the pass. */

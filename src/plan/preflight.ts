@@ -1,6 +1,7 @@
 // What must be true of a ClusterSpec and its Engine before anything is built from them.
 import { type BuildContext, resolveVersion } from "../build/context.ts";
 import type { ClusterView, Observation } from "./observation.ts";
+import { patchCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
 
 /** Either everything that builders need, or why nothing can be built. */
@@ -11,10 +12,10 @@ export type Preflight =
 /** Resolves engine, version and image, and checks what the API server cannot: rules across two objects. */
 export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   const { intent } = cluster;
-  const refuse = (guard: Block["guard"], message: string): Preflight => ({
-    ok: false,
-    blocked: [{ guard, object: cluster.name, message }],
-  });
+  const refuse = (guard: Block["guard"], message: string, fix?: object): Preflight => {
+    const override = fix === undefined ? {} : { override: patchCommand(cluster, fix) };
+    return { ok: false, blocked: [{ guard, object: cluster.name, message, ...override }] };
+  };
   if (cluster.invalid !== undefined) return refuse("SpecValid", `The spec cannot be understood: ${cluster.invalid}.`);
   const { engine } = seen;
   if (engine === undefined) {
@@ -24,7 +25,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   const versions = engine.versions.map((v) => v.version).join(", ");
   if (resolved === undefined) {
     const message = `Engine ${intent.engine.name} has no version ${intent.engine.version ?? ""}. Set spec.engine.version to one of ${versions}.`;
-    return refuse("VersionKnown", message);
+    return refuse("VersionKnown", message, { engine: { version: engine.versions[0]?.version } });
   }
   if (!engine.topologies.includes(intent.topology)) {
     return refuse("TopologySupported", `Engine ${intent.engine.name} cannot form the topology ${intent.topology}.`);
@@ -34,12 +35,13 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
     return refuse(
       "ParametersAllowed",
       `quorate sets ${fixed.toSorted().join(", ")} itself. Remove it from spec.parameters.`,
+      { parameters: Object.fromEntries(fixed.map((name) => [name, null])) },
     );
   }
   if (!engine.durabilityModes.includes(intent.durability.mode)) {
     const modes = engine.durabilityModes.join(", ");
     const message = `Engine ${intent.engine.name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
-    return refuse("DurabilitySupported", message);
+    return refuse("DurabilitySupported", message, { durability: { mode: engine.durabilityModes[0] } });
   }
   return {
     ok: true,

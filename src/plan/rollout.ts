@@ -7,6 +7,7 @@ import { applyIfDifferent } from "./difference.ts";
 import { isInSync, isServing, listedMembers, requestId, successors, type World } from "./facts.ts";
 import { noLeader, noSuccessor, notInSync } from "./membership.ts";
 import type { MemberView } from "./observation.ts";
+import { annotateCommand } from "./override.ts";
 import type { Block, Step } from "./plan.ts";
 
 /** Takes the next step of a rollout, if one is needed. */
@@ -72,13 +73,12 @@ function pendingTemplate(world: World): Block | undefined {
     return revision?.inputHash === wanted.inputHash && revision.templateHash !== wanted.templateHash;
   });
   if (!isPending || isAccepted(world, wanted.templateHash)) return undefined;
-  const { name, namespace } = world.cluster;
   return {
     guard: "TemplateAccepted",
-    object: name,
+    object: world.cluster.name,
     message:
       "This version of quorate renders the pods differently. Members keep running as they are until you accept it.",
-    override: `kubectl annotate -n ${namespace} clusterspec/${name} ${ANNOTATION_ACCEPT_TEMPLATE}=${wanted.templateHash} --overwrite`,
+    override: annotateCommand(world.cluster, ANNOTATION_ACCEPT_TEMPLATE, wanted.templateHash),
   };
 }
 

@@ -1,9 +1,10 @@
 // What is broken and not repaired by itself: said plainly, with the way out, because the way out needs a person.
 import { type Decision, IDLE } from "./decision.ts";
 import { listedMembers, type World } from "./facts.ts";
+import { formatBytes, parseQuantity } from "../build/quantity.ts";
 import type { MemberView } from "./observation.ts";
+import { operationCommand, patchCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
-import { parseQuantity } from "../build/quantity.ts";
 
 const GRACE_MS = 120_000; // twice the pods' grace period
 
@@ -30,7 +31,7 @@ function formerVolumes(world: World): readonly Block[] {
   const names = former.map((volume) => volume.name).join(" ");
   const message = `${names} were made for an earlier ClusterSpec ${cluster.name}, and no member leads from them. If their data is wanted, restore the missing ones; if not, delete them.`;
   const override = `kubectl delete -n ${cluster.namespace} persistentvolumeclaims ${names}`;
-  return [{ guard: "VolumesFresh", object: first.name, message, override: override.slice(0, 512) }];
+  return [{ guard: "VolumesFresh", object: first.name, message, override }];
 }
 
 function volumeTrouble(world: World, member: MemberView): readonly Block[] {
@@ -38,7 +39,7 @@ function volumeTrouble(world: World, member: MemberView): readonly Block[] {
   if (volume === undefined) return [];
   if (volume.phase === "Lost") {
     const message = `The PersistentVolume behind ${volume.name} is gone. A Rebuild gives ${member.name} a new volume and clones it from the leader.`;
-    const override = `kubectl create a ClusterOperation of type Rebuild with clusterName ${world.cluster.name} and member ${member.name}`;
+    const override = operationCommand(world.cluster, { type: "Rebuild", member: member.name });
     return [{ guard: "VolumeUsable", object: volume.name, message, override }];
   }
   if (volume.deleting) {
@@ -46,8 +47,10 @@ function volumeTrouble(world: World, member: MemberView): readonly Block[] {
     return [{ guard: "VolumeUsable", object: volume.name, message }];
   }
   if (volume.requestedBytes > parseQuantity(world.cluster.intent.storage.data.size)) {
-    const message = `${volume.name} is larger than spec.storage.data.size asks for, and volumes never shrink. Set the size to at least ${volume.requestedBytes} bytes.`;
-    return [{ guard: "VolumeKept", object: volume.name, message }];
+    const size = formatBytes(volume.requestedBytes);
+    const message = `${volume.name} is larger than spec.storage.data.size asks for, and volumes never shrink. Set the size to ${size}.`;
+    const override = patchCommand(world.cluster, { storage: { data: { size } } });
+    return [{ guard: "VolumeKept", object: volume.name, message, override }];
   }
   return [];
 }

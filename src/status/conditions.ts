@@ -1,5 +1,6 @@
 // Conditions as kstatus, `kubectl wait` and people read them.
 import type { Condition } from "../api/schema.ts";
+import { timestamp } from "../plan/timestamp.ts";
 
 /** A condition without its time, which `withTimes` knows. */
 export type Verdict = Omit<Condition, "lastTransitionTime" | "observedGeneration">;
@@ -21,9 +22,4 @@ export function withTimes(
       return { ...verdict, observedGeneration, lastTransitionTime };
     })
     .toSorted((a, b) => (a.type < b.type ? -1 : 1));
-}
-
-/** RFC 3339 in whole seconds, as metav1.Time is stored; more would never compare equal. */
-export function timestamp(epochMs: number): string {
-  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
 }

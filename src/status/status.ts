@@ -98,6 +98,7 @@ function verdictsOf(facts: Facts): Verdict[] {
   const available = availableVerdict(facts);
   const degraded = degradedVerdict(facts);
   const stalled = stalledVerdict(facts);
+  const blocked = blockedVerdict(facts);
   const progressing = progressingVerdict(facts);
   const reconciling = stalled === undefined && progressing.status === "True";
   const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;
@@ -113,6 +114,7 @@ function verdictsOf(facts: Facts): Verdict[] {
     // kstatus: abnormal when true, absent when all is well
     ...(reconciling ? [{ ...progressing, type: "Reconciling" }] : []),
     ...(stalled === undefined ? [] : [stalled]),
+    ...(blocked === undefined ? [] : [blocked]),
   ];
 }
 
@@ -167,4 +169,11 @@ function stalledVerdict({ plan, failure }: Facts): Verdict | undefined {
   const [first] = plan.blocked;
   if (!plan.stalled || first === undefined) return undefined;
   return { type: "Stalled", status: "True", reason: first.guard, message: first.message };
+}
+
+function blockedVerdict({ plan }: Facts): Verdict | undefined {
+  const [first, ...others] = plan.blocked;
+  if (first === undefined) return undefined;
+  const more = others.length === 0 ? "" : ` Also: ${[...new Set(others.map(({ guard }) => guard))].join(", ")}.`;
+  return { type: "Blocked", status: "True", reason: first.guard, message: `${first.message}${more}` };
 }

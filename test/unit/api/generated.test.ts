@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -10,7 +10,7 @@ let copy: string;
 beforeEach(async () => {
   copy = await mkdtemp(join(tmpdir(), "quorate-generated-"));
   await cp(join(root, "crds"), join(copy, "crds"), { recursive: true });
-  await cp(join(root, "docs/reference.md"), join(copy, "docs/reference.md"));
+  for (const page of ["docs/reference.md", "docs/change.md"]) await cp(join(root, page), join(copy, page));
 });
 afterEach(() => rm(copy, { recursive: true }));
 
@@ -21,10 +21,13 @@ test("what is committed is what the schemas say", () => {
 test("a file that was edited, is missing or is left over is stale", async () => {
   await writeFile(join(copy, "crds/engines.quorate.io.yaml"), "edited");
   await rm(join(copy, "docs/reference.md"));
+  const page = await readFile(join(copy, "docs/change.md"), "utf8");
+  await writeFile(join(copy, "docs/change.md"), page.replace("| `NotPaused`", "| `Paused`"));
   await writeFile(join(copy, "crds/backups.quorate.io.yaml"), "of a kind that is gone");
   expect(staleFiles(copy)).toEqual([
     "crds/engines.quorate.io.yaml",
     "docs/reference.md",
+    "docs/change.md",
     "crds/backups.quorate.io.yaml",
   ]);
 });

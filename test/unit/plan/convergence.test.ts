@@ -168,7 +168,9 @@ describe("a rollout", () => {
       world.nowMs += 1_000;
     }
     expect(world.leader).toBe("orders-0");
-    expect(world.status.blocked?.[0]?.guard).toBe("SwitchoverDone");
+    const [block] = world.status.blocked ?? [];
+    expect(block?.guard).toBe("SwitchoverDone");
+    expect(Date.parse(block?.nextTry ?? "")).toBeGreaterThan(world.nowMs - 1_000);
     world.refusesSwitchover = false;
     world.settle();
     expect(world.status.blocked).toBeUndefined();

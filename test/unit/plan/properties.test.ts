@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { MemberReport } from "../../../src/api/agent-wire.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
 import type { MemberView, Observation } from "../../../src/plan/observation.ts";
-import { GUARDS } from "../../../src/plan/plan.ts";
+import { GUARDS } from "../../../src/plan/guards.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
@@ -199,7 +199,7 @@ describe("planCluster, whatever is observed,", () => {
       fc.property(anyObservation, (seen) => {
         const plan = planCluster(seen);
         for (const { guard, message, since } of plan.blocked) {
-          expect(GUARDS).toContain(guard);
+          expect(Object.keys(GUARDS)).toContain(guard);
           expect(message).toMatch(/\.$/);
           expect(since).toMatch(/Z$/);
         }

@@ -67,6 +67,17 @@ describe("conditions", () => {
     expect(told).not.toHaveProperty("Reconciling");
   });
 
+  test("of a cluster that holds a step back say which guard does, and are gone with it", () => {
+    const world = settled();
+    world.change({ members: 3, paused: true });
+    world.pass();
+    expect(conditions(world.status)).toMatchObject({ Blocked: "True NotPaused" });
+    expect(world.status.blocked).toMatchObject([{ guard: "NotPaused", object: "orders", since: expect.any(String) }]);
+    world.change({ members: 3 });
+    world.pass();
+    expect(conditions(world.status)).not.toHaveProperty("Blocked");
+  });
+
   test("keep their time until their status changes", () => {
     const before = [
       { type: "Ready", status: "True" as const, reason: "A", message: "", lastTransitionTime: "2029-01-01T00:00:00Z" },

@@ -1,0 +1,19 @@
+// docs/change.md is written by hand but for what the planner's data says better: the list of guards.
+import { GUARDS } from "../../src/plan/guards.ts";
+
+/** The page with its generated parts as they should be. @throws {Error} when the page lost a marker. */
+export function withGeneratedParts(page: string): string {
+  return withPart(page, "guards", guardTable());
+}
+
+function guardTable(): string {
+  const rows = Object.entries(GUARDS).map(([name, { holds, override }]) => `| \`${name}\` | ${holds} | ${override} |`);
+  return ["| guard | holds when | to let the step pass |", "| --- | --- | --- |", ...rows].join("\n");
+}
+
+/** Replaces what is between `<!-- name: … -->` and `<!-- /name -->`. */
+function withPart(page: string, name: string, content: string): string {
+  const part = new RegExp(`(<!-- ${name}: [^>]* -->\n)[^]*?(<!-- /${name} -->)`);
+  if (!part.test(page)) throw new Error(`docs/change.md has no part <!-- ${name}: … --> … <!-- /${name} -->`);
+  return page.replace(part, (_, begin: string, end: string) => `${begin}\n${content}\n\n${end}`);
+}

@@ -1,0 +1,88 @@
+// The guards as data: every reason for which the planner holds back, what it protects, and the way past it.
+// docs/change.md is generated from this list; a guard that is not here cannot block anything.
+
+/** What people are told about a guard, beside the message of each block. */
+export interface GuardText {
+  /** What must be true, as a clause that completes “goes on when …”. */
+  readonly holds: string;
+  /** How a person lets the step pass, or why nobody may. */
+  readonly override: string;
+}
+
+/** All guards by name, in the order of docs/change.md: the spec, then the cluster, then volumes and nodes, then consent. */
+export const GUARDS = {
+  SpecValid: {
+    holds: "`.spec` can be understood by this version of the operator",
+    override: "Correct the field that the message names.",
+  },
+  EngineKnown: {
+    holds: "the Engine object that `spec.engine.name` names exists",
+    override: "Apply the Engine; `kubectl get engines` lists those that are there.",
+  },
+  VersionKnown: {
+    holds: "the Engine has the version that `spec.engine.version` names",
+    override: "Choose one of the Engine's versions, or add the version to the Engine.",
+  },
+  TopologySupported: {
+    holds: "the Engine can form `spec.topology`",
+    override: "None: the topology cannot be changed. Create another ClusterSpec.",
+  },
+  ParametersAllowed: {
+    holds: "`spec.parameters` sets none that the Engine fixes",
+    override: "Remove the parameter: the cluster would not work with another value.",
+  },
+  DurabilitySupported: {
+    holds: "the Engine can keep `spec.durability.mode`",
+    override: "Choose one of the Engine's durability modes.",
+  },
+  NotPaused: {
+    holds: "`spec.paused` is false",
+    override: "Set `spec.paused` to false.",
+  },
+  StateConfirmed: {
+    holds: "the API server's state did not go back in the last five minutes",
+    override: "None: it passes by itself. What seems to be missing may exist.",
+  },
+  LeaderKnown: {
+    holds: "there is one leader that serves",
+    override: "None: the members elect a leader by themselves.",
+  },
+  QuorumKept: {
+    holds: "enough members in sync are left to keep acknowledged writes and to go on writing",
+    override: "None: acknowledged writes could be lost. Take the change back, or repair the members that are behind.",
+  },
+  MembersInSync: {
+    holds: "no other member is down or behind",
+    override: "None: two members would be away at once. Repair the member that the message names.",
+  },
+  SwitchoverTarget: {
+    holds: "another member can take over from the leader",
+    override: "Raise `spec.failover.maxLag`, or uncordon the node of a follower.",
+  },
+  SwitchoverDone: {
+    holds: "the leader did not refuse or fail the last switchover a short while ago",
+    override: "None needed: it is tried again by itself.",
+  },
+  VolumeUsable: {
+    holds: "the volume is bound and is not being deleted",
+    override: "A ClusterOperation of type Rebuild gives the member a new volume.",
+  },
+  VolumeKept: {
+    holds: "no volume would have to shrink",
+    override: "None: volumes never shrink. Set `spec.storage.data.size` to what the volume has.",
+  },
+  VolumesFresh: {
+    holds: "a new cluster starts on volumes that were made for it",
+    override: "Delete the volumes of the earlier cluster, if nobody wants their data.",
+  },
+  NodeAlive: {
+    holds: "the node of a pod that shall end can confirm that it ended",
+    override: "Taint the node out-of-service, if it is certainly off. A node that is only cut off may still write.",
+  },
+  TemplateAccepted: {
+    holds: "a pod template that differs by the operator's version or the Engine alone was accepted",
+    override: "Annotate the ClusterSpec with the template's hash.",
+  },
+} as const satisfies Record<string, GuardText>;
+
+export type Guard = keyof typeof GUARDS;

@@ -1,0 +1,56 @@
+import { Registry } from "prom-client";
+import { beforeEach, expect, test } from "vitest";
+import { type ClusterObserver, clusterMetrics } from "../../../src/telemetry/cluster-metrics.ts";
+
+const NOW_MS = Date.parse("2030-01-01T00:01:00Z");
+let registry: Registry;
+let observer: ClusterObserver;
+
+beforeEach(() => {
+  registry = new Registry();
+  observer = clusterMetrics(registry, () => NOW_MS);
+});
+
+async function series(name: string): Promise<string[]> {
+  const text = await registry.metrics();
+  return text.split("\n").filter((line) => line.startsWith(`${name}{`));
+}
+
+function blocked(guard: string, since: string, object = "orders") {
+  return { guard, object, message: "No.", since };
+}
+
+test("a guard that holds something back shows for how long, and is gone when it does not", async () => {
+  observer.planned("shop/orders", { blocked: [blocked("NotPaused", "2030-01-01T00:00:00Z")] });
+  expect(await series("quorate_blocked_seconds")).toEqual([
+    'quorate_blocked_seconds{namespace="shop",cluster="orders",guard="NotPaused"} 60',
+  ]);
+  observer.planned("shop/orders", { blocked: [] });
+  expect(await series("quorate_blocked_seconds")).toEqual([]);
+});
+
+test("of several objects that one guard holds back, the oldest counts", async () => {
+  const younger = blocked("MembersInSync", "2030-01-01T00:00:50Z", "orders-1");
+  const older = blocked("MembersInSync", "2030-01-01T00:00:30Z", "orders-2");
+  for (const order of [
+    [younger, older],
+    [older, younger],
+  ]) {
+    observer.planned("shop/orders", { blocked: order });
+    expect(await series("quorate_blocked_seconds")).toEqual([expect.stringMatching(/ 30$/)]);
+  }
+});
+
+test("nothing is left of a cluster that is gone", async () => {
+  observer.planned("shop/orders", { blocked: [blocked("NotPaused", "2030-01-01T00:00:00Z")] });
+  observer.planned("shop/other", { blocked: [blocked("NotPaused", "2030-01-01T00:00:00Z")] });
+  observer.gone("shop/orders");
+  expect(await series("quorate_blocked_seconds")).toEqual([expect.stringContaining('cluster="other"')]);
+});
+
+test("a mishap that blocks everything makes a bounded number of series", async () => {
+  for (let at = 0; at < 3000; at += 1) {
+    observer.planned(`shop/c${at}`, { blocked: [blocked("LeaderKnown", "2030-01-01T00:00:00Z")] });
+  }
+  expect(await series("quorate_blocked_seconds")).toHaveLength(1000);
+});
