@@ -1,4 +1,5 @@
 // Takes keys from the queue and decides what becomes of each after its pass: the one place of all retry policy.
+import { setImmediate } from "node:timers/promises";
 import type { Clock, Random } from "../clock.ts";
 import { OperatorError, RetryableError } from "../errors.ts";
 import type { Priority, QueueItem, WorkQueue } from "../queue/queue.ts";
@@ -18,17 +19,20 @@ export interface WorkersOptions {
 }
 
 const RESYNC_MS = 600_000;
-const RETRY_PRIORITY: Priority = "change";
 
-/** Works until `signal` aborts; resolves when the passes under way have ended. */
+/**
+ * Works until `signal` aborts; resolves when the passes under way have ended. One more worker than `concurrency` is kept
+ * free for failovers: passes that the API server keeps waiting hold up each other, and no failover.
+ */
 export async function runWorkers(options: WorkersOptions, signal: AbortSignal): Promise<void> {
-  await Promise.all(Array.from({ length: options.concurrency }, () => work(options, signal)));
+  const any = Array.from({ length: options.concurrency }, () => work(options, "resync", signal));
+  await Promise.all([...any, work(options, "failover", signal)]);
 }
 
-async function work(options: WorkersOptions, signal: AbortSignal): Promise<void> {
+async function work(options: WorkersOptions, least: Priority, signal: AbortSignal): Promise<void> {
   const { queue, clock } = options;
   for (;;) {
-    const item = await queue.take(signal);
+    const item = await queue.take(signal, least);
     if (item === undefined) return;
     const startMs = clock.monotonicMs();
     let result: ReconcileResult = "bug";
@@ -41,6 +45,8 @@ async function work(options: WorkersOptions, signal: AbortSignal): Promise<void>
       options.observe(result, (clock.monotonicMs() - startMs) / 1000);
       queue.done(item.key);
     }
+    // A pass at rest waits for nothing, and thousands in a row would keep out news, renewals and probes.
+    await setImmediate();
   }
 }
 
@@ -59,9 +65,11 @@ function settle(
   return requeueAfterMs === undefined ? "success" : "requeued";
 }
 
-function settleFailure({ queue, log }: WorkersOptions, { key, failures }: QueueItem, error: unknown): ReconcileResult {
+function settleFailure({ queue, log }: WorkersOptions, item: QueueItem, error: unknown): ReconcileResult {
+  const { key, failures } = item;
+  const priority = item.priority === "failover" ? "failover" : "change"; // what failed once is no mere resync any more
   if (!(error instanceof OperatorError)) {
-    queue.retry(key, 0, RETRY_PRIORITY);
+    queue.retry(key, 0, priority);
     log.error({ key, err: error }, "Pass ended by a bug");
     return "bug";
   }
@@ -73,10 +81,10 @@ function settleFailure({ queue, log }: WorkersOptions, { key, failures }: QueueI
   }
   const retryAfterMs = error instanceof RetryableError ? (error.retryAfterMs ?? 0) : 0;
   if (error.reason === "CacheBehindOwnWrites") {
-    queue.addAfter(key, retryAfterMs, RETRY_PRIORITY); // not a failure: nothing was tried
+    queue.addAfter(key, retryAfterMs, priority); // not a failure: nothing was tried
     return "requeued";
   }
-  const delayMs = queue.retry(key, retryAfterMs, RETRY_PRIORITY);
+  const delayMs = queue.retry(key, retryAfterMs, priority);
   const level = failures < 2 ? "debug" : "warn";
   log[level]({ key, failures, delayMs, err: error }, "Pass failed and is tried again");
   return "retryable";

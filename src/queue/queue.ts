@@ -63,7 +63,7 @@ export class WorkQueue {
   readonly #delayed = new Map<string, Delayed>();
   readonly #active = new Map<string, Priority | undefined>(); // with a worker; the value: added again meanwhile
   readonly #failures = new Map<string, number>();
-  readonly #takers = new Set<(item: QueueItem | undefined) => void>();
+  readonly #takers = new Map<(item: QueueItem | undefined) => void, Priority>(); // with the least urgent that each takes
   #idleWaiters: (() => void)[] = [];
   #closed = false;
 
@@ -147,10 +147,11 @@ export class WorkQueue {
 
   /**
    * Waits for a key that no worker has. Every item must be given back with `done`.
+   * @param least - Take nothing less urgent; for a worker that is kept free for what must not wait.
    * @returns undefined when the queue is closed or `signal` aborts.
    */
-  take(signal?: AbortSignal): Promise<QueueItem | undefined> {
-    const item = signal?.aborted === true ? undefined : this.#next();
+  take(signal?: AbortSignal, least: Priority = "resync"): Promise<QueueItem | undefined> {
+    const item = signal?.aborted === true ? undefined : this.#next(least);
     if (item !== undefined || this.#closed || signal?.aborted === true) return Promise.resolve(item);
     return new Promise((resolve) => {
       const taker = (taken: QueueItem | undefined) => {
@@ -162,7 +163,7 @@ export class WorkQueue {
         resolve(undefined);
       };
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#takers.add(taker);
+      this.#takers.set(taker, least);
     });
   }
 
@@ -187,23 +188,23 @@ export class WorkQueue {
       this.#ready[priority].clear();
       this.#observer.depth?.(priority, 0);
     }
-    for (const taker of this.#takers) taker(undefined);
+    for (const taker of this.#takers.keys()) taker(undefined);
     this.#takers.clear();
     if (this.#active.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
   #dispatch(): void {
-    for (const taker of this.#takers) {
-      const item = this.#next();
-      if (item === undefined) return;
+    for (const [taker, least] of this.#takers) {
+      const item = this.#next(least);
+      if (item === undefined) continue;
       this.#takers.delete(taker);
       taker(item);
     }
   }
 
-  #next(): QueueItem | undefined {
-    for (const priority of PRIORITIES) {
+  #next(least: Priority): QueueItem | undefined {
+    for (const priority of PRIORITIES.slice(0, PRIORITIES.indexOf(least) + 1)) {
       const [key] = this.#ready[priority].keys(); // a Map keeps the order of arrival
       if (key === undefined) continue;
       const sinceMs = this.#unqueue(key, priority);

@@ -21,6 +21,19 @@ describe("WorkQueue", () => {
     expect(order).toEqual(["f1", "c1", "c2", "r1"]);
   });
 
+  test("a worker that is kept free gets what is urgent enough and nothing else", async () => {
+    const { queue } = queueWith();
+    queue.add("r", "resync");
+    const urgent = queue.take(undefined, "failover");
+    const other = queue.take();
+    expect(await other).toMatchObject({ key: "r" });
+    const another = queue.take(undefined, "change");
+    queue.add("c", "change");
+    expect(await another).toMatchObject({ key: "c" });
+    queue.add("f", "failover");
+    expect(await urgent).toMatchObject({ key: "f" });
+  });
+
   test("a more urgent reason moves a key forward, a less urgent one does not move it back", async () => {
     const { queue } = queueWith();
     queue.add("a", "resync");
