@@ -1,8 +1,11 @@
 /** The agent's metrics. Labels that name the member are default labels, so every series carries the same ones. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** Phases of a failover as the new leader measures them; `detect` begins with the last sign of life of the old one. */
-export const FAILOVER_PHASES = ["detect", "elect", "seal", "promote", "route"] as const;
+/**
+ * Phases of a failover as the new leader measures them. `detect` begins with the last sign of life of the old one; `fence` is the
+ * seal: once enough members are sealed, whatever the old leader still does is acknowledged no more.
+ */
+export const FAILOVER_PHASES = ["detect", "elect", "fence", "promote", "route"] as const;
 export type FailoverPhase = (typeof FAILOVER_PHASES)[number];
 
 /** Bounds that tell 50 ms from 100 ms and 9 s from 15 s. */

@@ -8,7 +8,7 @@ const PHASE_OF_STAGE: Readonly<Record<Candidate["stage"], FailoverPhase>> = {
   prevoting: "elect",
   acquiring: "elect",
   initializing: "promote",
-  sealing: "seal",
+  sealing: "fence",
   activating: "promote",
   promoting: "promote",
 };

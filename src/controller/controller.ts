@@ -13,6 +13,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
 import { concernsOf } from "./keys.ts";
+import { membershipChanges } from "./membership-changes.ts";
 import { newsOf } from "./narrator.ts";
 import { type PassResult, reconciler } from "./reconcile.ts";
 import { runWorkers } from "./workers.ts";
@@ -132,7 +133,10 @@ export class Controller {
       settings,
       onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {
-        this.#observeCluster.planned(`${cluster.namespace}/${cluster.name}`, plan);
+        const key = `${cluster.namespace}/${cluster.name}`;
+        const { joined, left } = membershipChanges(seen, cluster);
+        this.#observeCluster.planned(key, plan);
+        this.#observeCluster.membersChanged(key, { joined: joined.length, left: left.length });
         for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
       },
       onGone: (key) => this.#observeCluster.gone(key),

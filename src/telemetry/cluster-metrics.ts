@@ -1,11 +1,13 @@
-// Metrics of single clusters, as the operator sees them. A series exists while what it tells is true and goes with it, so
-// names as labels stay bounded by what is out of the ordinary now.
-import { Gauge, type Registry } from "prom-client";
+// Metrics of single clusters, as the operator sees them. A series exists while what it tells is true, at the longest as long
+// as its cluster, so names as labels stay bounded by what is there now.
+import { Counter, Gauge, type Registry } from "prom-client";
 import type { Blocked } from "../api/cluster-spec.ts";
 
 /** Where the controller says what the last pass over a cluster found. Keys are `namespace/name`. */
 export interface ClusterObserver {
   planned(key: string, found: { readonly blocked: readonly Blocked[] }): void;
+  /** So many members began and ceased to serve since the pass before. */
+  membersChanged(key: string, changes: { readonly joined: number; readonly left: number }): void;
   /** The cluster is gone, and with it every series of it. */
   gone(key: string): void;
 }
@@ -33,8 +35,24 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     },
   });
   registry.registerMetric(seconds);
+  const changes = new Counter({
+    name: "quorate_membership_changes_total",
+    help: "Members of a cluster that began (join) or ceased (leave) to serve.",
+    labelNames: ["namespace", "cluster", "change"],
+    registers: [registry],
+  });
+  const CHANGES = ["join", "leave"] as const;
   return {
     planned: (key, { blocked }) => void (blocked.length === 0 ? blockedOf.delete(key) : blockedOf.set(key, blocked)),
-    gone: (key) => void blockedOf.delete(key),
+    membersChanged: (key, { joined, left }) => {
+      const [namespace = "", cluster = ""] = key.split("/");
+      changes.inc({ namespace, cluster, change: "join" }, joined);
+      changes.inc({ namespace, cluster, change: "leave" }, left);
+    },
+    gone: (key) => {
+      blockedOf.delete(key);
+      const [namespace = "", cluster = ""] = key.split("/");
+      for (const change of CHANGES) changes.remove({ namespace, cluster, change });
+    },
   };
 }
