@@ -14,6 +14,7 @@ import {
   reservedKeys,
   timestamp,
 } from "./schema.ts";
+import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
 
 const EngineChoice = z.object({
   name: named("name of the Engine object. It cannot be changed.").meta(
@@ -248,6 +249,17 @@ export const ClusterIntent = z
       .boolean()
       .default(false)
       .describe("paused stops every change by the operator and every automatic failover by the agents."),
+    slo: ServiceLevel.optional().describe(
+      "slo states service level objectives. Their error budget holds back changes; without slo nothing is measured and nothing held back.",
+    ),
+    maintenanceWindows: z
+      .array(MaintenanceWindow)
+      .max(16)
+      .meta(listMap("name"))
+      .default([])
+      .describe(
+        "maintenanceWindows in which changes that disturb clients may begin; at any time when there are none. Failover waits for no window.",
+      ),
     pods: PodOptions.prefault({}).describe("pods says how the members' pods are placed and labelled."),
     services: ServiceOptions.prefault({}).describe("services says how the client Services are annotated."),
   })

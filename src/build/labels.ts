@@ -13,6 +13,8 @@ export const ANNOTATION_DELETE_WITH = `${GROUP}/delete-with`;
 export const ANNOTATION_INITIALIZED = `${GROUP}/initialized`;
 /** On a ClusterSpec, by the user: template hash of a new operator version that may be rolled out. */
 export const ANNOTATION_ACCEPT_TEMPLATE = `${GROUP}/accept-template`;
+/** On a ClusterSpec, by the user: until when (RFC 3339) changes pass maintenance windows and the error budget. */
+export const ANNOTATION_URGENT_UNTIL = `${GROUP}/urgent-until`;
 /** On the peer Secret: RFC 3339 end of the leaf certificate. */
 export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
 

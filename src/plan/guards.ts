@@ -35,6 +35,10 @@ export const GUARDS = {
     holds: "the Engine can keep `spec.durability.mode`",
     override: "Choose one of the Engine's durability modes.",
   },
+  WindowsValid: {
+    holds: "every maintenance window has a known time zone and comes true some day",
+    override: "Correct the field of `spec.maintenanceWindows` that the message names.",
+  },
   NotPaused: {
     holds: "`spec.paused` is false",
     override: "Set `spec.paused` to false.",
@@ -78,6 +82,10 @@ export const GUARDS = {
   NodeAlive: {
     holds: "the node of a pod that shall end can confirm that it ended",
     override: "Taint the node out-of-service, if it is certainly off. A node that is only cut off may still write.",
+  },
+  WindowOpen: {
+    holds: "one of `spec.maintenanceWindows` is open, or there is none",
+    override: "Annotate the ClusterSpec with the time until which changes are urgent, at most a day ahead.",
   },
   TemplateAccepted: {
     holds: "a pod template that differs by the operator's version or the Engine alone was accepted",

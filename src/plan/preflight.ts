@@ -1,5 +1,6 @@
 // What must be true of a ClusterSpec and its Engine before anything is built from them.
 import { type BuildContext, resolveVersion } from "../build/context.ts";
+import { windowProblem } from "./maintenance.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
@@ -43,6 +44,8 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
     const message = `Engine ${intent.engine.name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
     return refuse("DurabilitySupported", message, { durability: { mode: engine.durabilityModes[0] } });
   }
+  const [problem] = intent.maintenanceWindows.flatMap((window) => windowProblem(window) ?? []);
+  if (problem !== undefined) return refuse("WindowsValid", problem);
   return {
     ok: true,
     context: {

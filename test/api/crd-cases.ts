@@ -130,6 +130,36 @@ const clusterCreations: readonly Creation[] = [
       `spec.${field}: ${field} must not use the prefixes quorate.io/ and app.kubernetes.io/: the operator sets those; choose a prefix of your own`,
     );
   }),
+  ...["100", "49.9"].map((availabilityPercent) =>
+    creation(
+      `an availability objective of ${availabilityPercent}`,
+      minimalCluster({ slo: { dataPlane: { availabilityPercent } } }),
+      'spec.slo.dataPlane.availabilityPercent: availabilityPercent must be at least 50 and below 100: 100 leaves no error budget, so that nothing could ever be changed; write for example "99.9"',
+    ),
+  ),
+  ...["0", "50.1"].map((errorPercent) =>
+    creation(
+      `an error objective of ${errorPercent}`,
+      minimalCluster({ slo: { dataPlane: { errorPercent } } }),
+      'spec.slo.dataPlane.errorPercent: errorPercent must be above 0 and at most 50: 0 leaves no error budget, so that nothing could ever be changed; write for example "0.1"',
+    ),
+  ),
+  ...[
+    "0 3 * * *  ",
+    "0 24 * * *",
+    "60 3 * * 6",
+    "5/15 3 * * 6",
+    "0 3 32 * *",
+    "@daily   ",
+    "0 3 * 13 *",
+    "0 3 * * 8",
+  ].map((cron) =>
+    creation(
+      `a window at '${cron}'`,
+      minimalCluster({ maintenanceWindows: [{ name: "w", cron, durationMinutes: 60 }] }),
+      "spec.maintenanceWindows[0].cron: cron is not a schedule: write minute, hour, day of month, month and day of week with one blank between them, for example '0 3 * * 6' for Saturdays at 03:00",
+    ),
+  ),
   creation(
     "a topology that does not work yet",
     minimalCluster({ topology: "Sharded" }),

@@ -124,6 +124,23 @@ describe("accepted", () => {
     expect(await client.create(minimalCluster({ resources }), { dryRun: true })).toMatchObject({ spec: { resources } });
   });
 
+  test("objectives without a word about them, with defaults that hold", async () => {
+    const slo = {
+      window: "30d",
+      dataPlane: { availabilityPercent: "99.9" },
+      controlPlane: {},
+      whenExhausted: "Freeze",
+    };
+    expect(await client.create(minimalCluster({ slo: {} }), { dryRun: true })).toMatchObject({ spec: { slo } });
+  });
+
+  test.each(["0 3 * * 6", "*/15 1-5 1,15 JAN-MAR MON-FRI", "0-30/10 */2 * * 7"])("windows at '%s'", async (cron) => {
+    const maintenanceWindows = [{ name: "w", cron, timeZone: "UTC", durationMinutes: 60 }];
+    expect(await client.create(minimalCluster({ maintenanceWindows }), { dryRun: true })).toMatchObject({
+      spec: { maintenanceWindows },
+    });
+  });
+
   test("a switchover that leaves the choice of the new leader open", async () => {
     const object = operation({ type: "Switchover" });
     expect(await client.create(object, { dryRun: true })).toMatchObject({ spec: { deadlineSeconds: 300 } });

@@ -30,6 +30,7 @@ describe("parseClusterSpec", () => {
       durability: { mode: "Quorum", whenDegraded: "Block" },
       failover: { profile: "Standard", maxLag: "1Mi" },
       parameters: {},
+      maintenanceWindows: [],
       volumeRetention: { whenDeleted: "Retain", whenScaled: "Retain" },
       deletionProtection: true,
       paused: false,
@@ -45,7 +46,7 @@ describe("parseClusterSpec", () => {
   });
 
   test("leaves out fields of a newer version", () => {
-    expect(parseClusterSpec({ ...minimal, spec: { ...minimal.spec, slo: {} } }).spec).not.toHaveProperty("slo");
+    expect(parseClusterSpec({ ...minimal, spec: { ...minimal.spec, tiers: {} } }).spec).not.toHaveProperty("tiers");
   });
 
   test("keeps metadata that it does not know", () => {

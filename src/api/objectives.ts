@@ -1,0 +1,127 @@
+/** What users are promised, when the operator may disturb them, and how a canary is judged. */
+import { z } from "zod";
+import { cel, type CelRule, named } from "./schema.ts";
+
+const PERCENT = /^(100|[0-9]{1,2})(\.[0-9]{1,6})?$/;
+
+/** A percentage as a decimal string, because the API has no floating point numbers. */
+function percent(description: string): z.ZodString {
+  return z.string().max(10).regex(PERCENT, 'expected a percentage as a string, such as "99.9"').describe(description);
+}
+
+const DataPlaneObjectives = z.object({
+  availabilityPercent: percent(
+    "availabilityPercent of the time in which a small write to the leader succeeds, as the members measure it every second.",
+  )
+    .meta(
+      cel([
+        {
+          rule: "double(self) >= 50.0 && double(self) < 100.0",
+          message:
+            'availabilityPercent must be at least 50 and below 100: 100 leaves no error budget, so that nothing could ever be changed; write for example "99.9"',
+        },
+      ]),
+    )
+    .default("99.9"),
+  latencyP95Milliseconds: z
+    .int32()
+    .min(1)
+    .max(60_000)
+    .optional()
+    .describe(
+      "latencyP95Milliseconds within which 95 of 100 of the members' own small reads and writes are answered; no objective when absent.",
+    ),
+  errorPercent: percent(
+    "errorPercent of the members' own small reads and writes that may fail; no objective when absent.",
+  )
+    .meta(
+      cel([
+        {
+          rule: "double(self) > 0.0 && double(self) <= 50.0",
+          message:
+            'errorPercent must be above 0 and at most 50: 0 leaves no error budget, so that nothing could ever be changed; write for example "0.1"',
+        },
+      ]),
+    )
+    .optional(),
+});
+
+const ControlPlaneObjectives = z.object({
+  apiLatencyP95Milliseconds: z
+    .int32()
+    .min(1)
+    .max(60_000)
+    .optional()
+    .describe(
+      "apiLatencyP95Milliseconds within which the API server takes 95 of 100 lease writes of this cluster's leader; no objective when absent.",
+    ),
+});
+
+/** `.spec.slo`. */
+export const ServiceLevel = z.object({
+  window: z
+    .string()
+    .max(3)
+    .regex(/^([7-9]|[1-8][0-9]|90)d$/, "expected whole days from 7d to 90d, such as 30d")
+    .default("30d")
+    .describe("window over which the objectives hold and the error budget is spent: whole days, 7d to 90d."),
+  dataPlane: DataPlaneObjectives.prefault({}).describe("dataPlane objectives: what clients of the engine notice."),
+  controlPlane: ControlPlaneObjectives.prefault({}).describe(
+    "controlPlane objectives: what failover and changes depend on.",
+  ),
+  whenExhausted: z
+    .enum(["Freeze", "Warn", "Ignore"])
+    .default("Freeze")
+    .describe(
+      "whenExhausted says what happens while an error budget is spent, burns too fast, or cannot be measured: Freeze starts no change that could cost more, Warn only tells, Ignore only measures.",
+    ),
+});
+export type ServiceLevel = z.infer<typeof ServiceLevel>;
+
+const MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC";
+const DAYS = "SUN|MON|TUE|WED|THU|FRI|SAT";
+
+/** One cron field: a list of values and ranges; steps need `*` or a range, because what 5/15 means differs between crons. */
+function cronField(value: string): string {
+  const step = "(/[1-9][0-9]?)?";
+  const item = `([*]${step}|(${value})(-(${value})${step})?)`;
+  return `${item}(,${item})*`;
+}
+
+const CRON_FIELDS = [
+  "[0-5]?[0-9]",
+  "[01]?[0-9]|2[0-3]",
+  "0?[1-9]|[12][0-9]|3[01]",
+  `0?[1-9]|1[0-2]|${MONTHS}`,
+  `[0-7]|${DAYS}`,
+].map(cronField);
+
+/** The rule for a schedule. What it lets pass can still be impossible (30 February), which the operator then says. */
+export function cronRule(field: string): CelRule {
+  return {
+    rule: `self.matches('^${CRON_FIELDS.join(" ")}$')`,
+    message: `${field} is not a schedule: write minute, hour, day of month, month and day of week with one blank between them, for example '0 3 * * 6' for Saturdays at 03:00`,
+  };
+}
+
+/** `.spec.maintenanceWindows[]`. */
+export const MaintenanceWindow = z.object({
+  name: named("name of the window."),
+  cron: z
+    .string()
+    .min(9)
+    .max(128)
+    .describe(
+      "cron says when the window opens: minute, hour, day of month, month, day of week, for example '0 3 * * 6'. A time that a clock change skips opens right after the change; one that occurs twice opens once.",
+    )
+    .meta(cel([cronRule("cron")])),
+  timeZone: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^[A-Za-z0-9_+/-]+$/)
+    .default("UTC")
+    .describe("timeZone that cron is read in, by its IANA name, for example Europe/Paris."),
+  durationMinutes: z.int32().min(5).max(10_080).describe("durationMinutes that the window stays open."),
+});
+export type MaintenanceWindow = z.infer<typeof MaintenanceWindow>;
