@@ -20,7 +20,8 @@ ensure_tools() { # COMMAND:PACKAGE...
   command -v apt-get >/dev/null ||
     die "missing programs; install what your distribution calls: ${packages[*]} (Debian's names; there is no apt-get here)"
   require_root
-  step "installing ${packages[*]}"
+  # Callers hand over what they print as their result.
+  step "installing ${packages[*]}" >&2
   if ! DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null; then
     apt-get update >/dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null
