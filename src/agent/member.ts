@@ -410,9 +410,9 @@ export class Member {
     );
   }
 
-  /** Ends the agent once the route is somebody else's: a pod that is gone answers nothing, not even a refusal. */
+  /** Ends the agent once the route is somebody else's or nobody's: a pod that is gone answers nothing, not even a refusal. */
   async #leave(): Promise<void> {
-    await this.#routes.writesTaken(LEAVE_MS);
+    await this.#routes.beforePodEnds(LEAVE_MS);
     this.#stop.abort();
     this.#parts.exit(0);
   }

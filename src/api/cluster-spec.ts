@@ -249,6 +249,12 @@ export const ClusterIntent = z
       .boolean()
       .default(false)
       .describe("paused stops every change by the operator and every automatic failover by the agents."),
+    stopped: z
+      .boolean()
+      .default(false)
+      .describe(
+        "stopped ends all members, followers first and the leader last, and keeps their volumes; false starts them again.",
+      ),
     slo: ServiceLevel.optional().describe(
       "slo states service level objectives. Their error budget holds back changes; without slo nothing is measured and nothing held back.",
     ),
@@ -269,6 +275,12 @@ export const ClusterIntent = z
         rule: "self.durability.mode != 'All' || self.members >= 2",
         message: "durability.mode All needs members of at least 2: raise members or choose Quorum",
         fieldPath: ".durability.mode",
+      },
+      {
+        rule: "!self.paused || !self.stopped",
+        message:
+          "stopped cannot be true while paused is: nothing may change then, stopping included; set paused to false, or leave stopped out",
+        fieldPath: ".stopped",
       },
       ...deletionRules,
     ]),

@@ -28,12 +28,17 @@ export function revisionOf(context: BuildContext): Revision {
   return revision;
 }
 
-/**
- * The StatefulSet of one member.
- *
- * @param pinned - The live template to keep. Everything else is still brought in order, but no pod changes its revision.
- */
-export function buildStatefulSet(context: BuildContext, member: string, pinned?: PinnedTemplate): Manifest {
+/** What of a StatefulSet is not decided by its ClusterSpec. */
+export interface StatefulSetState {
+  /** The live template to keep. Everything else is still brought in order, but no pod changes its revision. */
+  readonly pinned?: PinnedTemplate | undefined;
+  /** 0 while the member is stopped. */
+  readonly replicas?: 0 | 1;
+}
+
+/** The StatefulSet of one member. */
+export function buildStatefulSet(context: BuildContext, member: string, state: StatefulSetState = {}): Manifest {
+  const { pinned, replicas = 1 } = state;
   const revision = pinned ?? revisionOf(context);
   return {
     apiVersion: "apps/v1",
@@ -49,7 +54,7 @@ export function buildStatefulSet(context: BuildContext, member: string, pinned?:
       ownerReferences: [ownerOf(context)],
     },
     spec: {
-      replicas: 1,
+      replicas,
       serviceName: nameOf.membersService(context.name),
       selector: { matchLabels: { ...podSelector(context.name), [LABEL_MEMBER]: member } },
       podManagementPolicy: "Parallel",

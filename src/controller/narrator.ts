@@ -31,7 +31,7 @@ function leaderNews(seen: Observation, cluster: ClusterView): EventNote[] {
   const { leader: before, epoch: epochBefore } = cluster.status;
   const epoch = leader?.pod?.report?.epoch;
   if (leader === undefined) {
-    if (before === undefined) return [];
+    if (before === undefined || cluster.intent.stopped) return [];
     const note = `${before} leads no more and no other member does yet; the members elect a leader by themselves.`;
     return [{ type: "Warning", reason: "LeaderLost", action: "Failover", note }];
   }

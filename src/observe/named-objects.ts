@@ -1,6 +1,6 @@
 // The Lease and the Secrets of a cluster: read live by name, remembered for a while as facts (there or not, which keys,
 // valid until when), never as contents.
-import { nameOf } from "../api/names.ts";
+import { ANNOTATION_LEADER, nameOf } from "../api/names.ts";
 import { ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject } from "../kube/object.ts";
@@ -47,6 +47,7 @@ export class NamedObjects {
     const notAfter = Date.parse(peer?.metadata.annotations?.[ANNOTATION_NOT_AFTER] ?? "");
     const view: NamedView = {
       hasLease: found !== undefined,
+      lastLeader: found?.metadata.annotations?.[ANNOTATION_LEADER],
       peerNotAfterMs: Number.isNaN(notAfter) ? undefined : notAfter,
       credentialsUid: credentials?.metadata.uid,
       credentialKeys: Object.keys(credentials?.data ?? {}),

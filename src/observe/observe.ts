@@ -168,10 +168,12 @@ function toStatefulSet(object: Stored<WithSpec>): StatefulSetView {
   const { annotations = {}, deletionTimestamp } = object.metadata;
   const templateHash = annotations[ANNOTATION_TEMPLATE_HASH];
   const inputHash = annotations[ANNOTATION_INPUT_HASH];
+  const spec = object.spec as { readonly template?: unknown; readonly replicas?: number } | undefined;
   return {
     ...identity(object),
     revision: templateHash === undefined || inputHash === undefined ? undefined : { templateHash, inputHash },
-    template: (object.spec as { readonly template?: unknown } | undefined)?.template,
+    template: spec?.template,
+    replicas: spec?.replicas ?? 1,
     deleting: deletionTimestamp !== undefined,
   };
 }

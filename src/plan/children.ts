@@ -12,6 +12,7 @@ import { applyIfDifferent } from "./difference.ts";
 import type { World } from "./facts.ts";
 import type { MemberView } from "./observation.ts";
 import type { Step } from "./plan.ts";
+import { replicasOf } from "./stop.ts";
 
 const DAY_MS = 86_400_000;
 const RENEW_BEFORE_MS = 2 * 365 * DAY_MS; // of three years: at a third, so that an operator away for long hurts nobody
@@ -100,5 +101,8 @@ function planStatefulSet(world: World, member: MemberView): readonly Step[] {
   const rendered = revisionOf(context);
   const keeps = live?.revision !== undefined && live.revision.templateHash !== rendered.templateHash;
   const pinned = keeps && live.revision !== undefined ? { ...live.revision, template: live.template } : undefined;
-  return applyIfDifferent(buildStatefulSet(context, member.name, pinned), seen.children);
+  return applyIfDifferent(
+    buildStatefulSet(context, member.name, { pinned, replicas: replicasOf(world, member) }),
+    seen.children,
+  );
 }

@@ -1,5 +1,6 @@
 // What follows from an observation and what several planners ask: who leads, who is in sync, which requests are open.
 import type { Intent, MemberReport } from "../api/agent-wire.ts";
+import type { OperationStatus } from "../api/cluster-operation.ts";
 import { nameOf } from "../api/names.ts";
 import type { BuildContext } from "../build/context.ts";
 import { parseQuantity } from "../build/quantity.ts";
@@ -59,9 +60,9 @@ export function deriveWorld(seen: Observation, cluster: ClusterView, context: Bu
     desired,
     listed:
       intent === undefined ? listedWithoutIntent(members, desired, initialized) : intent.members.map((m) => m.name),
-    switchover: settleSwitchover(intent, reports, leader?.name, seen.nowMs),
-    restart: settle(intent?.restart, reports, "restart"),
-    rebuild: settle(intent?.rebuild, reports, "rebuild"),
+    switchover: whileWanted(seen, settleSwitchover(intent, reports, leader?.name, seen.nowMs)),
+    restart: whileWanted(seen, settle(intent?.restart, reports, "restart")),
+    rebuild: whileWanted(seen, settle(intent?.rebuild, reports, "rebuild")),
   };
 }
 
@@ -159,6 +160,18 @@ export function requestId(purpose: string, nowMs: number): string {
 export function requestedMs(id: string): number | undefined {
   const seconds = /^[a-z-]+\.([0-9]+)$/.exec(id)?.[1];
   return seconds === undefined ? undefined : Number(seconds) * 1000;
+}
+
+/** A request of an operation that has ended meanwhile, or was deleted, is not waited for any more. */
+function whileWanted(seen: Observation, request: Request): Request {
+  if (request.state !== "Open" || requestedMs(request.id) !== undefined) return request;
+  const isOpen = seen.operations.some(({ uid, status }) => uid === request.id && !isEnded(status));
+  return isOpen ? request : { state: "Failed", id: request.id, message: "its operation ended before" };
+}
+
+/** Whether an operation came to its end. */
+export function isEnded({ phase }: OperationStatus): boolean {
+  return phase === "Done" || phase === "Refused" || phase === "Failed";
 }
 
 function settleSwitchover(

@@ -38,6 +38,7 @@ export interface ChildView extends Identity {
 export interface StatefulSetView extends Identity {
   readonly revision: Revision | undefined;
   readonly template: unknown;
+  readonly replicas: number;
   readonly deleting: boolean;
 }
 
@@ -90,6 +91,8 @@ export interface OperationView extends Identity {
 /** Objects that are never watched: as the last live read of their names found them. */
 export interface NamedView {
   readonly hasLease: boolean;
+  /** The member that the Lease names as the last one that led, also after it gave the office back. */
+  readonly lastLeader: string | undefined;
   /** End of the peers' certificate, epoch milliseconds; undefined when there is none. */
   readonly peerNotAfterMs: number | undefined;
   /** uid of the credentials Secret; undefined when there is none. */

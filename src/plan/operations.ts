@@ -3,6 +3,7 @@
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import {
+  isEnded,
   isInSync,
   isOnCordonedNode,
   keepsQuorum,
@@ -16,8 +17,6 @@ import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { timestamp } from "./timestamp.ts";
 
-const FINAL = ["Done", "Refused", "Failed"];
-
 /** What an operation comes to in this pass. */
 type Outcome =
   | { readonly phase: "Done" | "Refused" | "Failed"; readonly message: string }
@@ -26,7 +25,7 @@ type Outcome =
 /** Carries on the oldest operation that is not finished; the others wait. */
 export function planOperations(world: World): Decision {
   const open = world.seen.operations
-    .filter((operation) => !FINAL.includes(operation.status.phase ?? ""))
+    .filter((operation) => !isEnded(operation.status))
     .toSorted((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
   const [current, ...waiting] = open;
   if (current === undefined) return IDLE;
@@ -60,6 +59,7 @@ function expired(world: World, operation: OperationView): Outcome | undefined {
 
 function advance(world: World, operation: OperationView): Outcome {
   const { type, member } = operation.intent;
+  if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
   const slot = { Switchover: world.switchover, Restart: world.restart, Rebuild: world.rebuild }[type];
   const mine = requestOf(slot, operation.uid);
   if (mine !== undefined && mine.state !== "Open") return { phase: mine.state, message: mine.message };
@@ -179,7 +179,7 @@ function report(
         phase: next.phase,
         message,
         ...(startTime === undefined ? {} : { startTime }),
-        ...(FINAL.includes(next.phase) ? { completionTime: now } : {}),
+        ...(isEnded(next) ? { completionTime: now } : {}),
       },
       reason: `it is ${next.phase}`,
     },

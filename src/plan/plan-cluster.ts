@@ -1,7 +1,7 @@
 // The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
 //
 // Interlock, most urgent first. At most one planner is busy at a time, those after it wait:
-//   an open request (agents are at it) ▸ operations (a person asked) ▸ drain ▸ removal ▸ scale-in ▸ rollout ▸ scale-out
+//   an open request (agents are at it) ▸ operations (a person asked) ▸ stop and start ▸ drain ▸ removal ▸ scale-in ▸ rollout ▸ scale-out
 // Failover is not in the list: agents do it by themselves, and every planner that needs a leader waits for one.
 // Scale-in comes before rollout, so that a dead member can leave while a rollout is stuck on it.
 import type { Blocked } from "../api/cluster-spec.ts";
@@ -19,9 +19,19 @@ import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
 import { planRollout } from "./rollout.ts";
 import { timestamp } from "./timestamp.ts";
+import { planStop } from "./stop.ts";
 import { planTrouble } from "./trouble.ts";
 
-const PLANNERS = [planOperations, planOpenRequest, planDrain, planRemoval, planScaleIn, planRollout, planScaleOut];
+const PLANNERS = [
+  planOperations,
+  planOpenRequest,
+  planStop,
+  planDrain,
+  planRemoval,
+  planScaleIn,
+  planRollout,
+  planScaleOut,
+];
 const MAX_OVERRIDE = 512; // as the schema of status has it
 const BLOCKED_RECHECK_MS = 15_000; // every guard's condition also arrives as an event; this is the safety net
 

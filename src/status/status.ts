@@ -5,6 +5,7 @@ import { podSelector } from "../build/labels.ts";
 import { isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import type { Plan } from "../plan/plan.ts";
+import { isStopped } from "../plan/stop.ts";
 import { type Verdict, withTimes } from "./conditions.ts";
 
 /** Why the plan could not be carried out to its end. */
@@ -36,7 +37,7 @@ export function computeStatus(
   const facts: Facts = { seen, cluster, plan, failure, members, leader };
   return {
     conditions: withTimes(verdictsOf(facts), before.conditions ?? [], generation, seen.nowMs),
-    members: present.map(toMemberStatus),
+    members: present.map((member) => toMemberStatus(member, intent.stopped)),
     readyMembers: ready,
     readyRatio: `${ready}/${intent.members}`,
     desiredMembers: intent.members,
@@ -74,8 +75,8 @@ function revisionInForce(members: readonly MemberView[]): string | undefined {
 
 const ROLES = { leader: "Leader", follower: "Follower", none: "None" } as const;
 
-function toMemberStatus({ name, pod }: MemberView): MemberStatus {
-  if (pod === undefined) return { name, role: "None", state: "Absent", ready: false };
+function toMemberStatus({ name, pod }: MemberView, isToStop: boolean): MemberStatus {
+  if (pod === undefined) return { name, role: "None", state: isToStop ? "Stopped" : "Absent", ready: false };
   const { report, ready, node } = pod;
   const state = report?.state ?? "Pending";
   const place = known({ node, revision: pod.templateHash });
@@ -95,6 +96,7 @@ interface Facts {
 }
 
 function verdictsOf(facts: Facts): Verdict[] {
+  if (isStopped(facts, facts.members)) return stoppedVerdicts(facts);
   const available = availableVerdict(facts);
   const degraded = degradedVerdict(facts);
   const stalled = stalledVerdict(facts);
@@ -114,6 +116,16 @@ function verdictsOf(facts: Facts): Verdict[] {
     // kstatus: abnormal when true, absent when all is well
     ...(reconciling ? [{ ...progressing, type: "Reconciling" }] : []),
     ...(stalled === undefined ? [] : [stalled]),
+    ...(blocked === undefined ? [] : [blocked]),
+  ];
+}
+
+/** Stopped as asked: nothing is served, and nothing is wrong. */
+function stoppedVerdicts(facts: Facts): Verdict[] {
+  const said = { reason: "Stopped", message: "spec.stopped is true: no member runs, and all volumes are kept." };
+  const blocked = blockedVerdict(facts);
+  return [
+    ...["Ready", "Available", "Progressing", "Degraded"].map((type) => ({ type, status: "False" as const, ...said })),
     ...(blocked === undefined ? [] : [blocked]),
   ];
 }

@@ -88,6 +88,11 @@ const clusterCreations: readonly Creation[] = [
     "spec.durability.mode: durability.mode All needs members of at least 2: raise members or choose Quorum",
   ),
   creation(
+    "stopped and paused at once",
+    minimalCluster({ paused: true, stopped: true }),
+    "spec.stopped: stopped cannot be true while paused is: nothing may change then, stopping included; set paused to false, or leave stopped out",
+  ),
+  creation(
     "Async when degraded, where nothing waits anyway",
     minimalCluster({ durability: { mode: "Async", whenDegraded: "Async" } }),
     "spec.durability.whenDegraded: durability.whenDegraded Async needs durability.mode Quorum or All: mode Async never waits; remove whenDegraded",

@@ -7,7 +7,7 @@ import type { Endpoint } from "./routes.ts";
 
 /** Who we are and whom we know. */
 export interface MemberRoutesOptions {
-  readonly keeper: RouteKeeper;
+  readonly keeper: Pick<RouteKeeper, "routeWrites" | "routeReads" | "epochOfWrites" | "release">;
   readonly self: Endpoint;
   /** Where a member's pod was when it was last heard from. */
   readonly podOf: (member: string) => Endpoint | undefined;
@@ -15,12 +15,15 @@ export interface MemberRoutesOptions {
 }
 
 const POLL_MS = 50;
+/** How long the API server may take to empty the routes of a pod that ends. */
+const WITHDRAW_MS = 1000;
 
 /** Routes of one member. */
 export class MemberRoutes {
   readonly #options: MemberRoutesOptions;
   /** Epoch under which the route of writes was left while it still names this pod. */
   #leavingEpoch: number | undefined;
+  #readsFromLeader = false;
 
   constructor(options: MemberRoutesOptions) {
     this.#options = options;
@@ -49,27 +52,40 @@ export class MemberRoutes {
   async beforeEngineStarts(timeoutMs: number): Promise<void> {
     const left = this.#leavingEpoch;
     if (left === undefined) return;
-    await this.writesTaken(timeoutMs);
+    await this.#writesTaken(left, timeoutMs);
     this.#leavingEpoch = undefined;
     this.#options.keeper.routeWrites(undefined, left, () => undefined); // does nothing when a newer epoch has written it
   }
 
-  /** Resolves once another leader has taken the route that was left, or after `timeoutMs`. The pod should live so long. */
-  async writesTaken(timeoutMs: number): Promise<void> {
+  /**
+   * The pod ends. Resolves when the next leader has taken the route, or else when no route names this pod any more: its
+   * address may be another pod's tomorrow, and a stopped cluster has no leader that would correct it.
+   */
+  async beforePodEnds(timeoutMs: number): Promise<void> {
+    const { keeper } = this.#options;
     const left = this.#leavingEpoch;
-    if (left === undefined) return;
+    if (left === undefined || (await this.#writesTaken(left, timeoutMs))) return;
+    const withdrawn = new Promise<void>((resolve) => keeper.routeWrites(undefined, left, resolve));
+    if (this.#readsFromLeader) keeper.routeReads([], left);
+    await Promise.race([withdrawn, new Promise((resolve) => setTimeout(resolve, WITHDRAW_MS))]);
+  }
+
+  /** Whether another leader takes the route that was left within `timeoutMs`. The pod should live so long. */
+  async #writesTaken(left: number, timeoutMs: number): Promise<boolean> {
     const endMs = performance.now() + timeoutMs;
     while (performance.now() < endMs) {
-      if ((await this.#options.keeper.epochOfWrites()) > left) return;
+      if ((await this.#options.keeper.epochOfWrites()) > left) return true;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+    return false;
   }
 
   /** Followers that stream and are within the lag limit serve reads; a cluster of one reads from its leader. */
   reads(observation: EngineObservation, intent: Intent, epoch: number): void {
     const { keeper, self, podOf, metrics } = this.#options;
     const end = BigInt(observation.position.value);
-    const endpoints: Endpoint[] = intent.members.length === 1 ? [self] : [];
+    this.#readsFromLeader = intent.members.length === 1;
+    const endpoints: Endpoint[] = this.#readsFromLeader ? [self] : [];
     for (const follower of observation.followers) {
       const behind = end - BigInt(follower.value);
       const lagBytes = behind > 0n ? behind : 0n;

@@ -34,6 +34,7 @@ describe("parseClusterSpec", () => {
       volumeRetention: { whenDeleted: "Retain", whenScaled: "Retain" },
       deletionProtection: true,
       paused: false,
+      stopped: false,
       pods: { antiAffinity: "Preferred", topologyKey: "topology.kubernetes.io/zone" },
       services: {},
     });

@@ -102,7 +102,7 @@ describe("revisions", () => {
 
   test("a pinned StatefulSet keeps template and revision", () => {
     const pinned = { templateHash: "t", inputHash: "i", template: { spec: "as it was" } };
-    const set = buildStatefulSet(contextOf(), "orders-0", pinned);
+    const set = buildStatefulSet(contextOf(), "orders-0", { pinned });
     expect(set["spec"]).toMatchObject({ template: { spec: "as it was" }, replicas: 1 });
     expect(set.metadata.annotations).toMatchObject({ "quorate.io/template-hash": "t", "quorate.io/input-hash": "i" });
   });

@@ -237,6 +237,21 @@ describe("operations", () => {
     expect(world.operations.get("late")?.status).toMatchObject({ phase: "Failed" });
   });
 
+  test("that no member ever answers hold nothing up after their deadline", () => {
+    const world = running(3);
+    const silent = world.pods.get("orders-2");
+    if (silent !== undefined) Object.assign(silent, { ready: false, report: undefined, works: false });
+    world.operate("unheard", { type: "Restart", member: "orders-2", deadlineSeconds: 10 });
+    for (let turn = 0; turn < 15; turn += 1) {
+      world.pass();
+      world.nowMs += 1_000;
+    }
+    expect(world.operations.get("unheard")?.status).toMatchObject({ phase: "Failed" });
+    world.pass();
+    expect(world.intent?.restart).toBeNull();
+    expect(world.status.change).not.toContain("Request");
+  });
+
   test("give a member whose volume is lost a new one", () => {
     const world = running(3);
     const lost = world.volumes.get("orders-2");
@@ -285,6 +300,72 @@ test("paused: agents are told, and nothing else is done", () => {
   expect(world.intent?.members).toHaveLength(3);
 });
 
+describe("a stopped cluster", () => {
+  function stopped(members: number): Simulator {
+    const world = running(members);
+    world.change({ members, stopped: true });
+    world.settle();
+    return world;
+  }
+
+  test.each([1, 2, 3, 5])("of %i has no pod, keeps its volumes, and says so", (members) => {
+    const world = stopped(members);
+    expect([...world.pods.keys()]).toEqual([]);
+    expect([...world.volumes.keys()].toSorted()).toEqual(names(members));
+    expect(world.status.conditions?.map((c) => `${c.type} ${c.status} ${c.reason}`)).toEqual([
+      "Available False Stopped",
+      "Degraded False Stopped",
+      "Progressing False Stopped",
+      "Ready False Stopped",
+    ]);
+    expect(world.status.members?.every((member) => member.state === "Stopped")).toBe(true);
+    expect(world.plan().steps).toEqual([]);
+  });
+
+  test("starts with the member that led last, and nobody else may initialise anything", () => {
+    const world = running(3);
+    world.operate("to-2", { type: "Switchover", member: "orders-2" });
+    world.settle();
+    world.change({ members: 3, stopped: true });
+    world.settle();
+    world.change({ members: 3 });
+    world.pass();
+    world.move();
+    expect([...world.pods.keys()]).toEqual(["orders-2"]);
+    world.settle();
+    expect(world.status.readyRatio).toBe("3/3");
+    expect(world.intent?.bootstrapMember).toBeNull();
+  });
+
+  test("starts the others after a while when the member that led last does not come up", () => {
+    const world = stopped(3);
+    world.brokenImages.add("example/engine:1");
+    world.change({ members: 3 });
+    world.pass();
+    world.move();
+    world.brokenImages.clear();
+    expect([...world.pods.keys()]).toEqual(["orders-0"]);
+    expect(world.status.change).toContain("orders-0 first");
+    world.nowMs += 31_000;
+    world.settle();
+    expect(world.leader).toBe("orders-1");
+    expect([...world.pods.keys()].toSorted()).toEqual(names(3));
+  });
+
+  test("takes other changes when it is started again", () => {
+    const world = stopped(3);
+    world.change({ members: 5, stopped: true, engine: { name: "example", version: "2" } });
+    world.operate("asked", { type: "Switchover" });
+    world.settle();
+    expect([...world.pods.keys()]).toEqual([]);
+    expect(world.operations.get("asked")?.status).toMatchObject({ phase: "Refused" });
+    world.change({ members: 5, engine: { name: "example", version: "2" } });
+    world.settle();
+    expect(world.status.readyRatio).toBe("5/5");
+    expect(new Set([...world.pods.values()].map((pod) => pod.templateHash)).size).toBe(1);
+  });
+});
+
 describe("in any order", () => {
   const anySpec = fc.record({
     members: fc.integer({ min: 1, max: 5 }),
@@ -292,14 +373,15 @@ describe("in any order", () => {
     kill: fc.option(fc.integer({ min: 0, max: 4 })),
     cordon: fc.option(fc.integer({ min: 0, max: 4 })),
     switchTo: fc.option(fc.integer({ min: 0, max: 4 })),
+    stopped: fc.boolean(),
   });
 
   test("every sequence of changes ends as wanted, and nothing unsafe is done on the way", () => {
     fc.assert(
       fc.property(fc.integer(), fc.array(anySpec, { minLength: 1, maxLength: 4 }), (seed, changes) => {
         const world = new Simulator({ members: changes[0]?.members ?? 1 }, lottery(seed));
-        for (const [at, { members, version, kill, cordon, switchTo }] of changes.entries()) {
-          world.change({ members, engine: { name: "example", version } });
+        for (const [at, { members, version, kill, cordon, switchTo, stopped }] of changes.entries()) {
+          world.change({ members, stopped, engine: { name: "example", version } });
           for (const node of world.nodes.keys()) world.nodes.set(node, { ready: true, unschedulable: false });
           if (cordon !== null)
             world.nodes.set([...world.nodes.keys()][cordon] ?? "", { ready: true, unschedulable: true });
@@ -312,8 +394,9 @@ describe("in any order", () => {
           if (switchTo !== null) world.operate(`op-${at}`, { type: "Switchover", member: `orders-${switchTo}` });
         }
         for (const node of world.nodes.keys()) world.nodes.set(node, { ready: true, unschedulable: false });
-        world.settle(1_500);
         const last = changes.at(-1);
+        world.change({ members: last?.members, engine: { name: "example", version: last?.version } });
+        world.settle(1_500);
         expect([...world.pods.keys()].toSorted()).toEqual(names(last?.members ?? 0));
         expect(world.leader).toBeDefined();
         expect(world.plan().steps).toEqual([]);
@@ -321,7 +404,7 @@ describe("in any order", () => {
       }),
       { numRuns: 60 },
     );
-  });
+  }, 120_000);
 });
 
 /** A repeatable sequence of choices. */

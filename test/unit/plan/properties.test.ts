@@ -66,6 +66,7 @@ const anySet = fc.record({
     },
   ),
   template: fc.constant({}),
+  replicas: fc.constantFrom(0, 1),
   deleting: fc.boolean(),
 });
 
@@ -118,6 +119,7 @@ const anyObservation = fc
     spec: fc.constantFrom(
       {},
       { paused: true },
+      { stopped: true },
       { deletionProtection: false, volumeRetention: { whenScaled: "Delete", whenDeleted: "Delete" } },
       { engine: { name: "example", version: "9" } },
       { parameters: { port: "1" } },
@@ -178,7 +180,13 @@ function toObservation(drawn: Drawn): Observation {
     engine,
     members: drawn.members,
     children: new Map(),
-    named: { hasLease: true, peerNotAfterMs: 4e12, credentialsUid: "c", credentialKeys: ["admin"] },
+    named: {
+      hasLease: true,
+      lastLeader: "orders-0",
+      peerNotAfterMs: 4e12,
+      credentialsUid: "c",
+      credentialKeys: ["admin"],
+    },
     intent:
       drawn.listed === null ? undefined : { ...identity, intent: { generation: 1, members, ...rest, ...requests } },
     operations: drawn.operations,

@@ -42,6 +42,7 @@ export class Simulator {
   readonly #choose: Choose;
   #named: Observation["named"] = {
     hasLease: false,
+    lastLeader: undefined,
     peerNotAfterMs: undefined,
     credentialsUid: undefined,
     credentialKeys: [],
@@ -155,15 +156,21 @@ export class Simulator {
     return [...this.children].flatMap(([key]) => (key.startsWith("StatefulSet/") ? [key.slice(12)] : []));
   }
 
+  #replicas(member: string): number {
+    const set = this.children.get(childKey("StatefulSet", member))?.manifest;
+    return (set?.["spec"] as { replicas?: number } | undefined)?.replicas ?? 1;
+  }
+
   #controllerMoves(): (() => void)[] {
     const sets = new Set(this.#sets());
     const moves: (() => void)[] = [];
     for (const [name, pod] of this.pods) {
-      if (!sets.has(name)) moves.push(() => this.pods.delete(name));
+      if (!sets.has(name) || this.#replicas(name) === 0) moves.push(() => this.pods.delete(name));
       else if (this.#canStart(name, pod)) moves.push(() => this.#start(name, pod));
     }
     for (const name of sets) {
-      if (!this.pods.has(name) && this.volumes.has(name)) moves.push(() => this.#createPod(name));
+      if (!this.pods.has(name) && this.volumes.has(name) && this.#replicas(name) === 1)
+        moves.push(() => this.#createPod(name));
     }
     return moves;
   }
@@ -185,6 +192,7 @@ export class Simulator {
       uid: this.#uid(),
       templateHash: set?.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH] ?? "",
       works: !this.brokenImages.has(image),
+      createdMs: this.nowMs,
       node: free.find((node) => !taken.has(node)) ?? free[0] ?? "",
       ready: false,
       report: undefined,
@@ -251,6 +259,7 @@ export class Simulator {
     volume.hasData = true;
     pod.ready = true;
     this.#epoch += 1;
+    this.#named = { ...this.#named, lastLeader: name };
     pod.report = { ...NO_REPORT, ...pod.report, role: "leader", state: "Running", epoch: this.#epoch };
   }
 
@@ -287,6 +296,7 @@ export class Simulator {
                 inputHash: annotations[ANNOTATION_INPUT_HASH] ?? "",
               },
               template: (set.manifest["spec"] as { template: unknown }).template,
+              replicas: this.#replicas(name),
               deleting: false,
             },
       pod: pod === undefined ? undefined : toPodView(name, pod),
@@ -364,6 +374,7 @@ export class Simulator {
 
   /** What must never be done, whatever the world looks like. */
   #assertSafe(step: Step): void {
+    if (step.kind === "Apply" && step.manifest.kind === "StatefulSet") this.#assertStopsLast(step.manifest);
     if (step.kind !== "Delete") return;
     const { kind, name } = step.object;
     const why =
@@ -373,6 +384,14 @@ export class Simulator {
           ? this.#removalHarm(name)
           : this.#restartHarm(name.replace(/-0$/, ""));
     if (why !== undefined) throw new Error(`${why}: ${describe(step)}\n${this.trace.slice(-15).join("\n")}`);
+  }
+
+  /** A leader is stopped only when nobody is left that it could hand over to. */
+  #assertStopsLast({ metadata, spec }: Manifest): void {
+    if ((spec as { replicas?: number }).replicas !== 0) return;
+    const others = [...this.pods.keys()].filter((name) => name !== metadata.name);
+    const why = this.spec.stopped ? "stops the leader before the others" : "stops a member";
+    if (!this.spec.stopped || (metadata.name === this.leader && others.length > 0)) throw new Error(why);
   }
 
   #volumeHarm(member: string): string | undefined {

@@ -20,6 +20,7 @@ export interface Pod {
   readonly uid: string;
   readonly templateHash: string;
   readonly works: boolean;
+  readonly createdMs: number;
   node: string;
   ready: boolean;
   report: MemberReport | undefined;
@@ -50,7 +51,7 @@ export function toChild({ uid, version, manifest }: { uid: string; version: numb
 }
 
 /** A pod as it is observed. */
-export function toPodView(member: string, { uid, templateHash, node, ready, report, works }: Pod): PodView {
+export function toPodView(member: string, { uid, templateHash, createdMs, node, ready, report, works }: Pod): PodView {
   return {
     uid,
     resourceVersion: "1",
@@ -59,7 +60,7 @@ export function toPodView(member: string, { uid, templateHash, node, ready, repo
     deletingSinceMs: undefined,
     node,
     templateHash,
-    createdMs: 0,
+    createdMs,
     report,
     trouble: works ? undefined : "ImagePullBackOff",
   };
