@@ -33,8 +33,8 @@ export interface IntentSourceOptions {
   readonly file: string;
   /** File that engine actions read parameters from, one `name<TAB>value` a line; written before `onIntent`. */
   readonly parametersFile: string;
-  /** The Engine's own parameters; the intent's win. */
-  readonly defaults: Readonly<Record<string, string>>;
+  /** Parameters that came with the pod. They need a restart, so those of the intent never replace them. */
+  readonly restartParameters: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   readonly onIntent: (intent: Intent) => void;
   /** An intent that was not taken; the last good one stays in force. */
@@ -45,7 +45,7 @@ export interface IntentSourceOptions {
 export async function followIntent(options: IntentSourceOptions): Promise<void> {
   let lastJson = "";
   const deliver = async (intent: Intent): Promise<void> => {
-    await writeFile(options.parametersFile, parameterLines({ ...options.defaults, ...intent.parameters }));
+    await writeFile(options.parametersFile, parameterLines(parametersInForce(intent, options.restartParameters)));
     options.onIntent(intent);
   };
   const remembered = Intent.safeParse(await readStateFile(options.file));
@@ -71,6 +71,14 @@ export async function followIntent(options: IntentSourceOptions): Promise<void> 
     },
   });
   await reflector.run(options.signal);
+}
+
+/** Parameters of the engine: what came with the pod is this member's revision, and the intent only adds to it. */
+export function parametersInForce(
+  intent: Pick<Intent, "parameters">,
+  restartParameters: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  return { ...intent.parameters, ...restartParameters };
 }
 
 function parameterLines(parameters: Readonly<Record<string, string>>): string {

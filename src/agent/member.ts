@@ -221,7 +221,7 @@ export class Member {
 
   /** Resolves with the first intent: the remembered one if there is, else the first that the API server shows. */
   #firstIntent(): Promise<Intent> {
-    const { settings, api, log, engine } = this.#parts;
+    const { settings, api, log } = this.#parts;
     return new Promise((resolve) => {
       followIntent({
         api,
@@ -229,7 +229,7 @@ export class Member {
         name: nameOf.intent(settings.QUORATE_CLUSTER),
         file: this.#intentFile,
         parametersFile: parametersFile(settings),
-        defaults: engine.parameters.defaults,
+        restartParameters: settings.restartParameters,
         signal: this.#stop.signal,
         onIntent: (intent) => {
           this.#intent = intent;

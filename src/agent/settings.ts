@@ -8,6 +8,7 @@ import {
   DATA_DIR,
   ENGINE_DIR,
   HEALTH_PORT,
+  PARAMETER_PREFIX,
   PEER_DIR,
   PEER_PORT,
   STATE_DIR,
@@ -46,14 +47,23 @@ const Environment = z.object({
 });
 
 /** The agent's settings. */
-export type AgentSettings = z.infer<typeof Environment>;
+export type AgentSettings = z.infer<typeof Environment> & {
+  /** Parameters of the engine that came with the pod: those that take effect at a start only. */
+  readonly restartParameters: Readonly<Record<string, string>>;
+};
 
 /** Reads the environment. @throws {Error} that names the variable. */
 export function readSettings(env: NodeJS.ProcessEnv): AgentSettings {
   const parsed = Environment.safeParse(env);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return { ...parsed.data, restartParameters: readRestartParameters(env) };
   const [issue] = parsed.error.issues;
   throw new Error(`environment variable ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+}
+
+/** The parameters that the pod's template carries, a variable each. */
+export function readRestartParameters(env: NodeJS.ProcessEnv): Record<string, string> {
+  const named = Object.entries(env).filter(([name]) => name.startsWith(PARAMETER_PREFIX));
+  return Object.fromEntries(named.map(([name, value = ""]) => [name.slice(PARAMETER_PREFIX.length), value]));
 }
 
 /** Reads the Engine that the operator resolved for this cluster. @throws {Error} that names the field. */

@@ -15,6 +15,7 @@ import {
   timestamp,
 } from "./schema.ts";
 import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
+import { UpdatePolicy } from "./update.ts";
 
 const EngineChoice = z.object({
   name: named("name of the Engine object. It cannot be changed.").meta(
@@ -234,6 +235,7 @@ export const ClusterIntent = z
     resources: Resources.optional().describe("resources of each member; the Engine's defaults when absent."),
     durability: Durability.prefault({}).describe("durability of acknowledged writes."),
     failover: Failover.prefault({}).describe("failover says how soon, and to whom, leadership passes."),
+    update: UpdatePolicy.prefault({}).describe("update says how a change reaches the members' pods."),
     parameters: parameterMap(
       "parameters",
       "parameters of the engine, name to value. Those that the Engine fixes cannot be set.",
@@ -281,6 +283,16 @@ export const ClusterIntent = z
         message:
           "stopped cannot be true while paused is: nothing may change then, stopping included; set paused to false, or leave stopped out",
         fieldPath: ".stopped",
+      },
+      {
+        rule: "self.update.maxUnavailable == 1 || 2 * self.update.maxUnavailable < self.members",
+        message: "update.maxUnavailable must leave a majority of members: lower it to 1 or raise members",
+        fieldPath: ".update.maxUnavailable",
+      },
+      {
+        rule: "self.update.partition <= self.members",
+        message: "update.partition must be at most members: lower it; equal to members it holds back everything",
+        fieldPath: ".update.partition",
       },
       ...deletionRules,
     ]),

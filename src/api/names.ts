@@ -25,6 +25,9 @@ export const PEER_PORT = 7411;
 export const HEALTH_PORT = 7412;
 export const INIT_PORT = 7414;
 
+/** What stands before a parameter's name in the variables of a member's container. */
+export const PARAMETER_PREFIX = "QUORATE_PARAMETER_";
+
 /** Where things lie inside the engine's container. */
 export const RUNTIME_DIR = "/quorate";
 export const ENGINE_DIR = "/quorate-engine";

@@ -2,7 +2,7 @@
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { INTENT_KEY } from "../api/agent-wire.ts";
 import { INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
-import { type BuildContext, effectiveParameters } from "./context.ts";
+import { type BuildContext, reloadableParameters } from "./context.ts";
 import { canonicalJson } from "./hash.ts";
 import { child } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
@@ -46,7 +46,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     switchover: state.switchover,
     restart: state.restart,
     rebuild: state.rebuild,
-    parameters: effectiveParameters(context),
+    parameters: reloadableParameters(context),
   };
 }
 

@@ -35,12 +35,23 @@ export function resolveVersion(
 }
 
 /** Engine parameters in force: the Engine's defaults, overruled by the user's. */
-export function effectiveParameters(context: BuildContext): Record<string, string> {
+function effectiveParameters(context: BuildContext): Record<string, string> {
   return { ...context.engine.parameters.defaults, ...context.intent.parameters };
 }
 
-/** Those of `effectiveParameters` that take effect only after a restart; they are part of the pod's template. */
+/** Those of `effectiveParameters` that take effect only after a restart; they travel in the pod's template. */
 export function restartParameters(context: BuildContext): Record<string, string> {
+  return parametersThat(context, (isReloadable) => !isReloadable);
+}
+
+/** Those of `effectiveParameters` that a running engine can take; they travel in the intent, to all members at once. */
+export function reloadableParameters(context: BuildContext): Record<string, string> {
+  return parametersThat(context, (isReloadable) => isReloadable);
+}
+
+function parametersThat(context: BuildContext, wants: (isReloadable: boolean) => boolean): Record<string, string> {
   const reloadable = new Set(context.engine.parameters.reloadable);
-  return Object.fromEntries(Object.entries(effectiveParameters(context)).filter(([name]) => !reloadable.has(name)));
+  return Object.fromEntries(
+    Object.entries(effectiveParameters(context)).filter(([name]) => wants(reloadable.has(name))),
+  );
 }

@@ -6,6 +6,7 @@ import {
   HEALTH_PORT,
   INIT_PORT,
   nameOf,
+  PARAMETER_PREFIX,
   PEER_DIR,
   PEER_PORT,
   RUNTIME_DIR,
@@ -62,7 +63,6 @@ function podMetadata(context: BuildContext, member: string): PodTemplate["metada
     annotations: {
       ...pods.annotations,
       "kubectl.kubernetes.io/default-container": "engine",
-      "quorate.io/restart-parameters": contentHash(restartParameters(context)),
     },
   };
 }
@@ -202,7 +202,23 @@ function environment(context: BuildContext, member: string): Record<string, unkn
     field("QUORATE_POD_IP", "status.podIP"),
     field("QUORATE_NODE", "spec.nodeName"),
     { name: "QUORATE_MEMORY_BYTES", value: String(engineMemoryBytes(context)) },
+    ...parameterVariables(context),
   ];
+}
+
+/**
+ * The parameters that need a restart, a variable each. Here rather than in the intent, so that a revision is complete in
+ * itself: a member that restarts while another one tries a new value keeps its own.
+ */
+function parameterVariables(context: BuildContext): Record<string, unknown>[] {
+  return Object.entries(restartParameters(context))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => ({ name: `${PARAMETER_PREFIX}${name}`, value: literal(value) }));
+}
+
+/** A variable's value that the kubelet does not expand: it reads `$(NAME)` as a reference and `$$` as `$`. */
+function literal(value: string): string {
+  return value.replaceAll("$", "$$$$"); // in a replacement, too, `$$` stands for one
 }
 
 /** Memory the engine may plan with: what the user gave it, without the agent's share. */

@@ -99,6 +99,7 @@ interface WirePod extends KubeObject {
       readonly status: string;
       readonly reason?: string;
       readonly message?: string;
+      readonly lastTransitionTime?: string;
     }[];
     readonly initContainerStatuses?: readonly WireContainerStatus[];
     readonly containerStatuses?: readonly WireContainerStatus[];
@@ -109,13 +110,15 @@ function projectPod(object: Stored<KubeObject>): Stored<ProjectedPod> {
   const pod = object as Stored<WirePod>;
   const { apiVersion, kind, metadata, spec, status } = pod;
   const { deletionTimestamp, deletionGracePeriodSeconds = 0, annotations, creationTimestamp } = metadata;
+  const ready = status?.conditions?.find((condition) => condition.type === "Ready");
   return {
     apiVersion,
     kind,
     metadata: { ...identityOf(pod), ...(metadata.labels === undefined ? {} : { labels: metadata.labels }) },
     view: {
       name: metadata.name,
-      ready: status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false,
+      ready: ready?.status === "True",
+      readySinceMs: ready?.lastTransitionTime === undefined ? undefined : Date.parse(ready.lastTransitionTime),
       // deletionTimestamp is when the grace period ends
       deletingSinceMs:
         deletionTimestamp === undefined ? undefined : Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000,

@@ -30,8 +30,6 @@ export interface World {
   readonly rebuild: Request;
 }
 
-/** How long the leader may take to answer a switchover that the planner asked for, and the pause before the next try. */
-export const SWITCHOVER_DEADLINE_MS = 60_000;
 const MIB = 2 ** 20;
 const LAG_BYTES: Readonly<Record<MemberReport["lagBucket"], number>> = {
   "0": 0,
@@ -60,7 +58,7 @@ export function deriveWorld(seen: Observation, cluster: ClusterView, context: Bu
     desired,
     listed:
       intent === undefined ? listedWithoutIntent(members, desired, initialized) : intent.members.map((m) => m.name),
-    switchover: whileWanted(seen, settleSwitchover(intent, reports, leader?.name, seen.nowMs)),
+    switchover: whileWanted(seen, settleSwitchover(intent, reports, leader?.name, { nowMs: seen.nowMs, cluster })),
     restart: whileWanted(seen, settle(intent?.restart, reports, "restart")),
     rebuild: whileWanted(seen, settle(intent?.rebuild, reports, "rebuild")),
   };
@@ -174,11 +172,16 @@ export function isEnded({ phase }: OperationStatus): boolean {
   return phase === "Done" || phase === "Refused" || phase === "Failed";
 }
 
+/** How long the leader may take to answer a switchover that the planner asked for. */
+export function switchoverDeadlineMs({ intent }: Pick<ClusterView, "intent">): number {
+  return intent.update.switchoverDeadlineSeconds * 1000;
+}
+
 function settleSwitchover(
   intent: Intent | undefined,
   reports: readonly MemberReport[],
   leader: string | undefined,
-  nowMs: number,
+  { nowMs, cluster }: { readonly nowMs: number; readonly cluster: ClusterView },
 ): Request {
   const request = intent?.switchover ?? undefined;
   const settled = settle(request, reports, "switchover");
@@ -188,8 +191,9 @@ function settleSwitchover(
     return { state: "Done", id: request.id, message: `${leader} leads` };
   }
   const sinceMs = requestedMs(request.id);
-  if (sinceMs === undefined || nowMs - sinceMs < SWITCHOVER_DEADLINE_MS) return settled;
-  return { state: "Failed", id: request.id, message: `no answer within ${SWITCHOVER_DEADLINE_MS / 1000} s` };
+  const deadlineMs = switchoverDeadlineMs(cluster);
+  if (sinceMs === undefined || nowMs - sinceMs < deadlineMs) return settled;
+  return { state: "Failed", id: request.id, message: `no answer within ${deadlineMs / 1000} s` };
 }
 
 function settle(

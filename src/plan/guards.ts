@@ -67,6 +67,10 @@ export const GUARDS = {
     holds: "the leader did not refuse or fail the last switchover a short while ago",
     override: "None needed: it is tried again by itself.",
   },
+  PartitionReached: {
+    holds: "`spec.update.partition` holds back fewer members",
+    override: "Lower `spec.update.partition`.",
+  },
   VolumeUsable: {
     holds: "the volume is bound and is not being deleted",
     override: "A ClusterOperation of type Rebuild gives the member a new volume.",

@@ -4,7 +4,7 @@ import { buildIntent, buildIntentConfigMap } from "../build/config.ts";
 import { canonicalJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
-import { listedMembers, requestedMs, SWITCHOVER_DEADLINE_MS, type Request, type World } from "./facts.ts";
+import { listedMembers, requestedMs, switchoverDeadlineMs, type Request, type World } from "./facts.ts";
 import type { Step } from "./plan.ts";
 
 /** The step that brings the intent up to date, or none. Written on the condition that it is the one that was seen. */
@@ -58,6 +58,7 @@ export function retryMs(world: World): number | undefined {
   const { switchover } = world;
   if (switchover.state !== "Refused" && switchover.state !== "Failed") return undefined;
   const sinceMs = requestedMs(switchover.id);
-  if (sinceMs === undefined || world.seen.nowMs - sinceMs >= 2 * SWITCHOVER_DEADLINE_MS) return undefined;
-  return sinceMs + 2 * SWITCHOVER_DEADLINE_MS;
+  if (sinceMs === undefined) return undefined;
+  const atMs = sinceMs + 2 * switchoverDeadlineMs(world.cluster);
+  return world.seen.nowMs < atMs ? atMs : undefined;
 }

@@ -46,6 +46,8 @@ export interface StatefulSetView extends Identity {
 export interface PodView extends Identity {
   readonly name: string;
   readonly ready: boolean;
+  /** Since when `ready` is as it is; undefined before the kubelet looked. */
+  readonly readySinceMs: number | undefined;
   readonly deletingSinceMs: number | undefined;
   readonly node: string | undefined;
   readonly templateHash: string | undefined;

@@ -93,6 +93,16 @@ const clusterCreations: readonly Creation[] = [
     "spec.stopped: stopped cannot be true while paused is: nothing may change then, stopping included; set paused to false, or leave stopped out",
   ),
   creation(
+    "a roll that may take the majority away",
+    minimalCluster({ members: 4, update: { maxUnavailable: 2 } }),
+    "spec.update.maxUnavailable: update.maxUnavailable must leave a majority of members: lower it to 1 or raise members",
+  ),
+  creation(
+    "more members held back than there are",
+    minimalCluster({ members: 3, update: { partition: 4 } }),
+    "spec.update.partition: update.partition must be at most members: lower it; equal to members it holds back everything",
+  ),
+  creation(
     "Async when degraded, where nothing waits anyway",
     minimalCluster({ durability: { mode: "Async", whenDegraded: "Async" } }),
     "spec.durability.whenDegraded: durability.whenDegraded Async needs durability.mode Quorum or All: mode Async never waits; remove whenDegraded",

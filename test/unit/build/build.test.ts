@@ -1,5 +1,8 @@
 // Builders are tables: a context in, one manifest out, always the same bytes.
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parametersInForce } from "../../../src/agent/intent-source.ts";
+import { readRestartParameters } from "../../../src/agent/settings.ts";
 import { nameOf } from "../../../src/api/names.ts";
 import { buildAccess } from "../../../src/build/access.ts";
 import { buildBudget } from "../../../src/build/budget.ts";
@@ -66,7 +69,7 @@ test("the same cluster gives the same bytes, whatever the order of its keys", ()
 });
 
 test("the template hash is pinned: changing it asks the users of every cluster to accept a rollout", () => {
-  expect(revisionOf(contextOf()).templateHash).toBe("cb0161a3a8147ae1");
+  expect(revisionOf(contextOf()).templateHash).toBe("41d21db12b8645b4");
 });
 
 describe("revisions", () => {
@@ -107,6 +110,38 @@ describe("revisions", () => {
     expect(set.metadata.annotations).toMatchObject({ "quorate.io/template-hash": "t", "quorate.io/input-hash": "i" });
   });
 });
+
+describe("parameters", () => {
+  const spec = { parameters: { size: "20", verbosity: "3" } };
+
+  test("that need a restart come with the pod, the others with the intent: no member takes a value of another revision", () => {
+    const variables = podSpecOf(spec).containers[0]?.env.filter((e) => e.name.startsWith("QUORATE_PARAMETER_"));
+    expect(variables).toEqual([{ name: "QUORATE_PARAMETER_size", value: "20" }]);
+    expect(buildIntent(contextOf(spec), STATE).parameters).toEqual({ verbosity: "3" });
+  });
+
+  test("reach the agent as they were written, whatever the kubelet expands in a variable", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom("$", "(", ")", "QUORATE_POD", "a") }), (size) => {
+        const variables = podSpecOf({ parameters: { size } }).containers[0]?.env ?? [];
+        const env = Object.fromEntries(variables.map(({ name, value = "" }) => [name, expandedByKubelet(value)]));
+        expect(readRestartParameters(env)).toEqual({ size });
+      }),
+    );
+  });
+
+  test("that came with the pod are not replaced by the intent's", () => {
+    expect(parametersInForce({ parameters: { size: "20", verbosity: "3" } }, { size: "10" })).toEqual({
+      size: "10",
+      verbosity: "3",
+    });
+  });
+});
+
+/** What the kubelet makes of a variable's value; see k8s.io/kubernetes/third_party/forked/golang/expansion. */
+function expandedByKubelet(value: string): string {
+  return value.replaceAll(/\$(\$|\(([^)]*)\))/g, (text, after: string) => (after === "$" ? "$" : `expanded ${text}`));
+}
 
 describe("resources", () => {
   test.each([

@@ -35,6 +35,7 @@ const anyPod = fc.record({
   uid: fc.constantFrom("p1", "p2"),
   resourceVersion: fc.constant("1"),
   ready: fc.boolean(),
+  readySinceMs: fc.constantFrom(undefined, 0, 1_893_455_999_000),
   deletingSinceMs: fc.option(fc.constantFrom(0, 1_893_456_000_000), { nil: undefined }),
   node: fc.option(fc.constantFrom("a", "b", "gone"), { nil: undefined }),
   templateHash: fc.constantFrom("h1", "h2", undefined),

@@ -37,6 +37,8 @@ export class Simulator {
   readonly brokenImages = new Set<string>();
   /** Whether leaders refuse to hand over. */
   refusesSwitchover = false;
+  /** Whether agents leave requests unanswered. */
+  mute = false;
   /** Everything the planner did, a line each. */
   readonly trace: string[] = [];
   readonly #choose: Choose;
@@ -149,7 +151,7 @@ export class Simulator {
   /** The member's process dies; the pod comes back by itself. */
   kill(member: string): void {
     const pod = this.pods.get(member);
-    if (pod !== undefined) Object.assign(pod, { ready: false, report: undefined });
+    if (pod !== undefined) Object.assign(pod, { ready: false, readySinceMs: this.nowMs, report: undefined });
   }
 
   #sets(): string[] {
@@ -195,6 +197,7 @@ export class Simulator {
       createdMs: this.nowMs,
       node: free.find((node) => !taken.has(node)) ?? free[0] ?? "",
       ready: false,
+      readySinceMs: undefined,
       report: undefined,
     });
   }
@@ -204,9 +207,14 @@ export class Simulator {
     const volume = this.volumes.get(name);
     if (volume === undefined) return;
     if (!volume.hasData && this.leader !== undefined) volume.hasData = true;
-    pod.ready = volume.hasData;
+    this.#setReady(pod, volume.hasData);
     const state = volume.hasData ? "Running" : "Starting";
     pod.report = { ...NO_REPORT, role: volume.hasData ? "follower" : "none", state, epoch: this.#epoch };
+  }
+
+  #setReady(pod: Pod, ready: boolean): void {
+    if (pod.ready !== ready) pod.readySinceMs = this.nowMs;
+    pod.ready = ready;
   }
 
   #agentMoves(): (() => void)[] {
@@ -224,7 +232,7 @@ export class Simulator {
     if (report !== undefined && report.syncNames.join(",") !== followers.join(",")) {
       moves.push(() => this.#report(leader, { syncNames: followers }));
     }
-    return [...moves, ...this.#answers(intent, leader)];
+    return this.mute ? moves : [...moves, ...this.#answers(intent, leader)];
   }
 
   /** Requests of the intent that were not answered yet. */
@@ -257,7 +265,7 @@ export class Simulator {
     if (!volume.hasData && [...this.volumes.values()].some((v) => v.hasData))
       throw new Error(`second history on ${name}`);
     volume.hasData = true;
-    pod.ready = true;
+    this.#setReady(pod, true);
     this.#epoch += 1;
     this.#named = { ...this.#named, lastLeader: name };
     pod.report = { ...NO_REPORT, ...pod.report, role: "leader", state: "Running", epoch: this.#epoch };
@@ -411,9 +419,12 @@ export class Simulator {
 
   #restartHarm(member: string): string | undefined {
     const listed = this.intent?.members.map((m) => m.name) ?? [];
-    if (member === this.leader && listed.length > 1) return "stops the leader";
+    if (member === this.leader && listed.length > 1 && this.spec.update.onSwitchoverFailure === "Block")
+      return "stops the leader";
     if (this.leader === undefined || this.pods.get(member)?.ready !== true) return undefined;
     const down = listed.filter((name) => name !== member && this.pods.get(name)?.ready !== true);
-    return down.length === 0 ? undefined : `takes ${member} down while ${down.join()} is down`;
+    const majority = Math.floor(listed.length / 2) + 1;
+    if (down.length >= this.spec.update.maxUnavailable) return `takes ${member} down while ${down.join()} is down`;
+    return listed.length - down.length - 1 < majority && down.length > 0 ? "leaves no majority" : undefined;
   }
 }

@@ -23,6 +23,7 @@ export interface Pod {
   readonly createdMs: number;
   node: string;
   ready: boolean;
+  readySinceMs: number | undefined;
   report: MemberReport | undefined;
 }
 
@@ -51,12 +52,16 @@ export function toChild({ uid, version, manifest }: { uid: string; version: numb
 }
 
 /** A pod as it is observed. */
-export function toPodView(member: string, { uid, templateHash, createdMs, node, ready, report, works }: Pod): PodView {
+export function toPodView(
+  member: string,
+  { uid, templateHash, createdMs, node, ready, readySinceMs, report, works }: Pod,
+): PodView {
   return {
     uid,
     resourceVersion: "1",
     name: nameOf.pod(member),
     ready,
+    readySinceMs,
     deletingSinceMs: undefined,
     node,
     templateHash,
