@@ -28,7 +28,7 @@ export function run(argv: readonly string[], options: { input?: string; timeoutM
 /** Starts a program and hands over each line it prints. */
 export function follow(argv: readonly string[], onLine: (line: string) => void): ChildProcess {
   const [program = "", ...args] = argv;
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
   createInterface({ input: child.stdout }).on("line", onLine);
   return child;
 }

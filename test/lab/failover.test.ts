@@ -75,11 +75,11 @@ describe("without the control plane", () => {
     }
   });
 
-  test("the API server away for 1, 5, 20 and 60 s: the same leader goes on writing", async () => {
+  test("the API server away for 1, 10 and 60 s: the same leader goes on writing", async () => {
     const before = await SUBJECT.leader();
     const writer = new WriterRun({ ...SUBJECT.writer, name: "writer-api", seconds: 0 });
     await writer.start();
-    for (const awaySeconds of [1, 5, 20, 60]) {
+    for (const awaySeconds of [1, 10, 60]) {
       await lab("apiserver", "stop");
       await pause(awaySeconds * 1000);
       await lab("apiserver", "start");
@@ -93,7 +93,7 @@ describe("without the control plane", () => {
       unknown: 0,
       timelines: 1,
     });
-    expect(verdict.acked).toBeGreaterThan(86_000 / 20 / 2);
+    expect(verdict.acked).toBeGreaterThan(71_000 / 20 / 2);
     expect((await SUBJECT.leader()).member).toBe(before.member);
   });
 
