@@ -21,6 +21,7 @@ export function run(argv: readonly string[], options: { input?: string; timeoutM
       if (code === 0) resolve(stdout);
       else reject(new CommandError(`${argv.slice(0, 6).join(" ")}: code ${code}: ${stderr.slice(-800).trim()}`));
     });
+    child.stdin.on("error", () => undefined); // it ended without reading; its code says how
     child.stdin.end(options.input ?? "");
   });
 }
