@@ -105,5 +105,11 @@ lab_build() {
   build_module coredns "$COREDNS_VERSION" github.com/coredns/coredns
 }
 
+# Fake nodes for thousands of pods: only `make bench-scale` needs it, so nobody else waits for its build.
+lab_build_kwok() {
+  mkdir -p "$CACHE/bin"
+  build_module kwok "$KWOK_VERSION" sigs.k8s.io/kwok/cmd/kwok
+}
+
 # Tests without a lab need the programs alone, and call this file.
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then exec "$(dirname "$0")/lab" build; fi

@@ -4,6 +4,7 @@
 KUBERNETES_VERSION=v1.34.4
 ETCD_VERSION=v3.6.8
 COREDNS_VERSION=v1.15.0
+KWOK_VERSION=v0.8.0
 
 STATE=${QUORATE_LAB:-/var/lib/quorate-lab}
 CACHE=${QUORATE_CACHE:-$HOME/.cache/quorate}
@@ -26,6 +27,7 @@ bin() { # NAME: the cached program
   case $1 in
     etcd | etcdctl) version=$ETCD_VERSION ;;
     coredns) version=$COREDNS_VERSION ;;
+    kwok) version=$KWOK_VERSION ;;
   esac
   printf '%s/bin/%s-%s' "$CACHE" "$1" "$version"
 }

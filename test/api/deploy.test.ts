@@ -20,7 +20,7 @@ import { apiStatusOf, isForbidden } from "../../src/kube/api-error.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
-import { binary, type ControlPlane, kubeconfigText, startControlPlane } from "./harness.ts";
+import { binary, type ControlPlane, startControlPlane } from "./harness.ts";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
@@ -47,10 +47,7 @@ afterAll(async () => {
 
 /** A client with the rights of a service account that exists. */
 async function accountClient(namespace: string, name: string): Promise<KubeClient> {
-  const token = (await plane.kubectl("create", "token", name, "--namespace", namespace)).trim();
-  const file = join(plane.folder, `kubeconfig-${name}`);
-  await writeFile(file, kubeconfigText(plane.server, name, { token }, join(plane.folder, "pki/ca.crt")));
-  const client = await plane.client(file);
+  const client = await plane.client(await plane.accountKubeconfig(namespace, name));
   clients.push(client);
   return client;
 }

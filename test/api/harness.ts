@@ -11,21 +11,25 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { KubeClient, type KubeClientOptions } from "../../src/kube/client.ts";
 import { kubeconfigConnection } from "../../src/kube/connection.ts";
+import { auditArgs, type AuditRule } from "./audit.ts";
 
 const run = promisify(execFile);
 const KUBERNETES_VERSION = "v1.34.4";
 const ETCD_VERSION = "v3.6.8";
+const KWOK_VERSION = "v0.8.0";
 const START_DEADLINE_MS = 60_000;
 
 /** How to start a control plane. */
 export interface ControlPlaneOptions {
   /** Further arguments of kube-apiserver, such as `--feature-gates=WatchList=false`. */
   readonly apiServerArgs?: readonly string[];
+  /** Which requests the API server notes for `readAudit`; none by default. */
+  readonly audit?: readonly AuditRule[];
 }
 
 /** The path of a cached program, `QUORATE_CACHE` or `~/.cache/quorate`. @throws when it was not built yet. */
 export function binary(name: string): string {
-  const version = name.startsWith("etcd") ? ETCD_VERSION : KUBERNETES_VERSION;
+  const version = { etcd: ETCD_VERSION, etcdctl: ETCD_VERSION, kwok: KWOK_VERSION }[name] ?? KUBERNETES_VERSION;
   const path = join(process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate"), "bin", `${name}-${version}`);
   if (!existsSync(path)) throw new Error(`${path} is missing: run hack/lab/build.sh`);
   return path;
@@ -41,6 +45,7 @@ export class ControlPlane {
   readonly folder: string;
   readonly #ports: Ports;
   readonly #apiServerArgs: readonly string[];
+  readonly #others: ChildProcess[] = [];
   #etcd: ChildProcess | undefined;
   #apiServer: ChildProcess | undefined;
 
@@ -81,6 +86,11 @@ export class ControlPlane {
    */
   async serviceAccount(namespace: string, name: string): Promise<string> {
     await this.kubectl("create", "serviceaccount", name, "--namespace", namespace);
+    return this.accountKubeconfig(namespace, name);
+  }
+
+  /** A kubeconfig file with a token of a service account that exists. */
+  async accountKubeconfig(namespace: string, name: string): Promise<string> {
     const token = await this.kubectl("create", "token", name, "--namespace", namespace);
     const file = join(this.folder, `kubeconfig-${namespace}-${name}`);
     const text = kubeconfigText(this.server, name, { token: token.trim() }, join(this.folder, "pki/ca.crt"));
@@ -231,8 +241,21 @@ export class ControlPlane {
     await this.start();
   }
 
-  /** Ends both programs and removes the folder. Safe to call more than once. */
+  /**
+   * Starts a further program of the control plane, such as kube-scheduler; it logs to the folder and ends with `stop`.
+   * One that ends by itself ends the caller: nothing would work, and nothing would say why.
+   */
+  startProgram(name: string, args: readonly string[]): void {
+    const child = this.#spawn(name, args);
+    this.#others.push(child);
+    child.once("exit", (code) => {
+      if (code !== null) throw new Error(`${name} ended with ${code}; its log is ${this.folder}/${name}.log`);
+    });
+  }
+
+  /** Ends all programs and removes the folder. Safe to call more than once. */
   async stop(): Promise<void> {
+    await Promise.all(this.#others.map((child) => end(child, "SIGKILL")));
     await end(this.#apiServer, "SIGKILL");
     await end(this.#etcd, "SIGKILL");
     await rm(this.folder, { recursive: true, force: true });
@@ -263,7 +286,8 @@ process.once("exit", () => {
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const folder = await mkdtemp(join(tmpdir(), "quorate-api-"));
   const [etcd, etcdPeer, apiServer] = await freePorts(3);
-  const plane = new ControlPlane(folder, { etcd, etcdPeer, apiServer }, options.apiServerArgs ?? []);
+  const args = [...(options.apiServerArgs ?? []), ...(await auditArgs(folder, options.audit ?? []))];
+  const plane = new ControlPlane(folder, { etcd, etcdPeer, apiServer }, args);
   await makePki(join(folder, "pki"));
   await writeFile(
     plane.kubeconfig,

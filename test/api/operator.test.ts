@@ -7,12 +7,13 @@ import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-spec.ts";
-import { ANNOTATION_MEMBER_STATUS, API_VERSION, nameOf } from "../../src/api/names.ts";
+import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { PassResult } from "../../src/controller/reconcile.ts";
 import type { ApiCall, KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject, ObjectRef, Stored } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
+import { runMember as runMemberAt } from "./fake-members.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 
 interface Any extends KubeObject {
@@ -123,46 +124,8 @@ async function atRest(): Promise<void> {
   );
 }
 
-const RUNNING: MemberReport = {
-  role: "follower",
-  epoch: 1,
-  state: "Running",
-  reason: null,
-  history: "1",
-  lagBucket: "0",
-  syncNames: [],
-  ackCount: 0,
-  agentVersion: "0.1.0",
-  engineVersion: "15",
-  leaderSince: null,
-  switchover: null,
-  restart: null,
-  rebuild: null,
-};
-
-/** Does what the StatefulSet controller and the kubelet would: a ready pod from the template, and the agent's report. */
-async function runMember(member: string, report: Partial<MemberReport>): Promise<void> {
-  const set = { spec: {}, ...(await read("apps/v1", "StatefulSet", member)) } as { spec: Record<string, unknown> };
-  const { metadata, spec } = set.spec["template"] as { metadata: KubeObject["metadata"]; spec: object };
-  const name = nameOf.pod(member);
-  const annotations = {
-    ...metadata.annotations,
-    [ANNOTATION_MEMBER_STATUS]: JSON.stringify({ ...RUNNING, ...report }),
-  };
-  const podRef = ref("v1", "Pod", name);
-  const old = await admin.get(podRef);
-  if (old === undefined) {
-    const pod = {
-      ...podRef,
-      metadata: { name, namespace: NAMESPACE, labels: metadata.labels ?? {}, annotations },
-      spec,
-    };
-    await admin.create({ apiVersion: "v1", kind: "Pod", metadata: pod.metadata, spec } as KubeObject);
-    const conditions = [{ type: "Ready", status: "True" }];
-    await admin.mergePatch(podRef, { status: { phase: "Running", conditions } }, { subresource: "status" });
-  } else {
-    await admin.mergePatch(podRef, { metadata: { annotations } });
-  }
+function runMember(member: string, report: Partial<MemberReport>): Promise<void> {
+  return runMemberAt(admin, { namespace: NAMESPACE, member }, report);
 }
 
 async function createCluster(name: string, spec: object = {}): Promise<Stored<KubeObject>> {
