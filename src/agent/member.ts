@@ -433,21 +433,19 @@ export class Member {
     this.#parts.metrics.lagSeconds.set(this.#observation?.replayLagSeconds ?? 0);
   }
 
-  /** Restart and Rebuild are asked by name and id, once; a leader refuses both: move it first. */
+  /** Restart and Rebuild are asked by name and id, once; a leader with followers refuses both: move it first. */
   #takeOneShots(intent: Intent): void {
+    const leads = this.#runtime?.state.role.kind === "leader";
     this.#oneShots
-      .take(intent, this.#runtime?.state.role.kind === "leader", {
-        restart: async () => {
-          await this.#control.stop("fast");
-          this.#dispatch({ type: "EngineGone" });
-        },
+      .take(intent, leads, {
+        answered: () => this.#report(),
+        restart: () => this.#control.stop("fast").then(() => this.#dispatch({ type: "EngineGone" })),
         rebuild: async () => {
           await this.#control.stop("fast");
           await this.#volume.markIncomplete();
           this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
         },
       })
-      .then(() => this.#report())
       .catch((error: unknown) => this.#fatal(error));
   }
 }

@@ -13,11 +13,18 @@ const AnswersJson = z.record(
     .nullable(),
 );
 
+/** How requests are carried out. */
+export type Acts = Readonly<Record<Kind, () => Promise<void>>> & {
+  /** Called after every answer. */
+  readonly answered: () => void;
+};
+
 /** What has been asked of this member and how it went. */
 export class OneShots {
   readonly #member: string;
   readonly #file: string;
   #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null };
+  readonly #begun = new Set<string>();
 
   constructor(member: string, file: string) {
     this.#member = member;
@@ -35,19 +42,32 @@ export class OneShots {
   }
 
   /** Carries out what `intent` asks of this member and was not answered yet. */
-  async take(intent: Intent, leads: boolean, acts: Readonly<Record<Kind, () => Promise<void>>>): Promise<void> {
+  async take(intent: Intent, leads: boolean, acts: Acts): Promise<void> {
     for (const kind of ["restart", "rebuild"] as const) {
       const request = intent[kind];
-      if (request === null || request.member !== this.#member || this.#answers[kind]?.id === request.id) continue;
+      if (request === null || request.member !== this.#member || !this.#isNew(kind, request.id)) continue;
       const { id } = request;
-      if (leads) {
+      this.#begun.add(id);
+      // The only member cannot hand over to anybody: it restarts in place.
+      if (leads && (kind === "rebuild" || intent.members.length > 1)) {
         await this.#answer(kind, { id, result: "Refused", message: "this member leads; switch over to another first" });
+        acts.answered();
         continue;
       }
-      // Written before the act: a rebuild ends this agent, and must not begin again with the next.
-      await this.#answer(kind, { id, result: "Done", message: `${kind} begun by the agent` });
+      // A rebuild ends this agent and must not begin again with the next. A restart may: Done says that the engine was stopped.
+      const result = kind === "rebuild" ? "Done" : "Running";
+      await this.#answer(kind, { id, result, message: `${kind} begun by the agent` });
+      acts.answered();
       await acts[kind]();
+      if (kind === "restart") await this.#answer(kind, { id, result: "Done", message: "the engine was restarted" });
+      acts.answered();
     }
+  }
+
+  /** Not answered to its end, and not begun by this agent: the one before may have died over it. */
+  #isNew(kind: Kind, id: string): boolean {
+    const answer = this.#answers[kind];
+    return !this.#begun.has(id) && (answer?.id !== id || answer.result === "Running");
   }
 
   async #answer(kind: Kind, answer: Answer): Promise<void> {

@@ -1,6 +1,6 @@
 /** ClusterOperation: something to be done once to a cluster, such as a switchover. */
 import { z } from "zod";
-import { cel, named, objectMeta, timestamp } from "./schema.ts";
+import { cel, listSet, named, objectMeta, timestamp } from "./schema.ts";
 
 /** The part of a ClusterOperation that a user writes. It cannot be changed afterwards. */
 export const OperationIntent = z
@@ -9,11 +9,15 @@ export const OperationIntent = z
     type: z
       .enum(["Switchover", "Restart", "Rebuild"])
       .describe(
-        "type of the operation: Switchover moves the leader, Restart restarts one member's engine, Rebuild clones one member anew.",
+        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew.",
       ),
     member: named(
-      "member concerned: the new leader for Switchover (chosen when absent), the member to restart or rebuild otherwise.",
+      "member concerned: the new leader for Switchover (chosen when absent), the member to restart (all when absent) or to rebuild.",
     ).optional(),
+    role: z
+      .enum(["Followers", "Leader"])
+      .optional()
+      .describe("role of the members to restart: Followers, or the Leader, which hands over before; all when absent."),
     deadlineSeconds: z
       .int32()
       .min(1)
@@ -29,10 +33,15 @@ export const OperationIntent = z
         reason: "FieldValueForbidden",
       },
       {
-        rule: "self.type == 'Switchover' || has(self.member)",
-        message: "member is required for Restart and Rebuild: name the member, for example orders-1",
+        rule: "self.type != 'Rebuild' || has(self.member)",
+        message: "member is required for Rebuild: name the member, for example orders-1",
         fieldPath: ".member",
         reason: "FieldValueRequired",
+      },
+      {
+        rule: "!has(self.role) || (self.type == 'Restart' && !has(self.member))",
+        message: "role is for Restart without member: remove role, or remove member to restart all of that role",
+        fieldPath: ".role",
       },
       {
         rule: "!has(self.member) || self.member.startsWith(self.clusterName + '-')",
@@ -53,6 +62,12 @@ export const OperationStatus = z
       .describe("phase is Done, Refused (a guard said no) or Failed at the end."),
     message: z.string().max(2048).optional().describe("message for people: what happened, or what is waited for."),
     startTime: timestamp("startTime is when the operation began to run.").optional(),
+    members: z
+      .array(z.string().max(63))
+      .max(16)
+      .meta(listSet)
+      .optional()
+      .describe("members that the operation concerns, fixed when it begins."),
     completionTime: timestamp("completionTime is when the operation was Done, Refused or Failed.").optional(),
   })
   .describe("status of the operation, written by the operator.");

@@ -129,6 +129,16 @@ export function keepsQuorum(world: World, rest: readonly MemberView[]): boolean 
   return rest.filter((m) => isInSync(world, m)).length >= Math.floor(rest.length / 2) + 1;
 }
 
+/** Whether the cluster goes on acknowledging writes while only `others` are up: a majority of all, not of them alone. */
+export function hasMajority(world: World, others: readonly MemberView[]): boolean {
+  const inSync = others.filter((m) => isInSync(world, m)).length;
+  return (
+    world.listed.length === 1 ||
+    inSync >= Math.floor(world.listed.length / 2) + 1 ||
+    (world.listed.length === 2 && keepsQuorum(world, others))
+  );
+}
+
 /** Whether the member's node is about to be drained. A leader moved there would be moved away again at once. */
 export function isOnCordonedNode(world: World, member: MemberView): boolean {
   const node = member.pod?.node;
@@ -163,7 +173,8 @@ export function requestedMs(id: string): number | undefined {
 /** A request of an operation that has ended meanwhile, or was deleted, is not waited for any more. */
 function whileWanted(seen: Observation, request: Request): Request {
   if (request.state !== "Open" || requestedMs(request.id) !== undefined) return request;
-  const isOpen = seen.operations.some(({ uid, status }) => uid === request.id && !isEnded(status));
+  const [operation] = request.id.split("/");
+  const isOpen = seen.operations.some(({ uid, status }) => uid === operation && !isEnded(status));
   return isOpen ? request : { state: "Failed", id: request.id, message: "its operation ended before" };
 }
 

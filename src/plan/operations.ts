@@ -3,10 +3,10 @@
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import {
+  hasMajority,
   isEnded,
   isInSync,
   isOnCordonedNode,
-  keepsQuorum,
   listedMembers,
   openRequest,
   type Request,
@@ -15,19 +15,18 @@ import {
 } from "./facts.ts";
 import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
+import { advanceRestart, restartedMembers } from "./restart.ts";
 import { timestamp } from "./timestamp.ts";
 
-/** What an operation comes to in this pass. */
-type Outcome =
-  | { readonly phase: "Done" | "Refused" | "Failed"; readonly message: string }
-  | { readonly phase: "Running"; readonly message: string; readonly decision?: Partial<Decision> };
+/** What an operation comes to in this pass. `members` are those it concerns from now on. */
+type Outcome = { readonly message: string; readonly members?: readonly string[] } & (
+  | { readonly phase: "Done" | "Refused" | "Failed" }
+  | { readonly phase: "Running"; readonly decision?: Partial<Decision> }
+);
 
 /** Carries on the oldest operation that is not finished; the others wait. */
 export function planOperations(world: World): Decision {
-  const open = world.seen.operations
-    .filter((operation) => !isEnded(operation.status))
-    .toSorted((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
-  const [current, ...waiting] = open;
+  const [current, ...waiting] = openOperations(world);
   if (current === undefined) return IDLE;
   const outcome = expired(world, current) ?? advance(world, current);
   const reports = [
@@ -37,6 +36,19 @@ export function planOperations(world: World): Decision {
   if (outcome.phase !== "Running") return { busy: false, reports, requeueAfterMs: waiting.length > 0 ? 1 : 60_000 };
   const change = `${current.intent.type} by operation ${current.name}: ${outcome.message}`;
   return { busy: true, change, reports, requeueAfterMs: remainingMs(world, current), ...outcome.decision };
+}
+
+/** Tells people whose operations are not begun why. One that runs keeps saying how far it was. */
+export function reportWaiting(world: World, why: string): readonly Step[] {
+  const waiting = openOperations(world).filter(({ status }) => status.phase !== "Running");
+  return waiting.flatMap((operation) => report(world, operation, { phase: "Pending", message: `waits: ${why}` }));
+}
+
+/** Operations that have not ended, oldest first. */
+function openOperations(world: World): readonly OperationView[] {
+  return world.seen.operations
+    .filter((operation) => !isEnded(operation.status))
+    .toSorted((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
 }
 
 function startedMs(world: World, operation: OperationView): number {
@@ -60,20 +72,33 @@ function expired(world: World, operation: OperationView): Outcome | undefined {
 function advance(world: World, operation: OperationView): Outcome {
   const { type, member } = operation.intent;
   if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
-  const slot = { Switchover: world.switchover, Restart: world.restart, Rebuild: world.rebuild }[type];
-  const mine = requestOf(slot, operation.uid);
+  const mine =
+    type === "Restart"
+      ? undefined
+      : requestOf({ Switchover: world.switchover, Rebuild: world.rebuild }[type], operation.uid);
   if (mine !== undefined && mine.state !== "Open") return { phase: mine.state, message: mine.message };
   if (mine !== undefined) return { phase: "Running", message: mine.message };
-  if (openRequest(world) !== undefined)
-    return { phase: "Running", message: "waits for another request to the members" };
+  if (openRequest(world) !== undefined) return { phase: "Running", message: waitingMessage(world, operation) };
   if (world.leader === undefined) return { phase: "Running", message: "waits for a leader" };
   const target = member === undefined ? undefined : listedMembers(world).find((m) => m.name === member);
   if (member !== undefined && target === undefined) {
     return { phase: "Refused", message: `${member} is no member: there are ${world.listed.join(", ")}` };
   }
   if (type === "Switchover") return startSwitchover(world, operation, target);
+  if (type === "Restart") {
+    const members = operation.status.members ?? restartedMembers(world, operation);
+    return { ...advanceRestart(world, operation, members), members };
+  }
   if (target === undefined) return { phase: "Refused", message: "spec.member is missing" };
-  return type === "Restart" ? startRestart(world, operation, target) : startRebuild(world, operation, target);
+  return startRebuild(world, operation, target);
+}
+
+/** What an operation waits for while the members are at a request. */
+function waitingMessage(world: World, { uid }: OperationView): string {
+  const { restart } = world;
+  if (restart.state === "Open" && restart.id.startsWith(`${uid}/`))
+    return `${restart.id.slice(uid.length + 1)} restarts its engine`;
+  return "waits for another request to the members";
 }
 
 function requestOf(slot: Request, uid: string): Exclude<Request, { state: "None" }> | undefined {
@@ -94,15 +119,6 @@ function startSwitchover(world: World, operation: OperationView, wanted: MemberV
   if (to === undefined) return { phase: "Refused", message: "no other member is in sync within spec.failover.maxLag" };
   const switchover = { id: operation.uid, from, to: to.name };
   return { phase: "Running", message: `${from} hands over to ${to.name}`, decision: { switchover } };
-}
-
-function startRestart(world: World, operation: OperationView, target: MemberView): Outcome {
-  const others = listedMembers(world).filter((m) => m.name !== target.name);
-  if (target.name !== world.leader?.name && !hasMajority(world, others)) {
-    return { phase: "Refused", message: `without ${target.name} fewer than a majority of the members is in sync` };
-  }
-  const restart = { id: operation.uid, member: target.name };
-  return { phase: "Running", message: `${target.name} restarts its engine`, decision: { restart } };
 }
 
 function startRebuild(world: World, operation: OperationView, target: MemberView): Outcome {
@@ -131,16 +147,6 @@ function startRebuild(world: World, operation: OperationView, target: MemberView
   return { phase: "Running", message: `${target.name} is cloned anew`, decision: { rebuild } };
 }
 
-/** Whether the cluster goes on acknowledging writes while only `others` are up: a majority of all, not of them alone. */
-function hasMajority(world: World, others: readonly MemberView[]): boolean {
-  const inSync = others.filter((m) => isInSync(world, m)).length;
-  return (
-    world.listed.length === 1 ||
-    inSync >= Math.floor(world.listed.length / 2) + 1 ||
-    (world.listed.length === 2 && keepsQuorum(world, others))
-  );
-}
-
 function replaceVolume(world: World, target: MemberView): Partial<Decision> {
   if (world.seen.stateMayHaveGoneBack || target.volume === undefined) return {};
   const { namespace } = world.cluster;
@@ -161,13 +167,15 @@ function replaceVolume(world: World, target: MemberView): Partial<Decision> {
 function report(
   world: World,
   operation: OperationView,
-  next: { readonly phase: NonNullable<OperationStatus["phase"]>; readonly message: string },
+  next: Pick<OperationStatus, "message" | "phase"> & { readonly message: string; readonly members?: readonly string[] },
 ): readonly Step[] {
   const { status } = operation;
   const now = timestamp(world.seen.nowMs);
   const startTime = next.phase === "Pending" ? status.startTime : (status.startTime ?? now);
   const message = next.message.slice(0, 2048);
-  if (status.phase === next.phase && status.message === message && status.startTime === startTime) return [];
+  const members = status.members ?? next.members;
+  const isKnown = status.phase === next.phase && status.message === message && status.startTime === startTime;
+  if (isKnown && status.members === members) return [];
   const { namespace } = world.cluster;
   return [
     {
@@ -179,7 +187,8 @@ function report(
         phase: next.phase,
         message,
         ...(startTime === undefined ? {} : { startTime }),
-        ...(isEnded(next) ? { completionTime: now } : {}),
+        ...(members === undefined ? {} : { members: [...members] }),
+        ...(isEnded({ phase: next.phase }) ? { completionTime: now } : {}),
       },
       reason: `it is ${next.phase}`,
     },

@@ -13,7 +13,7 @@ import { deriveWorld, listedMembers, openRequest, type World } from "./facts.ts"
 import { planIntent, retryMs } from "./intent.ts";
 import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
 import type { ClusterView, Observation } from "./observation.ts";
-import { planOperations } from "./operations.ts";
+import { planOperations, reportWaiting } from "./operations.ts";
 import { patchCommand } from "./override.ts";
 import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
@@ -53,7 +53,8 @@ function planPaused(world: World): Plan {
   const message =
     "spec.paused is true: quorate changes nothing, and members do not fail over. Set it to false to go on.";
   const override = patchCommand(cluster, { paused: false });
-  const steps = seen.intent === undefined ? [] : planIntent(world, IDLE, world.listed);
+  const told = seen.intent === undefined ? [] : planIntent(world, IDLE, world.listed);
+  const steps = [...reportWaiting(world, "spec.paused is true"), ...told];
   return plan(seen, { steps, blocked: [{ guard: "NotPaused", object: cluster.name, message, override }] });
 }
 

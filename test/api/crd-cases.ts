@@ -234,9 +234,19 @@ const engineCreations: readonly Creation[] = [
 
 const operationCreations: readonly Creation[] = [
   creation(
-    "a restart of nobody",
-    operation({ type: "Restart" }),
-    "spec.member: Required value: member is required for Restart and Rebuild: name the member, for example orders-1",
+    "a rebuild of nobody",
+    operation({ type: "Rebuild" }),
+    "spec.member: Required value: member is required for Rebuild: name the member, for example orders-1",
+  ),
+  creation(
+    "a role for something else than a restart",
+    operation({ type: "Switchover", role: "Leader" }),
+    "spec.role: role is for Restart without member: remove role, or remove member to restart all of that role",
+  ),
+  creation(
+    "a role and a member at once",
+    operation({ type: "Restart", role: "Leader", member: "orders-1" }),
+    "spec.role: role is for Restart without member: remove role, or remove member to restart all of that role",
   ),
   creation(
     "a member of another cluster",

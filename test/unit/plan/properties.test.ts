@@ -104,7 +104,8 @@ const anyOperation = fc.record({
   intent: fc.record({
     clusterName: fc.constant("orders"),
     type: fc.constantFrom("Switchover", "Restart", "Rebuild"),
-    member: fc.constantFrom("orders-0", "orders-1", "orders-9"),
+    member: fc.constantFrom("orders-0", "orders-1", "orders-9", undefined),
+    role: fc.constantFrom("Followers", "Leader", undefined),
     deadlineSeconds: fc.constantFrom(1, 300),
   }),
   status: fc.constantFrom({}, { phase: "Running", startTime: "2029-12-31T23:59:00Z" }, { phase: "Done" }),

@@ -39,6 +39,8 @@ export class Simulator {
   refusesSwitchover = false;
   /** Whether agents leave requests unanswered. */
   mute = false;
+  /** Members whose engines were restarted on request, in order. */
+  readonly restarts: string[] = [];
   /** Everything the planner did, a line each. */
   readonly trace: string[] = [];
   readonly #choose: Choose;
@@ -209,7 +211,8 @@ export class Simulator {
     if (!volume.hasData && this.leader !== undefined) volume.hasData = true;
     this.#setReady(pod, volume.hasData);
     const state = volume.hasData ? "Running" : "Starting";
-    pod.report = { ...NO_REPORT, role: volume.hasData ? "follower" : "none", state, epoch: this.#epoch };
+    const role = volume.hasData ? "follower" : "none";
+    pod.report = { ...NO_REPORT, ...pod.report, role, state, epoch: this.#epoch };
   }
 
   #setReady(pod: Pod, ready: boolean): void {
@@ -247,9 +250,22 @@ export class Simulator {
     for (const kind of ["restart", "rebuild"] as const) {
       const request = intent[kind];
       if (request === null || answered(request.member, kind)) continue;
-      moves.push(() => this.#report(request.member, { [kind]: { id: request.id, result: "Done", message: "done" } }));
+      moves.push(() => this.#obeyRequest(kind, request));
     }
     return moves;
+  }
+
+  /** A leader with followers refuses; a restarted engine is down for a moment. */
+  #obeyRequest(kind: "restart" | "rebuild", { id, member }: { id: string; member: string }): void {
+    const leads = member === this.leader;
+    const refuses = leads && (this.intent?.members.length ?? 0) > 1;
+    this.#report(member, { [kind]: { id, result: refuses ? "Refused" : "Done", message: "answered" } });
+    const pod = this.pods.get(member);
+    if (refuses || pod?.report === undefined) return;
+    this.restarts.push(member);
+    if (kind !== "restart" || leads) return;
+    this.#setReady(pod, false);
+    pod.report = { ...pod.report, state: "Starting" };
   }
 
   #mayLead(name: string, intent: Intent): boolean {
