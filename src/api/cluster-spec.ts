@@ -15,7 +15,7 @@ import {
   timestamp,
 } from "./schema.ts";
 import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
-import { UpdatePolicy } from "./update.ts";
+import { RolloutStatus, UpdatePolicy } from "./update.ts";
 
 const EngineChoice = z.object({
   name: named("name of the Engine object. It cannot be changed.").meta(
@@ -290,6 +290,11 @@ export const ClusterIntent = z
         fieldPath: ".update.maxUnavailable",
       },
       {
+        rule: "self.update.strategy != 'Canary' || self.update.canary.members < self.members",
+        message: "update.canary.members must be fewer than members: lower it, or choose update.strategy Rolling",
+        fieldPath: ".update.canary.members",
+      },
+      {
         rule: "self.update.partition <= self.members",
         message: "update.partition must be at most members: lower it; equal to members it holds back everything",
         fieldPath: ".update.partition",
@@ -347,6 +352,7 @@ export const ClusterStatus = z
       .max(128)
       .optional()
       .describe("change in progress, in a few words; empty when nothing is going on."),
+    rollout: RolloutStatus.optional().describe("rollout is the last roll of the members, or the one going on."),
     blocked: z
       .array(Blocked)
       .max(16)

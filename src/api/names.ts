@@ -45,6 +45,7 @@ export const nameOf = {
   host: (cluster: string, namespace: string, member: string): string =>
     `${member}-0.${cluster}-members.${namespace}.svc`,
   lease: (cluster: string): string => cluster,
+  revision: (cluster: string, templateHash: string): string => `${cluster}-revision-${templateHash}`,
   intent: (cluster: string): string => `${cluster}-intent`,
   engineFiles: (cluster: string): string => `${cluster}-engine`,
   readWrite: (cluster: string): string => `${cluster}-rw`,

@@ -15,6 +15,16 @@ export const ANNOTATION_INITIALIZED = `${GROUP}/initialized`;
 export const ANNOTATION_ACCEPT_TEMPLATE = `${GROUP}/accept-template`;
 /** On a ClusterSpec, by the user: until when (RFC 3339) changes pass maintenance windows and the error budget. */
 export const ANNOTATION_URGENT_UNTIL = `${GROUP}/urgent-until`;
+/** On a ClusterSpec, by the user: `<template hash>.half` or `.all`, how far a canary may go on. */
+export const ANNOTATION_PROMOTE = `${GROUP}/promote`;
+/** On a ClusterSpec, by the user: template hash of a revision to be given up. */
+export const ANNOTATION_ABORT = `${GROUP}/abort-revision`;
+/** On a ClusterSpec, by the user: `<template hash>.<failures>` of a failed revision to be tried once more. */
+export const ANNOTATION_RETRY = `${GROUP}/retry-revision`;
+/** On a ControllerRevision: what became of the revision, as JSON. */
+export const ANNOTATION_REVISION_NOTE = `${GROUP}/revision-note`;
+/** On a ControllerRevision of ours: its template hash. Those that StatefulSets make for themselves do not have it. */
+export const LABEL_REVISION = `${GROUP}/revision`;
 /** On the peer Secret: RFC 3339 end of the leaf certificate. */
 export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
 

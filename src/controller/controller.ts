@@ -16,6 +16,7 @@ import { concernsOf } from "./keys.ts";
 import { membershipChanges } from "./membership-changes.ts";
 import { newsOf } from "./narrator.ts";
 import { type PassResult, reconciler } from "./reconcile.ts";
+import { rolloutNews } from "./rollout-news.ts";
 import { runWorkers } from "./workers.ts";
 
 export interface ControllerOptions {
@@ -136,6 +137,9 @@ export class Controller {
         const key = `${cluster.namespace}/${cluster.name}`;
         const { joined, left } = membershipChanges(seen, cluster);
         this.#observeCluster.planned(key, plan);
+        for (const { result } of rolloutNews(cluster.status.rollout, plan.rollout)) {
+          if (result !== undefined) this.#observeCluster.rolloutEnded(key, result);
+        }
         this.#observeCluster.membersChanged(key, { joined: joined.length, left: left.length });
         for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
       },

@@ -6,6 +6,7 @@ import type { EventNote, EventSubject } from "../kube/events.ts";
 import { leaderOf } from "../plan/facts.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
 import type { Plan, Step } from "../plan/plan.ts";
+import { rolloutNews } from "./rollout-news.ts";
 
 /** One thing to tell, and about which object. */
 export interface News {
@@ -13,7 +14,7 @@ export interface News {
   readonly event: EventNote;
 }
 
-/** What is new since the status that `cluster` carries: leader, fenced members, blocked steps, ended operations. */
+/** What is new since the status that `cluster` carries: leader, fenced members, rolls, blocked steps, ended operations. */
 export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): readonly News[] {
   const about: EventSubject = {
     apiVersion: API_VERSION,
@@ -22,7 +23,12 @@ export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): rea
     name: cluster.name,
     uid: cluster.uid,
   };
-  const notes = [...leaderNews(seen, cluster), ...memberNews(seen, cluster), ...blockedNews(cluster, plan)];
+  const notes = [
+    ...leaderNews(seen, cluster),
+    ...memberNews(seen, cluster),
+    ...rolloutNews(cluster.status.rollout, plan.rollout).map(({ event }) => event),
+    ...blockedNews(cluster, plan),
+  ];
   return [...notes.map((event) => ({ about, event })), ...plan.steps.flatMap((step) => operationNews(step))];
 }
 

@@ -2,6 +2,7 @@
 // Leases change every second, and what is never held in memory cannot leak from it.
 import { MemberReport } from "../api/agent-wire.ts";
 import { ANNOTATION_MEMBER_STATUS, ANNOTATION_TEMPLATE_HASH, API_VERSION, MANAGED_BY } from "../api/names.ts";
+import { LABEL_REVISION } from "../build/labels.ts";
 import type { Selection } from "../kube/api.ts";
 import type { KubeObject, ObjectMeta, Stored } from "../kube/object.ts";
 import { withoutBookkeeping } from "../kube/reflector.ts";
@@ -35,7 +36,9 @@ function childKind(
   dropped: readonly string[] = ["status"],
 ): WatchedKind {
   const project = (object: Stored<KubeObject>) => without(withoutBookkeeping(object), dropped);
-  return { name, selection: { apiVersion, kind, labelSelector: CHILD_LABEL }, project, isChild: true };
+  // StatefulSets make ControllerRevisions of their own, with the labels of their pods; ours are labelled as ours.
+  const labelSelector = kind === "ControllerRevision" ? `${CHILD_LABEL},${LABEL_REVISION}` : CHILD_LABEL;
+  return { name, selection: { apiVersion, kind, labelSelector }, project, isChild: true };
 }
 
 function lookedAt(
@@ -54,6 +57,7 @@ export const WATCHED: readonly WatchedKind[] = [
   lookedAt("nodes", { apiVersion: "v1", kind: "Node" }, projectNode),
   lookedAt("pods", { apiVersion: "v1", kind: "Pod", labelSelector: CHILD_LABEL }, projectPod),
   childKind("statefulsets", "apps/v1", "StatefulSet"),
+  childKind("controllerrevisions", "apps/v1", "ControllerRevision"),
   childKind("persistentvolumeclaims", "v1", "PersistentVolumeClaim", []),
   childKind("services", "v1", "Service"),
   childKind("configmaps", "v1", "ConfigMap"),

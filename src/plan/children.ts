@@ -12,6 +12,7 @@ import { applyIfDifferent } from "./difference.ts";
 import type { World } from "./facts.ts";
 import type { MemberView } from "./observation.ts";
 import type { Step } from "./plan.ts";
+import { templateForNew } from "./revisions.ts";
 import { replicasOf } from "./stop.ts";
 
 const DAY_MS = 86_400_000;
@@ -100,7 +101,8 @@ function planStatefulSet(world: World, member: MemberView): readonly Step[] {
   const live = member.statefulSet;
   const rendered = revisionOf(context);
   const keeps = live?.revision !== undefined && live.revision.templateHash !== rendered.templateHash;
-  const pinned = keeps && live.revision !== undefined ? { ...live.revision, template: live.template } : undefined;
+  const kept = keeps && live.revision !== undefined ? { ...live.revision, template: live.template } : undefined;
+  const pinned = live === undefined ? templateForNew(world, member.name) : kept;
   return applyIfDifferent(
     buildStatefulSet(context, member.name, { pinned, replicas: replicasOf(world, member) }),
     seen.children,

@@ -67,6 +67,18 @@ export const GUARDS = {
     holds: "the leader did not refuse or fail the last switchover a short while ago",
     override: "None needed: it is tried again by itself.",
   },
+  RevisionFailed: {
+    holds: "the revision that the spec asks for has not failed before",
+    override: "Change the spec, or annotate the ClusterSpec to try the same revision once more.",
+  },
+  AnalysisPassed: {
+    holds: "every analysis of `spec.update.canary` passed; one that has no data has not",
+    override: "Mend what measures it, or take the analysis out of the spec.",
+  },
+  PromotionGiven: {
+    holds: "a person promoted the canary to its next step, where `spec.update.canary.promotion` is Manual",
+    override: "Annotate the ClusterSpec, or create a ClusterOperation of type Promote.",
+  },
   PartitionReached: {
     holds: "`spec.update.partition` holds back fewer members",
     override: "Lower `spec.update.partition`.",

@@ -81,12 +81,14 @@ function interlock(world: World): Decision {
   const reports: Step[] = [];
   let change = "";
   let requeueAfterMs: number | undefined;
+  let rollout: Decision["rollout"];
   for (const planner of PLANNERS) {
     const decision = planner(world);
     blocked.push(...(decision.blocked ?? []));
     reports.push(...(decision.reports ?? []));
     requeueAfterMs = soonest(requeueAfterMs, decision.requeueAfterMs);
     if (change === "") change = decision.change ?? "";
+    rollout ??= decision.rollout;
     if (!decision.busy) continue;
     return afterPause(world, {
       ...decision,
@@ -94,9 +96,17 @@ function interlock(world: World): Decision {
       blocked,
       reports,
       ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
+      ...(rollout === undefined ? {} : { rollout }),
     });
   }
-  return { busy: false, change, blocked, reports, ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }) };
+  return {
+    busy: false,
+    change,
+    blocked,
+    reports,
+    ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
+    ...(rollout === undefined ? {} : { rollout }),
+  };
 }
 
 /** A switchover of the planner's that did not succeed is not tried again at once, and is never passed over. */
@@ -150,6 +160,7 @@ interface Outcome {
   readonly steps?: readonly Step[];
   readonly blocked?: readonly Block[];
   readonly change?: string;
+  readonly rollout?: Plan["rollout"];
   readonly requeueAfterMs?: number;
   readonly stalled?: boolean;
 }
@@ -161,6 +172,7 @@ function plan(seen: Observation, outcome: Outcome): Plan {
     steps,
     blocked: blocked.map((block) => withSince(seen, seen.cluster, block)),
     change: change.slice(0, 128),
+    rollout: outcome.rollout,
     requeueAfterMs: soonest(outcome.requeueAfterMs, recheck),
     stalled,
   };

@@ -1,6 +1,7 @@
 // The planner's answer as data: what to do, what cannot be done and why, when to look again.
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import type { Blocked } from "../api/cluster-spec.ts";
+import type { RolloutStatus } from "../api/update.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";
 import type { Guard } from "./guards.ts";
 
@@ -51,6 +52,8 @@ export interface Plan {
   readonly blocked: readonly Blocked[];
   /** The change in progress in a few words; empty when nothing is going on. */
   readonly change: string;
+  /** How far a roll of the members is; undefined when nobody looked. */
+  readonly rollout: RolloutStatus | undefined;
   /** Look again after so long even if nothing is heard. */
   readonly requeueAfterMs: number | undefined;
   /** Nothing can go on until a person changes something. */

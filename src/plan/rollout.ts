@@ -1,9 +1,11 @@
-// Brings members to the template that the user's change asks for: what is broken first, then followers in the order in
+// Brings members to the revision that the user's change asks for: what is broken first, then followers in the order in
 // which they would be the last to succeed, the leader at the end and only after it has handed over. The StatefulSet
-// changes together with its pod, never ahead of it.
-import { ANNOTATION_ACCEPT_TEMPLATE } from "../build/labels.ts";
+// changes together with its pod, never ahead of it. A revision that fails is left again, in the same order.
+import type { RolloutStatus } from "../api/update.ts";
 import { contentHash } from "../build/hash.ts";
-import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
+import { ANNOTATION_ACCEPT_TEMPLATE, ANNOTATION_RETRY } from "../build/labels.ts";
+import { pinnedTemplate, type RevisionRecord } from "../build/revision.ts";
+import { buildStatefulSet, type Revision, revisionOf } from "../build/stateful-set.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { isInSync, isServing, listedMembers, requestId, successors, type World } from "./facts.ts";
@@ -11,31 +13,145 @@ import { noLeader, noSuccessor, notInSync } from "./membership.ts";
 import type { MemberView } from "./observation.ts";
 import { annotateCommand, patchCommand } from "./override.ts";
 import type { Block, Step } from "./plan.ts";
+import {
+  failureOfWanted,
+  lastGood,
+  noteGood,
+  noteTrying,
+  noteWanted,
+  recordsOf,
+  type Target,
+  targetOf,
+  wantedRecord,
+} from "./revisions.ts";
+import { failureDueMs, failureOf } from "./rollout-failure.ts";
+import { type Reach, reachOf } from "./stages.ts";
+import { replicasOf } from "./stop.ts";
+import { timestamp } from "./timestamp.ts";
 
 const LOOK_AGAIN_MS = 10_000;
 
-/** Takes the next step of a rollout, if one is needed. */
-export function planRollout(world: World): Decision {
-  const pending = pendingTemplate(world);
-  const listed = listedMembers(world);
-  const outdated = listed.filter((m) => isOutdated(world, m));
-  if (outdated.length === 0) return pending === undefined ? IDLE : { busy: false, blocked: [pending] };
-  const done = listed.filter((m) => !outdated.includes(m));
-  const change = `Rolling out ${revisionOf(world.context).templateHash.slice(0, 8)}: ${done.length}/${listed.length} members done`;
-  const room = listed.length - world.cluster.intent.update.partition - done.length;
-  if (room <= 0) return { busy: false, change, blocked: [heldBack(world, outdated)] };
-  return { busy: true, change, requeueAfterMs: LOOK_AGAIN_MS, ...advance(world, outdated, room) };
+/** One pass over a roll: where members are to go, and which are there. */
+interface Roll {
+  readonly target: Target;
+  readonly outdated: readonly MemberView[];
+  readonly updated: readonly MemberView[];
 }
 
-/** @param room - How many members may still be brought to the new revision at present. */
-function advance(world: World, outdated: readonly MemberView[], room: number): Partial<Decision> {
-  const broken = outdated.filter((m) => isBroken(world, m)).slice(0, room);
+/** Takes the next step of a rollout, if one is needed. */
+export function planRollout(world: World): Decision {
+  const target = targetOf(world);
+  const listed = listedMembers(world);
+  const outdated = listed.filter((m) => isOutdated(world, target, m));
+  const roll = { target, outdated, updated: listed.filter((m) => !outdated.includes(m)) };
+  if (target.direction === "Held") return standing(world, roll, "Held");
+  if (outdated.length === 0) return concluded(world, roll);
+  return target.isProven ? returning(world, roll) : trying(world, roll);
+}
+
+/** An untried revision: in steps, through the gates, and out of it again when it fails. */
+function trying(world: World, roll: Roll): Decision {
+  const reason = failureOf(world, roll.updated);
+  if (reason !== undefined) return givingUp(world, roll, reason);
+  const reach = reachOf(world, roll.updated);
+  const repairs = roll.outdated.filter((m) => isBroken(world, m) && !ranWell(world, m));
   // A member that serves nobody waits for nobody: otherwise a bad revision could never be rolled forward.
-  if (broken.length > 0) return { steps: broken.flatMap((m) => replace(world, m)) };
+  const next: Partial<Decision> =
+    repairs.length > 0
+      ? { steps: repairs.flatMap((m) => replace(world, roll.target, m)) }
+      : (holdOf(world, roll, reach) ?? advance(world, roll, reach.limit - roll.updated.length));
+  const baking = reach.bakingUntilMs === undefined ? "" : `, baking until ${timestamp(reach.bakingUntilMs)}`;
+  const phase = (next.blocked ?? []).length > 0 ? "Blocked" : baking === "" ? "Progressing" : "Baking";
+  return {
+    busy: true,
+    change: `Rolling out ${progressOf(world, roll)}${baking}`,
+    reports: noteTrying(world),
+    rollout: statusOf(world, roll, phase, reach.step),
+    ...next,
+    ...lookAgain(world, roll, next),
+  };
+}
+
+/** A revision that every member ran before: there is nothing to try, so neither steps nor gates hold it up. */
+function returning(world: World, roll: Roll): Decision {
+  const isBack = roll.target.direction === "Back";
+  const next = advance(world, roll, roll.outdated.length);
+  return {
+    busy: true,
+    change: `${isBack ? "Rolling back to" : "Returning to"} ${progressOf(world, roll)}`,
+    rollout: statusOf(world, roll, isBack ? "RollingBack" : "Progressing"),
+    ...next,
+    ...lookAgain(world, roll, next),
+  };
+}
+
+/** Every member is where it is to be: for good once all have stayed in sync, and until then the revision may still fail. */
+function concluded(world: World, roll: Roll): Decision {
+  const { target, updated } = roll;
+  if (target.direction === "Back") return standing(world, roll, "RolledBack");
+  const pending = pendingTemplate(world);
+  if (pending !== undefined) return { busy: false, blocked: [pending] };
+  const isTried = wantedRecord(world)?.note.state === "Trying";
+  const reason = isTried ? failureOf(world, updated) : undefined;
+  if (reason !== undefined) return givingUp(world, roll, reason);
+  if (isComplete(world, roll)) return { ...IDLE, reports: noteGood(world), rollout: statusOf(world, roll, "Complete") };
+  if (!isTried) return { ...IDLE, requeueAfterMs: LOOK_AGAIN_MS };
+  const change = `Rolling out ${progressOf(world, roll)}`;
+  const waiting = waitFor(world, target, "");
+  const phase = waiting.blocked === undefined ? "Progressing" : "Blocked";
+  return { busy: true, change, rollout: statusOf(world, roll, phase), ...waiting, ...lookAgain(world, roll, waiting) };
+}
+
+/** The revision has failed: that is noted down before anything is done about it. */
+function givingUp(world: World, roll: Roll, why: string): Decision {
+  const reason = why.slice(0, 1024);
+  const failures = (wantedRecord(world)?.note.failures ?? 0) + 1;
+  const steps = noteWanted(world, { state: "Failed", failures, reason });
+  return { busy: true, change: `Giving up ${short(roll.target)}: ${reason}`, steps };
+}
+
+/** The wanted revision failed and members have left it, or are held where they are. */
+function standing(world: World, roll: Roll, phase: "RolledBack" | "Held"): Decision {
+  const failed = failureOfWanted(world);
+  const rollout = statusOf(world, roll, phase);
+  return failed === undefined
+    ? { ...IDLE, rollout }
+    : { busy: false, blocked: [revisionFailed(world, failed)], rollout };
+}
+
+/** Whether every member runs the revision, and has been in sync for long enough. */
+function isComplete(world: World, { target }: Roll): boolean {
+  if (unsettled(world, target).length > 0) return false;
+  return listedMembers(world).every(
+    ({ statefulSet, pod }) =>
+      statefulSet?.revision?.templateHash === target.templateHash && pod?.templateHash === target.templateHash,
+  );
+}
+
+/** What keeps a roll where it is although members are left; undefined when it may go on. */
+function holdOf(world: World, { target, outdated, updated }: Roll, reach: Reach): Partial<Decision> | undefined {
+  const { partition, jitterSeconds } = world.cluster.intent.update;
+  if (updated.length >= world.listed.length - partition) return { busy: false, blocked: [heldBack(world, outdated)] };
+  if (reach.bakingUntilMs !== undefined) return { requeueAfterMs: reach.bakingUntilMs - world.seen.nowMs };
+  if (reach.blocked !== undefined) return { busy: false, blocked: [reach.blocked] };
+  if (updated.length >= reach.limit) return waitFor(world, target, outdated[0]?.name ?? "");
+  const startedMs = Date.parse(wantedRecord(world)?.note.startedAt ?? timestamp(world.seen.nowMs));
+  const startMs = startedMs + jitterSeconds * 1000 * lot(`${world.cluster.uid} ${target.templateHash}`);
+  return updated.length === 0 && world.seen.nowMs < startMs
+    ? { requeueAfterMs: startMs - world.seen.nowMs }
+    : undefined;
+}
+
+/** @param room - How many members may still be brought to the revision at present. */
+function advance(world: World, { target, outdated }: Roll, room: number): Partial<Decision> {
+  const broken = outdated.filter((m) => isBroken(world, m)).slice(0, room);
+  if (broken.length > 0) return { steps: broken.flatMap((m) => replace(world, target, m)) };
   if (world.leader === undefined) return { blocked: [noLeader(world)] };
-  const followers = outdated.filter((m) => m.name !== world.leader?.name).toSorted(byLastToSucceed(world));
-  if (followers.length > 0) return replaceFollowers(world, followers.slice(0, room));
-  return replaceLeader(world, world.leader);
+  const followers = outdated
+    .filter((m) => m.name !== world.leader?.name)
+    .toSorted((a, b) => Number(ranWell(world, a)) - Number(ranWell(world, b)) || byLastToSucceed(world)(a, b));
+  if (followers.length > 0) return replaceFollowers(world, target, followers.slice(0, room));
+  return replaceLeader(world, target, world.leader);
 }
 
 /** Those who could not succeed the leader at all come first, its best successor last. */
@@ -46,41 +162,43 @@ function byLastToSucceed(world: World): (a: MemberView, b: MemberView) => number
 }
 
 /** Replaces as many followers at once as may be away, the first of them first. */
-function replaceFollowers(world: World, followers: readonly MemberView[]): Partial<Decision> {
-  const gone = new Set(unsettled(world).map((m) => m.name));
+function replaceFollowers(world: World, target: Target, followers: readonly MemberView[]): Partial<Decision> {
+  const gone = new Set(unsettled(world, target).map((m) => m.name));
   const allowed = mayBeAway(world);
   const chosen: MemberView[] = [];
   for (const follower of followers) {
     const without = new Set([...gone, follower.name]); // one that lags is away already, and may be the next
     if (without.size > allowed) break;
     if (!keepsCommits(world, without)) {
-      return chosen.length > 0 ? { steps: chosen.flatMap((m) => replace(world, m)) } : { blocked: [needed(follower)] };
+      if (chosen.length === 0) return { blocked: [needed(follower)] };
+      break;
     }
     gone.add(follower.name);
     chosen.push(follower);
   }
-  if (chosen.length > 0) return { steps: chosen.flatMap((m) => replace(world, m)) };
-  return waitFor(world, followers[0]?.name ?? world.cluster.name);
+  if (chosen.length > 0) return { steps: chosen.flatMap((m) => replace(world, target, m)) };
+  return waitFor(world, target, followers[0]?.name ?? "");
 }
 
 /** The leader is alone in its step: everybody else must be there and in sync. */
-function replaceLeader(world: World, leader: MemberView): Partial<Decision> {
+function replaceLeader(world: World, target: Target, leader: MemberView): Partial<Decision> {
   const others = listedMembers(world).filter((m) => m.name !== leader.name);
-  if (others.length === 0) return { steps: replace(world, leader) };
-  if (unsettled(world).some((m) => m.name !== leader.name)) return waitFor(world, leader.name);
+  if (others.length === 0) return { steps: replace(world, target, leader) };
+  if (unsettled(world, target).some((m) => m.name !== leader.name)) return waitFor(world, target, leader.name);
   const [to] = successors(world, others);
   if (to === undefined) return { blocked: [noSuccessor(world)] };
   if (hasRefused(world, leader) && world.cluster.intent.update.onSwitchoverFailure === "Proceed") {
-    return { steps: replace(world, leader) };
+    return { steps: replace(world, target, leader) };
   }
-  return { switchover: { id: requestId("rollout", world.seen.nowMs), from: leader.name, to: to.name } };
+  const purpose = target.direction === "Back" ? "rollback" : "rollout";
+  return { switchover: { id: requestId(purpose, world.seen.nowMs), from: leader.name, to: to.name } };
 }
 
 /** Whether `leader` did not carry out the last switchover that a rollout asked it for. */
 function hasRefused(world: World, leader: MemberView): boolean {
   const { switchover } = world;
   if (switchover.state !== "Refused" && switchover.state !== "Failed") return false;
-  return switchover.id.startsWith("rollout.") && world.seen.intent?.intent?.switchover?.from === leader.name;
+  return /^(rollout|rollback)\./.test(switchover.id) && world.seen.intent?.intent?.switchover?.from === leader.name;
 }
 
 /** How many members may be away at once: what the user allows, and never so many that a majority is not left. */
@@ -101,17 +219,17 @@ function keepsCommits(world: World, without: ReadonlySet<string>): boolean {
 }
 
 /** Members that are not in sync, or have not been for long enough since they were replaced. */
-function unsettled(world: World): readonly MemberView[] {
-  return listedMembers(world).filter((m) => !isInSync(world, m) || settlingMs(world, m) > 0);
+function unsettled(world: World, target: Target): readonly MemberView[] {
+  return listedMembers(world).filter((m) => !isInSync(world, m) || settlingMs(world, target, m) > 0);
 }
 
-/** How long a member of the new revision must still stay ready before the next step; 0 for all others. */
-function settlingMs(world: World, member: MemberView): number {
-  const { pod } = member;
-  if (pod?.templateHash !== revisionOf(world.context).templateHash) return 0;
+/** How long a member of the target must still stay ready before the next step; 0 for all others. */
+function settlingMs(world: World, target: Target, { pod }: MemberView): number {
+  if (pod?.templateHash !== target.templateHash) return 0;
   const { minReadySeconds, jitterSeconds } = world.cluster.intent.update;
+  const jitter = target.isProven ? 0 : jitterSeconds * lot(`${world.cluster.uid} ${pod.uid}`);
   const readyMs = world.seen.nowMs - (pod.readySinceMs ?? pod.createdMs);
-  return (minReadySeconds + jitterSeconds * lot(`${world.cluster.uid} ${pod.uid}`)) * 1000 - readyMs;
+  return (minReadySeconds + jitter) * 1000 - readyMs;
 }
 
 /** A number from 0 to 1 that is always the same for the same text, and as good as random for others. */
@@ -119,12 +237,13 @@ function lot(text: string): number {
   return Number.parseInt(contentHash(text).slice(0, 8), 16) / 2 ** 32;
 }
 
-/** Why nothing happens: somebody is not in sync, or has not been for long. */
-function waitFor(world: World, next: string): Partial<Decision> {
+/** Why nothing happens: somebody is not in sync, or has not been for long. @param next - Who waits; empty at the end. */
+function waitFor(world: World, target: Target, next: string): Partial<Decision> {
   const others = listedMembers(world).filter((m) => m.name !== next);
   const behind = others.find((m) => !isInSync(world, m));
-  if (behind !== undefined) return { blocked: [notInSync(behind, `before ${next} is replaced`)] };
-  const waitMs = Math.max(0, ...others.map((m) => settlingMs(world, m)));
+  const before = next === "" ? "at the end of the roll" : `before ${next} is replaced`;
+  if (behind !== undefined) return { blocked: [notInSync(behind, before)] };
+  const waitMs = Math.max(0, ...others.map((m) => settlingMs(world, target, m)));
   return { requeueAfterMs: Math.min(LOOK_AGAIN_MS, Math.max(1, waitMs)) };
 }
 
@@ -135,13 +254,19 @@ function isBroken(world: World, member: MemberView): boolean {
   return member.pod === undefined || member.pod.report === undefined || member.pod.trouble !== undefined;
 }
 
-/** Whether the member's StatefulSet differs by the user's will, or its pod is behind its StatefulSet and not on its way out. */
-function isOutdated(world: World, member: MemberView): boolean {
+/** Whether the member's revision is known to have worked for all: then its trouble has another cause. */
+function ranWell(world: World, { statefulSet }: MemberView): boolean {
+  const hash = statefulSet?.revision?.templateHash;
+  return recordsOf(world.seen).some((record) => record.templateHash === hash && record.note.state === "Good");
+}
+
+/** Whether the member's StatefulSet differs by the user's will, or its pod is behind its StatefulSet. */
+function isOutdated(world: World, target: Target, member: MemberView): boolean {
   const revision = member.statefulSet?.revision;
   if (member.statefulSet === undefined || revision === undefined || member.statefulSet.deleting) return false;
-  const wanted = revisionOf(world.context);
-  if (revision.templateHash !== wanted.templateHash) {
-    return revision.inputHash !== wanted.inputHash || isAccepted(world, wanted.templateHash);
+  if (revision.templateHash !== target.templateHash) {
+    if (target.direction === "Back") return true;
+    return revision.inputHash !== target.inputHash || isAccepted(world, target.templateHash);
   }
   return member.pod?.templateHash !== undefined && member.pod.templateHash !== revision.templateHash;
 }
@@ -181,14 +306,66 @@ function pendingTemplate(world: World): Block | undefined {
   };
 }
 
-function replace(world: World, member: MemberView): readonly Step[] {
+function replace(world: World, target: Target, member: MemberView): readonly Step[] {
   const { namespace } = world.cluster;
-  const steps: Step[] = [...applyIfDifferent(buildStatefulSet(world.context, member.name), world.seen.children)];
+  const pinned = target.record === undefined ? undefined : pinnedTemplate(target.record, member.name);
+  const steps: Step[] = [
+    ...applyIfDifferent(
+      buildStatefulSet(world.context, member.name, { pinned, replicas: replicasOf(world, member) }),
+      world.seen.children,
+    ),
+  ];
   const { pod } = member;
-  const isBehind = pod !== undefined && pod.templateHash !== revisionOf(world.context).templateHash;
+  const isBehind = pod !== undefined && pod.templateHash !== target.templateHash;
   if (isBehind && pod.deletingSinceMs === undefined && !world.seen.stateMayHaveGoneBack) {
     const object = { apiVersion: "v1", kind: "Pod", namespace, name: pod.name, uid: pod.uid };
-    steps.push({ kind: "Delete", object, reason: "it has an older template" });
+    steps.push({ kind: "Delete", object, reason: "it is to come back at another revision" });
   }
   return steps;
+}
+
+/** What the spec asks for was tried and did not work. */
+function revisionFailed(world: World, failed: RevisionRecord): Block {
+  const { note, templateHash } = failed;
+  const good = lastGood(world);
+  const where =
+    good === undefined
+      ? "No revision is known to have worked, so members stay as they are."
+      : world.cluster.intent.update.onFailure === "Hold"
+        ? "spec.update.onFailure is Hold, so members stay as they are."
+        : `Members run ${short(good)}, the last one that worked.`;
+  const message = `Revision ${short(failed)} failed: ${note.reason}. ${where} It is not tried again until the spec changes.`;
+  const override = annotateCommand(world.cluster, ANNOTATION_RETRY, `${templateHash}.${note.failures}`);
+  return { guard: "RevisionFailed", object: world.cluster.name, message, override };
+}
+
+function short({ templateHash }: Revision): string {
+  return templateHash.slice(0, 8);
+}
+
+function progressOf(world: World, { target, updated }: Roll): string {
+  return `${short(target)}: ${updated.length}/${world.listed.length} members done`;
+}
+
+/** Looks again when time alone may change something: a deadline, or the end of a wait. */
+function lookAgain(world: World, { target, updated }: Roll, next: Partial<Decision>): Pick<Decision, "requeueAfterMs"> {
+  const due = target.isProven ? undefined : failureDueMs(world, updated);
+  const dueAfterMs = due === undefined ? LOOK_AGAIN_MS : Math.max(1, due - world.seen.nowMs);
+  return { requeueAfterMs: Math.min(dueAfterMs, Math.max(1, next.requeueAfterMs ?? LOOK_AGAIN_MS)) };
+}
+
+function statusOf(world: World, roll: Roll, phase: RolloutStatus["phase"], step?: string): RolloutStatus {
+  const records = recordsOf(world.seen);
+  const startedAt = records.find((record) => record.templateHash === roll.target.templateHash)?.note.startedAt;
+  const failed = records
+    .filter(({ note }) => note.state === "Failed")
+    .map((record) => ({ revision: record.templateHash, reason: record.note.reason }));
+  return {
+    revision: roll.target.templateHash,
+    phase,
+    updated: roll.updated.map((m) => m.name),
+    ...(step === undefined ? {} : { step }),
+    ...(startedAt === undefined ? {} : { startedAt }),
+    ...(failed.length === 0 ? {} : { failed: failed.slice(0, 8) }),
+  };
 }

@@ -49,6 +49,7 @@ export function computeStatus(
       leader: leader?.name,
       epoch: epochs.length === 0 ? undefined : Math.max(...epochs),
       change: change === "" ? undefined : change,
+      rollout: failure === undefined ? (plan.rollout ?? before.rollout) : before.rollout,
       blocked: plan.blocked.length === 0 ? undefined : plan.blocked.slice(0, 16),
       engineImage: image,
       templateHash: revisionInForce(members),

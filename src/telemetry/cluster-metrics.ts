@@ -2,10 +2,23 @@
 // as its cluster, so names as labels stay bounded by what is there now.
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Blocked } from "../api/cluster-spec.ts";
+import type { RolloutStatus } from "../api/update.ts";
+
+/** What the last pass over a cluster found. */
+export interface Found {
+  readonly blocked: readonly Blocked[];
+  readonly rollout?: RolloutStatus | undefined;
+}
+
+/** How a roll ends. A failed one is rolled back later, or not. */
+export const ROLLOUT_RESULTS = ["completed", "failed", "rolled_back"] as const;
+export type RolloutResult = (typeof ROLLOUT_RESULTS)[number];
 
 /** Where the controller says what the last pass over a cluster found. Keys are `namespace/name`. */
 export interface ClusterObserver {
-  planned(key: string, found: { readonly blocked: readonly Blocked[] }): void;
+  planned(key: string, found: Found): void;
+  /** A roll of the members came to an end, one way or the other. */
+  rolloutEnded(key: string, result: RolloutResult): void;
   /** So many members began and ceased to serve since the pass before. */
   membersChanged(key: string, changes: { readonly joined: number; readonly left: number }): void;
   /** The cluster is gone, and with it every series of it. */
@@ -42,8 +55,37 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     registers: [registry],
   });
   const CHANGES = ["join", "leave"] as const;
+  const rollouts = new Counter({
+    name: "quorate_rollouts_total",
+    help: "Rolls of a cluster's members that came to an end; a failed one counts again when it is rolled back.",
+    labelNames: ["namespace", "cluster", "result"],
+    registers: [registry],
+  });
+  const rolloutOf = new Map<string, RolloutStatus>();
+  const rollout = new Gauge({
+    name: "quorate_rollout_info",
+    help: "1 for the revision that a cluster's members are brought to, and how far they are; a change of it is an annotation.",
+    labelNames: ["namespace", "cluster", "revision", "phase"],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const [key, { revision, phase }] of [...rolloutOf].slice(0, MAX_CLUSTERS)) {
+        const [namespace = "", cluster = ""] = key.split("/");
+        this.set({ namespace, cluster, revision, phase }, 1);
+      }
+    },
+  });
+  registry.registerMetric(rollout);
   return {
-    planned: (key, { blocked }) => void (blocked.length === 0 ? blockedOf.delete(key) : blockedOf.set(key, blocked)),
+    planned: (key, { blocked, rollout: found }) => {
+      if (blocked.length === 0) blockedOf.delete(key);
+      else blockedOf.set(key, blocked);
+      if (found !== undefined) rolloutOf.set(key, found);
+    },
+    rolloutEnded: (key, result) => {
+      const [namespace = "", cluster = ""] = key.split("/");
+      rollouts.inc({ namespace, cluster, result });
+    },
     membersChanged: (key, { joined, left }) => {
       const [namespace = "", cluster = ""] = key.split("/");
       changes.inc({ namespace, cluster, change: "join" }, joined);
@@ -51,8 +93,10 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     },
     gone: (key) => {
       blockedOf.delete(key);
+      rolloutOf.delete(key);
       const [namespace = "", cluster = ""] = key.split("/");
       for (const change of CHANGES) changes.remove({ namespace, cluster, change });
+      for (const result of ROLLOUT_RESULTS) rollouts.remove({ namespace, cluster, result });
     },
   };
 }

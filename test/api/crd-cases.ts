@@ -98,6 +98,11 @@ const clusterCreations: readonly Creation[] = [
     "spec.update.maxUnavailable: update.maxUnavailable must leave a majority of members: lower it to 1 or raise members",
   ),
   creation(
+    "canaries without anybody to compare them with",
+    minimalCluster({ members: 2, update: { strategy: "Canary", canary: { members: 2 } } }),
+    "spec.update.canary.members: update.canary.members must be fewer than members: lower it, or choose update.strategy Rolling",
+  ),
+  creation(
     "more members held back than there are",
     minimalCluster({ members: 3, update: { partition: 4 } }),
     "spec.update.partition: update.partition must be at most members: lower it; equal to members it holds back everything",

@@ -9,7 +9,9 @@ import { buildBudget } from "../../../src/build/budget.ts";
 import { buildEngineFiles, buildIntent, buildIntentConfigMap, buildLease } from "../../../src/build/config.ts";
 import { canonicalJson, contentHash } from "../../../src/build/hash.ts";
 import type { Manifest } from "../../../src/build/manifest.ts";
+import { buildPodTemplate } from "../../../src/build/pod-template.ts";
 import { formatBytes, formatCpu, parseQuantity } from "../../../src/build/quantity.ts";
+import { buildRevision, parseRevision, pinnedTemplate, renderRevision } from "../../../src/build/revision.ts";
 import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../../../src/build/services.ts";
 import { buildStatefulSet, revisionOf } from "../../../src/build/stateful-set.ts";
 import { buildFreshVolume, buildVolume } from "../../../src/build/volume.ts";
@@ -109,6 +111,18 @@ describe("revisions", () => {
     expect(set["spec"]).toMatchObject({ template: { spec: "as it was" }, replicas: 1 });
     expect(set.metadata.annotations).toMatchObject({ "quorate.io/template-hash": "t", "quorate.io/input-hash": "i" });
   });
+});
+
+test("a recorded revision gives every member the template that it was rendered with", () => {
+  const note = { state: "Good", startedAt: "", failures: 0, reason: "", promoted: "None" } as const;
+  const context = contextOf({ pods: { annotations: { owner: "orders-0" } } });
+  const record = parseRevision(buildRevision(context, renderRevision(context, note)));
+  if (record === undefined) throw new Error("not read back");
+  for (const member of ["orders-0", "orders-1"]) {
+    const { template } = pinnedTemplate(record, member);
+    expect(canonicalJson(template)).toBe(canonicalJson(buildPodTemplate(context, member)));
+  }
+  expect(record).toMatchObject({ ...revisionOf(context), note });
 });
 
 describe("parameters", () => {

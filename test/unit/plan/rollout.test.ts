@@ -56,15 +56,16 @@ describe("a rollout", () => {
     expect(replaced(world)).toEqual(["orders-2", "orders-1"]);
   });
 
-  test("waits for a lot between steps, which differs between clusters and stays the same in one", () => {
+  test("waits for a lot before each step, which differs between clusters and stays the same in one", () => {
     const world = rolling(3, { minReadySeconds: 0, jitterSeconds: 3600 });
-    run(world);
-    world.nowMs += 1_000;
-    run(world);
-    expect(replaced(world)).toEqual(["orders-2"]); // one in 3,600 clusters would draw less than a second
-    world.nowMs += 3_600_000;
-    run(world);
-    expect(replaced(world)).toEqual(["orders-2", "orders-1"]);
+    for (const names of [[], ["orders-2"], ["orders-2", "orders-1"], ["orders-2", "orders-1", "orders-0"]]) {
+      run(world);
+      expect(replaced(world)).toEqual(names);
+      world.nowMs += 1_000;
+      run(world);
+      expect(replaced(world)).toEqual(names); // one in 3,600 clusters would draw less than a second
+      world.nowMs += 3_600_000;
+    }
   });
 
   test("takes as many as maxUnavailable at once, the leader alone", () => {
@@ -122,5 +123,236 @@ describe("a rollout", () => {
     expect(world.leader).toBe("orders-0");
     expect(world.status.blocked?.[0]).toMatchObject({ guard: "SwitchoverDone" });
     expect(world.status.blocked?.[0]?.message).toContain("no answer within 20 s");
+  });
+});
+
+/** Lets the world go on for `seconds`, a pass a second. */
+function live(world: Simulator, seconds: number): void {
+  for (let second = 0; second < seconds; second += 1) {
+    world.pass();
+    world.move();
+    world.nowMs += 1_000;
+  }
+}
+
+const FAST = { progressDeadlineSeconds: 60 };
+
+describe("a revision that never gets ready", () => {
+  function broken(members: number, update: object = {}): Simulator {
+    const world = new Simulator({ members, update: { ...FAST, ...update } });
+    world.settle();
+    world.brokenImages.add("example/engine:2");
+    world.trace.length = 0;
+    world.change({ members, update: { ...FAST, ...update }, ...VERSION_2 });
+    return world;
+  }
+
+  test("is left again by itself; the leader was never touched", () => {
+    const world = broken(3);
+    const uids = new Map([...world.pods].map(([name, pod]) => [name, pod.uid]));
+    world.settle();
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+    expect(world.pods.get("orders-0")?.uid).toBe(uids.get("orders-0"));
+    expect(world.pods.get("orders-1")?.uid).toBe(uids.get("orders-1"));
+    expect(world.status.readyRatio).toBe("3/3");
+    expect(world.status.rollout).toMatchObject({ phase: "RolledBack" });
+    expect(world.status.rollout?.failed?.[0]?.reason).toContain("orders-2 was not ready within 60 s: ImagePullBackOff");
+    const [block] = world.status.blocked ?? [];
+    expect(block).toMatchObject({ guard: "RevisionFailed", object: "orders" });
+  });
+
+  test("is not waited for when it crashes again and again", () => {
+    const world = broken(3);
+    world.trouble = "CrashLoopBackOff: back-off 20s restarting failed container";
+    live(world, 20);
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+  });
+
+  test("is not tried again until the spec changes, also when status was lost and by another operator", () => {
+    const world = broken(3);
+    world.settle();
+    const count = replaced(world).length;
+    world.status = {};
+    world.settle();
+    expect(replaced(world)).toHaveLength(count);
+    world.change({ members: 3, update: FAST, engine: { name: "example", version: "1" }, parameters: { size: "20" } });
+    world.settle();
+    expect(replaced(world)).toHaveLength(count + 3);
+    expect(world.status.rollout).toMatchObject({ phase: "Complete" });
+  });
+
+  test("is tried once more for every override, and not twice for one", () => {
+    const world = broken(3);
+    world.settle();
+    const override = () => world.status.blocked?.find((b) => b.guard === "RevisionFailed")?.override ?? "";
+    const annotate = (command: string) => {
+      const [, key = "", value = ""] = /(quorate.io\/\S+)=(\S+)/.exec(command) ?? [];
+      world.annotations = { [key]: value };
+    };
+    const first = override();
+    annotate(first);
+    world.settle();
+    expect(replaced(world)).toHaveLength(4);
+    expect(override()).not.toBe(first);
+    annotate(override());
+    world.brokenImages.clear();
+    world.settle();
+    expect(world.status.rollout).toMatchObject({ phase: "Complete" });
+    expect(world.status.blocked).toBeUndefined();
+  });
+
+  test("is left also when all members were updated before it failed", () => {
+    const world = broken(3);
+    world.brokenImages.clear();
+    while (replaced(world).length < 3) live(world, 1);
+    live(world, 1);
+    world.brokenImages.add("example/engine:2");
+    const last = world.pods.get("orders-0");
+    if (last !== undefined) world.pods.set("orders-0", { ...last, works: false, ready: false, report: undefined });
+    world.settle();
+    expect(world.status.rollout).toMatchObject({ phase: "RolledBack" });
+    expect(world.status.readyRatio).toBe("3/3");
+    expect(replaced(world)).toHaveLength(6);
+  });
+
+  test("stays where it is with Hold", () => {
+    const world = broken(3, { onFailure: "Hold" });
+    world.settle();
+    expect(replaced(world)).toEqual(["orders-2"]);
+    expect(world.status.rollout).toMatchObject({ phase: "Held" });
+    expect(world.status.blocked?.map((b) => b.guard)).toContain("RevisionFailed");
+  });
+
+  test("can be left by hand before its deadline", () => {
+    const world = broken(3);
+    live(world, 5);
+    world.annotations = { "quorate.io/abort-revision": world.status.rollout?.revision ?? "" };
+    world.settle();
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+    expect(world.status.rollout?.failed?.[0]?.reason).toBe("it was given up by hand");
+  });
+
+  test("is not blamed for a node that does not answer", () => {
+    const world = broken(3);
+    world.brokenImages.clear();
+    live(world, 1);
+    const pod = world.pods.get("orders-2");
+    live(world, 1);
+    const node = world.pods.get("orders-2")?.node ?? pod?.node ?? "";
+    const member = world.pods.get("orders-2");
+    if (member !== undefined) world.pods.set("orders-2", { ...member, works: false, ready: false, report: undefined });
+    world.nodes.set(node, { ready: false, unschedulable: false });
+    live(world, 200);
+    expect(world.status.rollout?.failed).toBeUndefined();
+    expect(world.status.blocked?.map((b) => b.guard)).toContain("MembersInSync");
+  });
+
+  test("is what no new and no lost member gets, while the others run the last good one", () => {
+    const world = broken(3);
+    world.settle();
+    const good = world.pods.get("orders-0")?.templateHash;
+    world.children.delete("StatefulSet/orders-1");
+    world.pods.delete("orders-1");
+    world.change({ members: 4, update: FAST, ...VERSION_2 });
+    world.settle();
+    expect([...world.pods.values()].map((pod) => pod.templateHash)).toEqual([good, good, good, good]);
+    expect(world.status.readyRatio).toBe("4/4");
+  });
+
+  test("in a new cluster has nothing to go back to, and says so; another spec is tried at once", () => {
+    const world = new Simulator({ members: 3, update: FAST });
+    world.brokenImages.add("example/engine:1").add("example/engine:2");
+    live(world, 100);
+    expect(world.status.rollout?.failed).toBeUndefined();
+    world.change({ members: 3, update: FAST, ...VERSION_2 });
+    live(world, 200);
+    expect(world.status.blocked?.find((b) => b.guard === "RevisionFailed")?.message).toContain("No revision is known");
+    world.change({ members: 3, update: FAST, parameters: { size: "20" } });
+    world.brokenImages.clear();
+    world.settle();
+    expect(world.status.readyRatio).toBe("3/3");
+    expect(world.status.rollout).toMatchObject({ phase: "Complete" });
+  });
+});
+
+describe("a canary", () => {
+  const CANARY = { strategy: "Canary", minReadySeconds: 0, ...FAST };
+  const canary = (members: number, change: object = {}) =>
+    rolling(members, { ...CANARY, canary: { members: 1, bakeSeconds: 300, ...change } });
+
+  test("goes on to half and then to all, after the time to bake, the leader in the last step", () => {
+    const world = canary(5);
+    live(world, 290);
+    expect(replaced(world)).toEqual(["orders-4"]);
+    expect(world.status.rollout).toMatchObject({ phase: "Baking", step: "1/5", updated: ["orders-4"] });
+    live(world, 40);
+    expect(replaced(world)).toEqual(["orders-4", "orders-3", "orders-2"]);
+    live(world, 270);
+    expect(replaced(world)).toHaveLength(3);
+    live(world, 100);
+    expect(replaced(world)).toEqual(["orders-4", "orders-3", "orders-2", "orders-1", "orders-0"]);
+    world.settle();
+    expect(world.status.rollout).toMatchObject({ phase: "Complete" });
+  });
+
+  test("begins to bake anew when a member of the step went away meanwhile", () => {
+    const world = canary(3);
+    live(world, 200);
+    world.kill("orders-2");
+    live(world, 200);
+    expect(replaced(world)).toEqual(["orders-2"]);
+    live(world, 150);
+    expect(replaced(world)).toHaveLength(2);
+  });
+
+  test("comes back at its revision when its pod is lost, and the others at theirs", () => {
+    const world = canary(3);
+    live(world, 100);
+    const before = new Map([...world.pods].map(([name, pod]) => [name, pod.templateHash]));
+    for (const name of ["orders-1", "orders-2"]) {
+      world.pods.delete(name);
+      live(world, 10);
+    }
+    expect(new Map([...world.pods].map(([name, pod]) => [name, pod.templateHash]))).toEqual(before);
+  });
+
+  test("waits for a person at every step with Manual, and takes one word for all of them", () => {
+    const world = canary(5, { promotion: "Manual", bakeSeconds: 10 });
+    live(world, 60);
+    expect(replaced(world)).toHaveLength(1);
+    const [block] = world.status.blocked ?? [];
+    expect(block?.guard).toBe("PromotionGiven");
+    const value = /quorate.io\/promote=(\S+)/.exec(block?.override ?? "")?.[1] ?? "";
+    expect(value).toMatch(/\.half$/);
+    world.annotations = { "quorate.io/promote": value };
+    live(world, 60);
+    expect(replaced(world)).toHaveLength(3);
+    world.annotations = { "quorate.io/promote": value.replace("half", "all") };
+    world.settle();
+    expect(replaced(world)).toHaveLength(5);
+  });
+
+  test("that fails is left, and a word for it does not count for the next revision", () => {
+    const world = canary(3, { promotion: "Manual" });
+    world.brokenImages.add("example/engine:2");
+    world.annotations = { "quorate.io/promote": `${world.plan().rollout?.revision ?? ""}.all` };
+    world.settle();
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+    world.change({
+      members: 3,
+      update: { ...CANARY, canary: { bakeSeconds: 10, promotion: "Manual" } },
+      parameters: { size: "9" },
+    });
+    world.settle();
+    expect(replaced(world)).toEqual(["orders-2", "orders-2", "orders-2"]);
+    expect(world.status.blocked?.map((b) => b.guard)).toEqual(["PromotionGiven"]);
+  });
+
+  test("goes back without steps when the spec is taken back", () => {
+    const world = canary(3);
+    live(world, 10);
+    world.change({ members: 3, update: CANARY });
+    live(world, 10);
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
   });
 });

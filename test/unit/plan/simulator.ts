@@ -35,6 +35,8 @@ export class Simulator {
   readonly nodes = new Map<string, NodeView>(NODES.map((name) => [name, { ready: true, unschedulable: false }]));
   /** Images whose pods never become ready. */
   readonly brokenImages = new Set<string>();
+  /** What kubelets say of those. */
+  trouble = "ImagePullBackOff";
   /** Whether leaders refuse to hand over. */
   refusesSwitchover = false;
   /** Whether agents leave requests unanswered. */
@@ -323,7 +325,7 @@ export class Simulator {
               replicas: this.#replicas(name),
               deleting: false,
             },
-      pod: pod === undefined ? undefined : toPodView(name, pod),
+      pod: pod === undefined ? undefined : toPodView(name, pod, this.trouble),
       volume: volume === undefined ? undefined : toVolumeView(name, volume),
     };
   }
@@ -406,8 +408,17 @@ export class Simulator {
         ? this.#volumeHarm(name.replace(/-data$/, ""))
         : kind === "StatefulSet"
           ? this.#removalHarm(name)
-          : this.#restartHarm(name.replace(/-0$/, ""));
+          : kind === "ControllerRevision"
+            ? this.#forgettingHarm(name)
+            : this.#restartHarm(name.replace(/-0$/, ""));
     if (why !== undefined) throw new Error(`${why}: ${describe(step)}\n${this.trace.slice(-15).join("\n")}`);
+  }
+
+  #forgettingHarm(name: string): string | undefined {
+    const hash = name.replace("orders-revision-", "");
+    return [...this.pods.values()].some((pod) => pod.templateHash === hash)
+      ? "forgets a revision that a member runs"
+      : undefined;
   }
 
   /** A leader is stopped only when nobody is left that it could hand over to. */

@@ -55,6 +55,7 @@ export function toChild({ uid, version, manifest }: { uid: string; version: numb
 export function toPodView(
   member: string,
   { uid, templateHash, createdMs, node, ready, readySinceMs, report, works }: Pod,
+  trouble: string,
 ): PodView {
   return {
     uid,
@@ -67,7 +68,7 @@ export function toPodView(
     templateHash,
     createdMs,
     report,
-    trouble: works ? undefined : "ImagePullBackOff",
+    trouble: works ? undefined : trouble,
   };
 }
 

@@ -54,3 +54,17 @@ test("a mishap that blocks everything makes a bounded number of series", async (
   }
   expect(await series("quorate_blocked_seconds")).toHaveLength(1000);
 });
+
+test("rolls are counted by how they end, and drawn by revision and phase", async () => {
+  const rollout = { revision: "h1", phase: "Complete" as const, updated: ["orders-0"] };
+  observer.planned("shop/orders", { blocked: [], rollout });
+  observer.rolloutEnded("shop/orders", "failed");
+  expect(await series("quorate_rollout_info")).toEqual([
+    'quorate_rollout_info{namespace="shop",cluster="orders",revision="h1",phase="Complete"} 1',
+  ]);
+  expect(await series("quorate_rollouts_total")).toEqual([
+    'quorate_rollouts_total{namespace="shop",cluster="orders",result="failed"} 1',
+  ]);
+  observer.gone("shop/orders");
+  expect([...(await series("quorate_rollout_info")), ...(await series("quorate_rollouts_total"))]).toEqual([]);
+});

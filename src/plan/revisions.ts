@@ -1,0 +1,158 @@
+// Which revision members are to be brought to. The spec says which one is wanted; what was noted down about it says
+// whether it is tried, known to work, or failed, and then the last one that worked takes its place.
+import type { RevisionNote } from "../api/revision-note.ts";
+import { ANNOTATION_ABORT, ANNOTATION_RETRY } from "../build/labels.ts";
+import {
+  buildRevision,
+  parseRevision,
+  pinnedTemplate,
+  renderRevision,
+  type RevisionRecord,
+} from "../build/revision.ts";
+import { type PinnedTemplate, type Revision, revisionOf } from "../build/stateful-set.ts";
+import { applyIfDifferent } from "./difference.ts";
+import type { World } from "./facts.ts";
+import type { Observation } from "./observation.ts";
+import type { Step } from "./plan.ts";
+import { timestamp } from "./timestamp.ts";
+
+const KEPT_FAILURES = 3; // older ones would only be tried again if somebody returned to them after that many others
+
+/** Where members are to go. */
+export interface Target extends Revision {
+  /**
+   * Forward to what the spec asks for; Back to the last revision that worked; Held where it is, because the wanted one
+   * failed and nothing may or can be done about it.
+   */
+  readonly direction: "Forward" | "Back" | "Held";
+  /** Members ran it before, all of them: nothing is left to be tried. */
+  readonly isProven: boolean;
+  /** The template to use; absent: the one that the spec renders. */
+  readonly record: RevisionRecord | undefined;
+}
+
+/** A recorded revision with the incarnation of its object. */
+export interface SeenRecord extends RevisionRecord {
+  readonly name: string;
+  readonly uid: string;
+}
+
+const known = new WeakMap<Observation, readonly SeenRecord[]>(); // asked for many times in one pass
+
+/** All recorded revisions, the one that was wanted last first. */
+export function recordsOf(seen: Observation): readonly SeenRecord[] {
+  const records = known.get(seen) ?? readRecords(seen);
+  known.set(seen, records);
+  return records;
+}
+
+function readRecords(seen: Observation): readonly SeenRecord[] {
+  return [...seen.children]
+    .flatMap(([key, child]) => {
+      const [kind, name = ""] = key.split("/");
+      const record = kind === "ControllerRevision" && !child.deleting ? parseRevision(child.live) : undefined;
+      return record === undefined ? [] : [{ ...record, name, uid: child.uid }];
+    })
+    .toSorted((a, b) => Date.parse(b.note.startedAt) - Date.parse(a.note.startedAt) || (a.name < b.name ? -1 : 1));
+}
+
+/** What is noted down about the revision that the spec asks for. */
+export function wantedRecord(world: World): SeenRecord | undefined {
+  const { templateHash } = revisionOf(world.context);
+  return recordsOf(world.seen).find((record) => record.templateHash === templateHash);
+}
+
+/** The revision that all members ran last. */
+export function lastGood(world: World): SeenRecord | undefined {
+  return recordsOf(world.seen).find((record) => record.note.state === "Good");
+}
+
+/** Where members are to go now. */
+export function targetOf(world: World): Target {
+  const wanted = revisionOf(world.context);
+  const forward = { ...wanted, record: undefined };
+  const good = lastGood(world);
+  const failure = failureOfWanted(world);
+  if (failure === undefined) {
+    return { ...forward, direction: "Forward", isProven: wantedRecord(world)?.note.state === "Good" };
+  }
+  const mayGoBack = good !== undefined && world.cluster.intent.update.onFailure === "Rollback";
+  if (!mayGoBack) return { ...forward, direction: "Held", isProven: false };
+  return {
+    templateHash: good.templateHash,
+    inputHash: good.inputHash,
+    direction: "Back",
+    isProven: true,
+    record: good,
+  };
+}
+
+/**
+ * The record that says that what the spec asks for has failed; undefined when it is to be tried. The same input that
+ * another version of the operator renders differently is the same revision to the user.
+ */
+export function failureOfWanted(world: World): SeenRecord | undefined {
+  const wanted = revisionOf(world.context);
+  const good = lastGood(world);
+  return recordsOf(world.seen).find(
+    (record) =>
+      record.note.state === "Failed" &&
+      !isRetried(world, record) &&
+      (record.templateHash === wanted.templateHash ||
+        (record.inputHash === wanted.inputHash && record.inputHash !== good?.inputHash)),
+  );
+}
+
+/** Whether the user wants a failed revision tried again. It counts for the failure that is named, not for later ones. */
+function isRetried(world: World, { templateHash, note }: RevisionRecord): boolean {
+  return world.cluster.annotations[ANNOTATION_RETRY] === `${templateHash}.${note.failures}`;
+}
+
+/** Whether the user gave up the revision that the spec asks for. */
+export function isAborted(world: World): boolean {
+  return world.cluster.annotations[ANNOTATION_ABORT] === revisionOf(world.context).templateHash;
+}
+
+/** The template that a member gets which has none: what lives beside an untried revision comes back as the others are. */
+export function templateForNew(world: World, member: string): PinnedTemplate | undefined {
+  const wanted = wantedRecord(world)?.note.state;
+  const good = lastGood(world);
+  return wanted === "Good" || good === undefined ? undefined : pinnedTemplate(good, member);
+}
+
+/** Steps that note down `change` about the wanted revision, if it is not noted yet. */
+export function noteWanted(world: World, change: Partial<RevisionNote>): readonly Step[] {
+  const before = wantedRecord(world);
+  const fresh: RevisionNote = {
+    state: "Trying",
+    startedAt: timestamp(world.seen.nowMs),
+    failures: 0,
+    reason: "",
+    promoted: "None",
+  };
+  const note = { ...(before?.note ?? fresh), ...change };
+  const record = before === undefined ? renderRevision(world.context, note) : { ...before, note };
+  return applyIfDifferent(buildRevision(world.context, record), world.seen.children);
+}
+
+/** Steps that note down that the wanted revision is tried from now on: for the first time, or once more. */
+export function noteTrying(world: World): readonly Step[] {
+  const state = wantedRecord(world)?.note.state;
+  if (state === "Trying" || state === "Good") return [];
+  return noteWanted(world, { state: "Trying", startedAt: timestamp(world.seen.nowMs), promoted: "None" });
+}
+
+/** Steps that note down that every member runs the wanted revision, and forget those that nobody will go back to. */
+export function noteGood(world: World): readonly Step[] {
+  const noted = noteWanted(world, { state: "Good", reason: "" });
+  if (noted.length > 0 || world.seen.stateMayHaveGoneBack) return noted;
+  const others = recordsOf(world.seen).filter((r) => r.templateHash !== revisionOf(world.context).templateHash);
+  const failed = others.filter((r) => r.note.state === "Failed");
+  const forgotten = [...others.filter((r) => r.note.state !== "Failed"), ...failed.slice(KEPT_FAILURES)];
+  const { namespace } = world.cluster;
+  return forgotten.map(({ name, uid }) => ({
+    kind: "Delete",
+    object: { apiVersion: "apps/v1", kind: "ControllerRevision", namespace, name, uid },
+    reason: "no member goes back to it",
+  }));
+}

@@ -1,0 +1,82 @@
+// The steps of a canary, and what must be so before the next one.
+import { ANNOTATION_PROMOTE } from "../build/labels.ts";
+import { revisionOf } from "../build/stateful-set.ts";
+import { isInSync, type World } from "./facts.ts";
+import { analyses, budgetBlock, windowBlock } from "./gates.ts";
+import type { MemberView } from "./observation.ts";
+import { annotateCommand } from "./override.ts";
+import type { Block } from "./plan.ts";
+import { wantedRecord } from "./revisions.ts";
+
+/** How far a roll may go at present. */
+export interface Reach {
+  /** How many members may be at the new revision. */
+  readonly limit: number;
+  /** The step in words, such as 2/5; undefined where there are no steps. */
+  readonly step?: string;
+  /** Why it may not go further although it could. */
+  readonly blocked?: Block;
+  /** Until when the members of the step bake. */
+  readonly bakingUntilMs?: number;
+}
+
+/** Numbers of members at the end of each step: the canaries, half, all. */
+export function stepLimits(world: World): readonly number[] {
+  const count = world.listed.length;
+  const { strategy, canary } = world.cluster.intent.update;
+  if (strategy === "Rolling") return [count];
+  const limits = [Math.min(canary.members, Math.max(1, count - 1)), Math.ceil(count / 2), count];
+  return limits.filter((limit, at) => limit > Math.max(0, ...limits.slice(0, at)));
+}
+
+/** How far an untried revision may go, given the members that are at it. */
+export function reachOf(world: World, updated: readonly MemberView[]): Reach {
+  const limits = stepLimits(world);
+  const count = updated.length;
+  const next = limits.find((limit) => limit > count) ?? world.listed.length;
+  const step = limits.length > 1 ? { step: `${next}/${world.listed.length}` } : {};
+  const closed = closedGate(world);
+  const isBetweenSteps = limits.includes(count);
+  if (!isBetweenSteps)
+    return closed === undefined ? { limit: next, ...step } : { limit: count, ...step, blocked: closed };
+  const isThere = updated.every((m) => isInSync(world, m));
+  const held = { limit: count, step: `${count}/${world.listed.length}` };
+  if (!isThere) return held;
+  const { bakeSeconds } = world.cluster.intent.update.canary;
+  const readyMs = Math.max(...updated.map(({ pod }) => pod?.readySinceMs ?? pod?.createdMs ?? world.seen.nowMs));
+  const bakingUntilMs = readyMs + bakeSeconds * 1000;
+  if (world.seen.nowMs < bakingUntilMs) return { ...held, bakingUntilMs };
+  const blocked = unproven(world) ?? closed ?? unpromoted(world, limits.indexOf(count));
+  return blocked === undefined ? { limit: next, ...step } : { ...held, blocked };
+}
+
+/** The gate that is closed for the next member of an untried revision. */
+function closedGate(world: World): Block | undefined {
+  return windowBlock(world, "the next step of the roll") ?? budgetBlock(world);
+}
+
+/** An analysis that has not passed. One that failed has ended the roll before; what cannot be measured proves nothing. */
+function unproven(world: World): Block | undefined {
+  const open = analyses(world).find(({ verdict }) => verdict !== "Pass");
+  if (open === undefined) return undefined;
+  const message = `Analysis ${open.name} has not passed: ${open.message}.`;
+  return { guard: "AnalysisPassed", object: open.name, message };
+}
+
+const LEVELS = ["half", "all"] as const;
+
+/** Promotion by hand that is still missing for the step after the one with index `at`. */
+function unpromoted(world: World, at: number): Block | undefined {
+  const { cluster } = world;
+  if (cluster.intent.update.canary.promotion === "Automatic") return undefined;
+  const isLastStep = at === stepLimits(world).length - 2;
+  const needed = isLastStep ? "all" : "half";
+  const { templateHash } = revisionOf(world.context);
+  const given = LEVELS.find((level) => cluster.annotations[ANNOTATION_PROMOTE] === `${templateHash}.${level}`);
+  const noted = wantedRecord(world)?.note.promoted;
+  if (given === "all" || noted === "All") return undefined;
+  if (needed === "half" && (given === "half" || noted === "Half")) return undefined;
+  const message = `The members of this step have baked and every gate is open. The next step, ${needed}, waits for a person to promote it.`;
+  const override = annotateCommand(cluster, ANNOTATION_PROMOTE, `${templateHash}.${needed}`);
+  return { guard: "PromotionGiven", object: cluster.name, message, override };
+}
