@@ -1,155 +1,29 @@
-// The operator against a real API server. There is no kubelet and no StatefulSet controller here: the test makes the pods
-// and speaks for the agents. What is asserted is the state of the world.
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { pino } from "pino";
-import { Registry } from "prom-client";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
-import type { ClusterStatus } from "../../src/api/cluster-spec.ts";
-import { API_VERSION, nameOf } from "../../src/api/names.ts";
-import { Controller } from "../../src/controller/controller.ts";
-import type { PassResult } from "../../src/controller/reconcile.ts";
-import type { ApiCall, KubeClient } from "../../src/kube/client.ts";
-import type { KubeObject, ObjectRef, Stored } from "../../src/kube/object.ts";
+// The operator against a real API server. What is asserted is the state of the world.
+import { describe, expect, test } from "vitest";
+import { API_VERSION } from "../../src/api/names.ts";
+import type { KubeObject } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
-import { runMember as runMemberAt } from "./fake-members.ts";
-import { type ControlPlane, startControlPlane } from "./harness.ts";
-
-interface Any extends KubeObject {
-  readonly spec?: Record<string, unknown>;
-  readonly status?: Record<string, unknown>;
-  readonly data?: Record<string, string>;
-  readonly rules?: readonly {
-    readonly resources: string[];
-    readonly verbs: string[];
-    readonly resourceNames?: string[];
-  }[];
-}
-
-const NAMESPACE = "default";
-const WRITES = ["create", "update", "apply", "patch", "delete"];
-let plane: ControlPlane;
-let admin: KubeClient;
-let calls: ApiCall[] = [];
-let passes: PassResult[] = [];
-let operator: RunningOperator;
-
-interface RunningOperator {
-  stop(): Promise<void>;
-}
-
-beforeAll(async () => {
-  plane = await startControlPlane();
-  admin = await plane.client();
-  await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../crds"));
-  await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
-  await plane.apply(await readFile(join(import.meta.dirname, "../../engines/postgres.yaml"), "utf8"));
-});
-
-afterAll(async () => {
-  await admin?.close();
-  await plane?.stop();
-});
-
-beforeEach(async () => {
-  operator = await startOperator();
-});
-
-afterEach(async () => {
-  await operator.stop();
-});
-
-async function startOperator(): Promise<RunningOperator> {
-  const stop = new AbortController();
-  calls = [];
-  passes = [];
-  const api = await plane.client(undefined, { observe: (call) => calls.push(call) });
-  const controller = new Controller({
-    api,
-    settings: { agentImage: "quorate/agent:test" },
-    registry: new Registry(),
-    log: pino({ level: "fatal" }),
-    instance: "test",
-    onPass: (_key, result) => passes.push(result),
-  });
-  const watching = controller.watch(stop.signal);
-  const leading = controller.lead(stop.signal);
-  return {
-    stop: async () => {
-      stop.abort();
-      await Promise.all([watching, leading]);
-      await api.close();
-    },
-  };
-}
-
-const ref = (apiVersion: string, kind: string, name: string): ObjectRef => ({
-  apiVersion,
-  kind,
-  namespace: NAMESPACE,
-  name,
-});
-const clusterRef = (name: string) => ref(API_VERSION, "ClusterSpec", name);
-
-async function read(apiVersion: string, kind: string, name: string): Promise<Stored<Any>> {
-  const object = await admin.get<Any>(ref(apiVersion, kind, name));
-  if (object === undefined) throw new Error(`${kind} ${name} is not there`);
-  return object;
-}
-
-async function statusOf(cluster: string): Promise<ClusterStatus> {
-  return (await read(API_VERSION, "ClusterSpec", cluster)).status ?? {};
-}
-
-async function intentOf(cluster: string): Promise<Intent> {
-  const map = await read("v1", "ConfigMap", nameOf.intent(cluster));
-  return Intent.parse(JSON.parse(map.data?.[INTENT_KEY] ?? ""));
-}
-
-async function eventually<T>(look: () => Promise<T>): Promise<T> {
-  return vi.waitFor(look, { timeout: 15_000, interval: 50 });
-}
-
-/** Waits until passes have come to rest: the last ones did nothing, and no more come. */
-async function atRest(): Promise<void> {
-  await vi.waitFor(
-    async () => {
-      const before = passes.length;
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      expect(passes.length).toBe(before);
-      expect(before).toBeGreaterThan(0);
-    },
-    { timeout: 15_000 },
-  );
-}
-
-function runMember(member: string, report: Partial<MemberReport>): Promise<void> {
-  return runMemberAt(admin, { namespace: NAMESPACE, member }, report);
-}
-
-async function createCluster(name: string, spec: object = {}): Promise<Stored<KubeObject>> {
-  const created = await admin.create(minimalCluster({ resources: { requests: { memory: "1Gi" } }, ...spec }, name));
-  await eventually(async () => {
-    expect((await intentOf(name)).bootstrapMember).toBe(nameOf.member(name, 0));
-  });
-  return created;
-}
-
-/** A cluster of three whose member 0 leads. */
-async function runningCluster(name: string, spec: object = {}): Promise<Stored<KubeObject>> {
-  const created = await createCluster(name, spec);
-  for (const ordinal of [0, 1, 2]) {
-    await runMember(nameOf.member(name, ordinal), ordinal === 0 ? { role: "leader" } : {});
-  }
-  await eventually(async () => expect(await statusOf(name)).toMatchObject({ leader: `${name}-0`, readyMembers: 3 }));
-  await atRest();
-  return created;
-}
-
-function writes(): readonly string[] {
-  return calls.filter((call) => WRITES.includes(call.verb)).map((call) => `${call.verb} ${call.resource} ${call.code}`);
-}
+import {
+  admin,
+  type Any,
+  atRest,
+  calls,
+  clusterRef,
+  createCluster,
+  eventually,
+  intentOf,
+  NAMESPACE,
+  passes,
+  plane,
+  read,
+  ref,
+  runMember,
+  runningCluster,
+  startOperator,
+  statusOf,
+  withoutOperator,
+  writes,
+} from "./operator-world.ts";
 
 describe("a new cluster", () => {
   test("gets all its children, owned where they may go with it", async () => {
@@ -249,8 +123,8 @@ describe("a new cluster", () => {
 describe("at rest", () => {
   test("a new operator writes nothing", async () => {
     await runningCluster("quiet");
-    await operator.stop();
-    operator = await startOperator();
+    await withoutOperator();
+    await startOperator();
     await eventually(async () => expect(passes.length).toBeGreaterThan(0));
     await atRest();
     expect(writes()).toEqual([]);
@@ -258,7 +132,7 @@ describe("at rest", () => {
 
   test("a pass that an agent's report caused writes nothing when nothing is to be said", async () => {
     await runningCluster("still");
-    calls = [];
+    calls.length = 0;
     const before = passes.length;
     await admin.mergePatch(ref("v1", "Pod", "still-1-0"), { metadata: { labels: { unrelated: "yes" } } });
     await eventually(async () => expect(passes.length).toBeGreaterThan(before));
@@ -272,8 +146,8 @@ describe("at rest", () => {
     await admin.mergePatch(ref("coordination.k8s.io/v1", "Lease", "hands"), { spec: lease });
     const endpoints = [{ addresses: ["10.0.0.1"], conditions: { ready: true } }];
     await admin.mergePatch(ref("discovery.k8s.io/v1", "EndpointSlice", "hands-rw"), { endpoints });
-    await operator.stop();
-    operator = await startOperator();
+    await withoutOperator();
+    await startOperator();
     await eventually(async () => expect(passes.length).toBeGreaterThan(0));
     await atRest();
     expect((await read("coordination.k8s.io/v1", "Lease", "hands")).spec).toMatchObject(lease);
@@ -366,14 +240,14 @@ describe("a deleted ClusterSpec", () => {
 
   test("takes volumes and passwords along when asked to, also if the operator was away", async () => {
     await runningCluster("gone", { deletionProtection: false, volumeRetention: { whenDeleted: "Delete" } });
-    await operator.stop();
+    await withoutOperator();
     await admin.delete(clusterRef("gone"));
     // The garbage collector does not run here: do its part.
     for (const ordinal of [0, 1, 2]) {
       await admin.delete(ref("apps/v1", "StatefulSet", `gone-${ordinal}`));
       await admin.delete(ref("v1", "Pod", `gone-${ordinal}-0`), { gracePeriodSeconds: 0 });
     }
-    operator = await startOperator();
+    await startOperator();
     await eventually(async () => {
       for (const ordinal of [0, 1, 2]) {
         const claim = await admin.get(ref("v1", "PersistentVolumeClaim", `gone-${ordinal}-data`));
