@@ -26,6 +26,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: "prometheus",
+          include: ["test/prometheus/**/*.test.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: "api",
           include: ["test/api/**/*.test.ts"],
           testTimeout: 60_000,

@@ -33,6 +33,7 @@ const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-saniti
 const MODEL: Suite = { name: "model", before: [], project: "model" };
 const API: Suite = { name: "api", before: [["hack/lab/lab", "build"]], project: "api" };
 const ENGINE: Suite = { name: "engine", before: [["hack/host-postgres"]], project: "engine" };
+const PROMETHEUS: Suite = { name: "prometheus", before: [["hack/host-prometheus"]], project: "prometheus" };
 const MEMBERS: Suite = {
   name: "members",
   before: [["hack/host-postgres"], ["make", "-s", "bundle"]],
@@ -52,7 +53,7 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT]],
   [
     [INIT, MEMBERS],
-    [MODEL, API, ENGINE],
+    [MODEL, API, ENGINE, PROMETHEUS],
   ],
   [[LAB]],
 ];
@@ -128,7 +129,7 @@ async function runLane(lane: Lane, folder: string, isAlone: boolean): Promise<vo
     total.passed += count.passed;
     total.failed += count.failed;
     rows.push(
-      `${suite.name.padEnd(8)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ` +
+      `${suite.name.padEnd(10)} ${String(count.passed).padStart(5)} passed ${String(count.failed).padStart(4)} failed ` +
         `${((performance.now() - startMs) / 1000).toFixed(0).padStart(5)} s`,
     );
   }

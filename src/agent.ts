@@ -40,6 +40,7 @@ async function run(): Promise<void> {
       ? await kubeconfigConnection()
       : await inClusterConnection(process.env);
   const metrics = agentMetrics({ cluster, namespace, member, node });
+  init.on("exited", () => metrics.engineExits.inc());
   const api = new KubeClient(connection);
   const events = new EventRecorder({ api, controller: "quorate.io/agent", instance: settings.QUORATE_POD });
   const instance = new Member({

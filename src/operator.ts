@@ -22,6 +22,8 @@ const Environment = z.object({
   /** Look after the clusters of this namespace only. */
   QUORATE_WATCH_NAMESPACE: z.string().optional(),
   QUORATE_LEADER_ELECTION: z.enum(["on", "off"]).default("on"),
+  /** Address of a Prometheus, for budgets and for the queries of canary analyses; without it only the agents are asked. */
+  QUORATE_PROMETHEUS_URL: z.url({ protocol: /^https?$/ }).optional(),
   QUORATE_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   QUORATE_HEALTH_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
 });
@@ -33,6 +35,7 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
   const api = new KubeClient(connection, { observe: apiCallMetrics(registry) });
   const instance = hostname();
   const watched = settings.QUORATE_WATCH_NAMESPACE;
+  const prometheusUrl = settings.QUORATE_PROMETHEUS_URL;
   const controller = new Controller({
     api,
     registry,
@@ -40,6 +43,7 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     instance,
     settings: { agentImage: settings.QUORATE_AGENT_IMAGE },
     ...(watched === undefined ? {} : { namespace: watched }),
+    ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
   });
   const health = await startHealthServer({
     port: settings.QUORATE_HEALTH_PORT,

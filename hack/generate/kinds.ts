@@ -48,6 +48,12 @@ export const KINDS: readonly KindDefinition[] = [
       { name: "Leader", type: "string", jsonPath: ".status.leader" },
       { name: "Change", type: "string", jsonPath: ".status.change", description: "Change in progress." },
       {
+        name: "SLO",
+        type: "string",
+        jsonPath: ".status.budgetLeft",
+        description: "Error budget that is left.",
+      },
+      {
         name: "Status",
         type: "string",
         jsonPath: '.status.conditions[?(@.type=="Ready")].reason',

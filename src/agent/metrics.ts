@@ -1,5 +1,6 @@
 /** The agent's metrics. Labels that name the member are default labels, so every series carries the same ones. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { ACTION_BOUNDS_SECONDS, LEASE_BOUNDS_SECONDS } from "../api/agent-metrics.ts";
 
 /**
  * Phases of a failover as the new leader measures them. `detect` begins with the last sign of life of the old one; `fence` is the
@@ -28,6 +29,7 @@ export function agentMetrics(labels: { cluster: string; namespace: string; membe
     leaseMargin: gauge("lease_margin_seconds", "Seconds left until the fence deadline of this leader."),
     engineUp: gauge("engine_up", "1 while the engine answers."),
     leaderChanges: counter("leader_changes_total", "Times this member became leader."),
+    engineExits: counter("engine_exits_total", "Times the engine's main process ended, asked to or not."),
     fenced: counter("fenced_total", "Times the fence deadline stopped the engine."),
     writeSlices: new Counter({
       name: "quorate_member_write_slices_total",
@@ -45,7 +47,7 @@ export function agentMetrics(labels: { cluster: string; namespace: string; membe
       name: "quorate_member_lease_write_seconds",
       help: "Time of one write of the Lease.",
       labelNames: ["result"],
-      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+      buckets: LEASE_BOUNDS_SECONDS,
       registers,
     }),
     failoverSeconds: new Histogram({
@@ -59,7 +61,7 @@ export function agentMetrics(labels: { cluster: string; namespace: string; membe
       name: "quorate_member_action_seconds",
       help: "Time of one engine action.",
       labelNames: ["action", "result"],
-      buckets: PHASE_SECONDS,
+      buckets: ACTION_BOUNDS_SECONDS,
       registers,
     }),
   };

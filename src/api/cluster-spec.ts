@@ -326,6 +326,12 @@ const Blocked = z.object({
   override: z.string().max(512).optional().describe("override is the exact command or field that lets the step pass."),
 });
 
+/** A guard that the user's annotation lets changes pass. */
+const OverriddenGuard = z.object({
+  guard: z.string().max(63).describe("guard that would hold changes back."),
+  until: timestamp("until when changes pass it."),
+});
+
 /** What quorate reports (`.status`); every part can be observed anew, nothing is remembered only here. */
 export const ClusterStatus = z
   .object({
@@ -335,7 +341,7 @@ export const ClusterStatus = z
       .max(16)
       .meta(listMap("type"))
       .optional()
-      .describe("conditions: Ready, Reconciling, Stalled, Blocked, Available, Progressing, Degraded."),
+      .describe("conditions: Ready, Reconciling, Stalled, Blocked, Available, Progressing, Degraded, SLOHealthy."),
     members: z
       .array(MemberStatus)
       .max(16)
@@ -359,6 +365,19 @@ export const ClusterStatus = z
       .meta({ "x-kubernetes-list-type": "atomic" })
       .optional()
       .describe("blocked steps, each with guard, reason and override."),
+    overridden: z
+      .array(OverriddenGuard)
+      .max(16)
+      .meta(listMap("guard"))
+      .optional()
+      .describe("overridden guards: changes pass them because the annotation quorate.io/urgent-until says so."),
+    budgetLeft: z
+      .string()
+      .max(16)
+      .optional()
+      .describe(
+        "budgetLeft of the error budget that is nearest to its end, in coarse steps; live figures are in metrics.",
+      ),
     selector: z.string().max(512).optional().describe("selector of the member pods, for the scale subresource."),
     engineImage: z.string().max(512).optional().describe("engineImage is the image the members shall run."),
     templateHash: z

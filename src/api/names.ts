@@ -47,6 +47,7 @@ export const nameOf = {
   lease: (cluster: string): string => cluster,
   revision: (cluster: string, templateHash: string): string => `${cluster}-revision-${templateHash}`,
   intent: (cluster: string): string => `${cluster}-intent`,
+  budget: (cluster: string): string => `${cluster}-budget`,
   engineFiles: (cluster: string): string => `${cluster}-engine`,
   readWrite: (cluster: string): string => `${cluster}-rw`,
   readOnly: (cluster: string): string => `${cluster}-ro`,

@@ -125,3 +125,64 @@ export const MaintenanceWindow = z.object({
   durationMinutes: z.int32().min(5).max(10_080).describe("durationMinutes that the window stays open."),
 });
 export type MaintenanceWindow = z.infer<typeof MaintenanceWindow>;
+
+const DECIMAL = /^[0-9]{1,12}(\.[0-9]{1,6})?$/;
+
+function decimal(description: string): z.ZodString {
+  return z.string().max(19).regex(DECIMAL, 'expected a number as a string, such as "1.5"').describe(description);
+}
+
+/** `.spec.update.canary.analysis[]`. */
+export const Analysis = z
+  .object({
+    name: named("name of the analysis."),
+    measure: z
+      .enum(["EngineDownPercent", "Restarts", "LagBytes", "LatencyP95Milliseconds", "ErrorPercent"])
+      .optional()
+      .describe(
+        "measure that the members' agents take: EngineDownPercent of the time, Restarts of engine and container, LagBytes behind the leader at the worst, LatencyP95Milliseconds and ErrorPercent of the agents' own small reads, which every member answers.",
+      ),
+    query: z
+      .string()
+      .min(1)
+      .max(4096)
+      .optional()
+      .describe(
+        "query in PromQL with one value as its result, asked of the operator's Prometheus. $(PODS) stands for the pods that are judged, $(CANARY) for the updated and $(CONTROL) for the other pods, each as a regular expression; $(NAMESPACE) and $(CLUSTER) for their names.",
+      ),
+    max: decimal("max is the largest value that passes.").optional(),
+    maxRatio: decimal(
+      "maxRatio is the largest multiple of the same value on the members not yet updated that passes.",
+    ).optional(),
+    ignoreUpTo: decimal("ignoreUpTo is a value up to which maxRatio does not matter.").optional(),
+    overSeconds: z
+      .int32()
+      .min(10)
+      .max(3600)
+      .default(60)
+      .describe("overSeconds a measure looks back; less time of measuring than that is no data."),
+  })
+  .meta(
+    cel([
+      {
+        rule: "has(self.measure) != has(self.query)",
+        message: "an analysis needs either measure or query: remove one or add the other",
+      },
+      {
+        rule: "has(self.max) != has(self.maxRatio)",
+        message: "an analysis needs either max or maxRatio: remove one or add the other",
+      },
+      {
+        rule: "!has(self.ignoreUpTo) || has(self.maxRatio)",
+        message: "ignoreUpTo needs maxRatio: remove ignoreUpTo, or compare with maxRatio instead of max",
+        fieldPath: ".ignoreUpTo",
+      },
+      {
+        rule: "!has(self.query) || !has(self.maxRatio) || self.query.contains('$(PODS)')",
+        message:
+          'query needs $(PODS) with maxRatio: it is asked once for the updated pods and once for the others; use it as in {pod=~"$(PODS)"}',
+        fieldPath: ".query",
+      },
+    ]),
+  );
+export type Analysis = z.infer<typeof Analysis>;

@@ -1,5 +1,6 @@
 /** The `update` block of a ClusterSpec: how a change of the members' pods is carried out. */
 import { z } from "zod";
+import { Analysis } from "./objectives.ts";
 import { listMap, timestamp } from "./schema.ts";
 
 const Canary = z.object({
@@ -22,6 +23,14 @@ const Canary = z.object({
     .default("Automatic")
     .describe(
       "promotion to the next step: Automatic, once the members have baked and every gate is open; Manual, when a person promotes as well.",
+    ),
+  analysis: z
+    .array(Analysis)
+    .max(16)
+    .meta(listMap("name"))
+    .default([])
+    .describe(
+      "analysis of the updated members, each by a measure or a query: all must pass before the next step, and one that fails fails the revision.",
     ),
 });
 

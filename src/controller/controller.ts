@@ -5,16 +5,19 @@ import { type Clock, type Random, systemClock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { OwnWrites } from "../kube/own-writes.ts";
+import { Measurer } from "../observe/measurer.ts";
 import { NamedObjects } from "../observe/named-objects.ts";
+import { Prometheus } from "../observe/prometheus.ts";
 import { Stores } from "../observe/stores.ts";
 import type { Step } from "../plan/plan.ts";
 import { WorkQueue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
+import { budgetMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
 import { concernsOf } from "./keys.ts";
 import { membershipChanges } from "./membership-changes.ts";
-import { newsOf } from "./narrator.ts";
+import { newlyOverridden, newsOf } from "./narrator.ts";
 import { type PassResult, reconciler } from "./reconcile.ts";
 import { rolloutNews } from "./rollout-news.ts";
 import { runWorkers } from "./workers.ts";
@@ -26,6 +29,8 @@ export interface ControllerOptions {
   readonly log: Logger;
   /** Watch this namespace only; absent: all. */
   readonly namespace?: string;
+  /** Address of the Prometheus that is asked for budgets and users' queries; absent: only the agents are. */
+  readonly prometheusUrl?: string;
   /** Name of this process in events. */
   readonly instance: string;
   readonly clock?: Clock;
@@ -45,7 +50,9 @@ export class Controller {
   readonly #observeQueue: ReturnType<typeof queueMetrics>;
   readonly #observePass: ReturnType<ReturnType<typeof reconcileMetrics>>;
   readonly #observeCluster: ClusterObserver;
+  readonly #observeOverride: ReturnType<typeof overrideMetrics>;
   readonly #recorder: EventRecorder;
+  #measurer: Measurer | undefined;
 
   constructor(options: ControllerOptions) {
     const { api, registry, log, namespace } = options;
@@ -56,6 +63,8 @@ export class Controller {
     this.#observeQueue = queueMetrics(registry);
     this.#observePass = reconcileMetrics(registry)("cluster");
     this.#observeCluster = clusterMetrics(registry, () => this.#clock.now().getTime());
+    this.#observeOverride = overrideMetrics(registry);
+    budgetMetrics(registry, () => this.#measurer?.budgets() ?? []);
     const observeEvent = eventMetrics(registry);
     this.stores = new Stores({
       api,
@@ -105,8 +114,11 @@ export class Controller {
       if (signal.aborted) return;
       log.info({ clusters: stores.of("ClusterSpec").size }, "Caches are synced; reconciling");
       this.#addAll(queue);
-      await runWorkers(this.#workersOptions(queue), signal);
+      const measurer = this.#newMeasurer(queue);
+      this.#measurer = measurer;
+      await Promise.all([runWorkers(this.#workersOptions(queue, measurer), signal), measurer.run(signal)]);
     } finally {
+      this.#measurer = undefined;
       stopListening();
       signal.removeEventListener("abort", close);
       await queue.close();
@@ -123,7 +135,18 @@ export class Controller {
     }
   }
 
-  #workersOptions(queue: WorkQueue): Parameters<typeof runWorkers>[0] {
+  #newMeasurer(queue: WorkQueue): Measurer {
+    const { prometheusUrl } = this.#options;
+    return new Measurer({
+      stores: this.stores,
+      clock: this.#clock,
+      random: this.#random,
+      prometheus: prometheusUrl === undefined ? undefined : new Prometheus(prometheusUrl),
+      onChange: (key) => queue.add(key, "change"),
+    });
+  }
+
+  #workersOptions(queue: WorkQueue, measurer: Measurer): Parameters<typeof runWorkers>[0] {
     const { api, log, settings, onPass } = this.#options;
     const reconcile = reconciler({
       api,
@@ -131,6 +154,7 @@ export class Controller {
       stores: this.stores,
       named: new NamedObjects(api),
       ownWrites: new OwnWrites(),
+      measurer,
       settings,
       onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {
@@ -141,6 +165,7 @@ export class Controller {
           if (result !== undefined) this.#observeCluster.rolloutEnded(key, result);
         }
         this.#observeCluster.membersChanged(key, { joined: joined.length, left: left.length });
+        for (const { guard } of newlyOverridden(seen, cluster)) this.#observeOverride(guard);
         for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
       },
       onGone: (key) => this.#observeCluster.gone(key),

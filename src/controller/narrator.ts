@@ -3,10 +3,13 @@
 import type { Blocked } from "../api/cluster-spec.ts";
 import { API_VERSION } from "../api/names.ts";
 import type { EventNote, EventSubject } from "../kube/events.ts";
+import { ANNOTATION_URGENT_UNTIL } from "../build/labels.ts";
 import { leaderOf } from "../plan/facts.ts";
+import { objectivesVerdict, type Overridden, overriddenGates } from "../plan/gates.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 import { rolloutNews } from "./rollout-news.ts";
+import { timestamp } from "../plan/timestamp.ts";
 
 /** One thing to tell, and about which object. */
 export interface News {
@@ -28,8 +31,33 @@ export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): rea
     ...memberNews(seen, cluster),
     ...rolloutNews(cluster.status.rollout, plan.rollout).map(({ event }) => event),
     ...blockedNews(cluster, plan),
+    ...objectivesNews(seen, cluster),
+    ...overriddenNews(seen, cluster),
   ];
   return [...notes.map((event) => ({ about, event })), ...plan.steps.flatMap((step) => operationNews(step))];
+}
+
+/** A budget that is spent or burns, and one that is kept again. That nothing is known for a while is no news. */
+function objectivesNews(seen: Observation, cluster: ClusterView): EventNote[] {
+  const verdict = objectivesVerdict({ seen, cluster });
+  const before = cluster.status.conditions?.find(({ type }) => type === "SLOHealthy");
+  if (verdict === undefined || verdict.status === "Unknown" || before?.reason === verdict.reason) return [];
+  if (verdict.status === "True" && before?.status !== "False") return [];
+  const type = verdict.status === "True" ? "Normal" : "Warning";
+  return [{ type, reason: verdict.reason, action: "Measure", note: verdict.message }];
+}
+
+/** The gates that an annotation overrides since this pass. */
+export function newlyOverridden(seen: Observation, cluster: ClusterView): readonly Overridden[] {
+  const before = cluster.status.overridden ?? [];
+  return overriddenGates({ seen, cluster }).filter(({ guard }) => !before.some((one) => one.guard === guard));
+}
+
+function overriddenNews(seen: Observation, cluster: ClusterView): EventNote[] {
+  return newlyOverridden(seen, cluster).map(({ guard, untilMs }) => {
+    const note = `Changes pass ${guard} until ${timestamp(untilMs)}, because ${ANNOTATION_URGENT_UNTIL} says that they are urgent.`;
+    return { type: "Warning", reason: "GateOverridden", action: guard, note };
+  });
 }
 
 function leaderNews(seen: Observation, cluster: ClusterView): EventNote[] {

@@ -6,6 +6,7 @@ import type { OwnWrites } from "../kube/own-writes.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { act, type Ledger } from "../act/act.ts";
 import { writeStatus } from "../act/status-writer.ts";
+import type { Measurer } from "../observe/measurer.ts";
 import type { NamedObjects } from "../observe/named-objects.ts";
 import { observe } from "../observe/observe.ts";
 import type { Stores } from "../observe/stores.ts";
@@ -37,6 +38,7 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   readonly stores: Stores;
   readonly named: NamedObjects;
+  readonly measurer: Pick<Measurer, "of">;
   readonly ownWrites: OwnWrites;
   readonly settings: BuildSettings;
   /** A step was carried out. */

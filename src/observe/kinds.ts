@@ -11,6 +11,8 @@ import type { NodeView, PodView } from "../plan/observation.ts";
 /** A pod reduced to what the planner reads. */
 export interface ProjectedPod extends KubeObject {
   readonly view: Omit<PodView, "uid" | "resourceVersion">;
+  /** Where its agent answers, and how often its containers restarted: for whoever measures. */
+  readonly measuring: { readonly address: string | undefined; readonly restarts: number };
 }
 
 /** A node reduced to what the planner reads. */
@@ -88,6 +90,7 @@ function projectNode(object: Stored<KubeObject>): Stored<ProjectedNode> {
 }
 
 interface WireContainerStatus {
+  readonly restartCount?: number;
   readonly state?: {
     readonly waiting?: { readonly reason?: string; readonly message?: string };
     readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
@@ -98,6 +101,7 @@ interface WirePod extends KubeObject {
   readonly spec?: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
+    readonly podIP?: string;
     readonly conditions?: readonly {
       readonly type: string;
       readonly status: string;
@@ -131,6 +135,10 @@ function projectPod(object: Stored<KubeObject>): Stored<ProjectedPod> {
       createdMs: creationTimestamp === undefined ? 0 : Date.parse(creationTimestamp),
       report: parseReport(annotations?.[ANNOTATION_MEMBER_STATUS]),
       trouble: troubleOf(pod),
+    },
+    measuring: {
+      address: status?.podIP,
+      restarts: (status?.containerStatuses ?? []).reduce((sum, one) => sum + (one.restartCount ?? 0), 0),
     },
   };
 }

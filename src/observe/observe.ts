@@ -31,6 +31,7 @@ import type {
   VolumeView,
 } from "../plan/observation.ts";
 import { type ProjectedNode, type ProjectedPod, WATCHED } from "./kinds.ts";
+import type { Measurer } from "./measurer.ts";
 import type { NamedObjects } from "./named-objects.ts";
 import type { Stores } from "./stores.ts";
 
@@ -40,6 +41,7 @@ export interface ObserverOptions {
   readonly stores: Stores;
   readonly named: NamedObjects;
   readonly settings: BuildSettings;
+  readonly measurer: Pick<Measurer, "of">;
   readonly clock: Clock;
 }
 
@@ -82,6 +84,7 @@ export async function observe(
     intent: toIntent(stores.of("ConfigMap").get(namespace, nameOf.intent(name))),
     operations: observeOperations(stores, namespace, name),
     nodes: observeNodes(stores, members),
+    measured: options.measurer.of(key),
     stateMayHaveGoneBack: stores.wentBackLately(nowMs),
   });
 }

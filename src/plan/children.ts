@@ -2,6 +2,7 @@
 import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
+import { buildBudgetRecord } from "../build/budget-record.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
 import { childLabels, ownerOf } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
@@ -33,6 +34,7 @@ export function planChildren(world: World, listed: readonly string[]): readonly 
   return [
     ...applied.flatMap((manifest) => applyIfDifferent(manifest, seen.children)),
     ...planNamed(world),
+    ...planBudgetRecord(world),
     ...buildEndpointSlices(context).flatMap((manifest) => createIfMissing(world, manifest)),
   ];
 }
@@ -40,6 +42,12 @@ export function planChildren(world: World, listed: readonly string[]): readonly 
 function createIfMissing(world: World, manifest: Manifest): readonly Step[] {
   const isThere = world.seen.children.has(childKey(manifest.kind, manifest.metadata.name));
   return isThere ? [] : [{ kind: "Create", manifest, reason: "it is missing" }];
+}
+
+/** What was measured must outlive the operator that measured it. Of a cluster that always kept its objectives there is nothing. */
+function planBudgetRecord({ context, seen }: World): readonly Step[] {
+  const record = seen.measured?.record;
+  return record === undefined ? [] : applyIfDifferent(buildBudgetRecord(context, record), seen.children);
 }
 
 /** Secrets and the Lease, which are read by name and never watched. */

@@ -1,18 +1,17 @@
 // What must be true of the outside before a risky step: error budget, analyses of a canary, maintenance windows.
 // observe/ measures; these functions only judge what was measured, so the same observation always gives the same answer.
 import { ANNOTATION_URGENT_UNTIL } from "../build/labels.ts";
+import { revisionOf } from "../build/stateful-set.ts";
 import type { World } from "./facts.ts";
-import { isOpen, nextOpening } from "./maintenance.ts";
+import { isOpen, nextOpening, windowProblem } from "./maintenance.ts";
 import { annotateCommand } from "./override.ts";
+import type { Guard } from "./guards.ts";
 import type { Block } from "./plan.ts";
 
-/** One analysis of a canary as it was last measured. */
-export interface AnalysisVerdict {
-  readonly name: string;
-  /** NoData counts as not passed: what cannot be measured proves nothing. */
-  readonly verdict: "Pass" | "Fail" | "NoData";
-  readonly message: string;
-}
+import type { AnalysisVerdict } from "../slo/analysis.ts";
+import { judgeBudgets, type SloVerdict } from "../slo/verdict.ts";
+
+export type { AnalysisVerdict };
 
 /** What the gates look at. */
 export type GatedWorld = Pick<World, "seen" | "cluster">;
@@ -20,8 +19,8 @@ export type GatedWorld = Pick<World, "seen" | "cluster">;
 const URGENT_AT_MOST_MS = 86_400_000; // an exception that nobody remembers to take back must end by itself
 
 /** Why the error budget does not allow a risky step now; undefined when it does. */
-export function budgetBlock(_world: GatedWorld): Block | undefined {
-  return undefined;
+export function budgetBlock(world: GatedWorld): Block | undefined {
+  return isUrgent(world) ? undefined : frozenBudget(world);
 }
 
 /** Why no maintenance window allows `what` now, and when the next one opens; undefined when one is open or none is asked for. */
@@ -30,8 +29,48 @@ export function windowBlock(world: GatedWorld, what: string): Block | undefined 
 }
 
 /** The analyses of spec.update.canary as last measured, in the order of the spec. */
-export function analyses(_world: GatedWorld): readonly AnalysisVerdict[] {
-  return [];
+export function analyses({ seen, cluster, context }: World): readonly AnalysisVerdict[] {
+  const { templateHash } = revisionOf(context);
+  const trial = seen.measured?.trial;
+  // A verdict on the revision before says nothing about this one.
+  const verdicts = trial?.revision === templateHash ? trial.verdicts : [];
+  return cluster.intent.update.canary.analysis.map(
+    ({ name }) =>
+      verdicts.find((one) => one.name === name) ?? { name, verdict: "NoData", message: "it was not yet measured" },
+  );
+}
+
+/** A guard that an annotation lets changes pass now. */
+export interface Overridden {
+  readonly guard: Guard;
+  readonly untilMs: number;
+}
+
+/** The gates that would hold changes back, if the user's annotation did not say that they are urgent. */
+export function overriddenGates(world: GatedWorld): readonly Overridden[] {
+  const untilMs = urgentUntilMs(world);
+  if (untilMs === undefined) return [];
+  return [frozenBudget(world), closedWindows(world, "changes")].flatMap((block) =>
+    block === undefined ? [] : { guard: block.guard, untilMs },
+  );
+}
+
+/** What the budgets say of the objectives; undefined when there are no objectives. */
+export function objectivesVerdict({ seen, cluster }: GatedWorld): SloVerdict | undefined {
+  if (cluster.intent.slo === undefined) return undefined;
+  return judgeBudgets(
+    seen.measured?.budgets,
+    seen.measured?.missing || "the operator has not yet measured for five minutes",
+  );
+}
+
+function frozenBudget(world: GatedWorld): Block | undefined {
+  const { cluster } = world;
+  const verdict = objectivesVerdict(world);
+  if (verdict === undefined || verdict.status === "True" || cluster.intent.slo?.whenExhausted !== "Freeze")
+    return undefined;
+  const message = `${verdict.message} No change begins that could cost more of it.${ignoredUrgency(world)}`;
+  return { guard: "BudgetLeft", object: cluster.name, message, override: urgentCommand(world) };
 }
 
 /** Until when the user's annotation lets changes pass budget and windows; undefined when it does not. */
@@ -48,9 +87,9 @@ function isUrgent(world: GatedWorld): boolean {
 function closedWindows(world: GatedWorld, what: string): Block | undefined {
   const { seen, cluster } = world;
   const { maintenanceWindows } = cluster.intent;
-  if (maintenanceWindows.length === 0 || maintenanceWindows.some((window) => isOpen(window, seen.nowMs)))
-    return undefined;
-  const next = nextOpening(maintenanceWindows, seen.nowMs);
+  const windows = maintenanceWindows.filter((window) => windowProblem(window) === undefined);
+  if (maintenanceWindows.length === 0 || windows.some((window) => isOpen(window, seen.nowMs))) return undefined;
+  const next = nextOpening(windows, seen.nowMs);
   const opens =
     next === undefined
       ? "None opens again."

@@ -99,6 +99,11 @@ export const GUARDS = {
     holds: "the node of a pod that shall end can confirm that it ended",
     override: "Taint the node out-of-service, if it is certainly off. A node that is only cut off may still write.",
   },
+  BudgetLeft: {
+    holds: "the error budgets of `spec.slo` are measured, not spent, and do not burn too fast",
+    override:
+      "Annotate the ClusterSpec with the time until which changes are urgent, at most a day ahead; or set `spec.slo.whenExhausted`.",
+  },
   WindowOpen: {
     holds: "one of `spec.maintenanceWindows` is open, or there is none",
     override: "Annotate the ClusterSpec with the time until which changes are urgent, at most a day ahead.",

@@ -6,6 +6,8 @@ import type { EngineSpec } from "../api/engine.ts";
 import type { BuildSettings } from "../build/context.ts";
 import type { Revision } from "../build/stateful-set.ts";
 import type { LiveVolume } from "../build/volume.ts";
+import type { TrialVerdict } from "../slo/analysis.ts";
+import type { Budgets } from "../slo/verdict.ts";
 
 /** Which incarnation and version of an object was seen; every write back is conditional on it. */
 export interface Identity {
@@ -109,6 +111,18 @@ export interface IntentView extends Identity {
   readonly intent: Intent | undefined;
 }
 
+/** What was measured of a cluster, beyond what the API server shows. */
+export interface Measured {
+  /** Error budgets in the order of OBJECTIVES; undefined while too little was seen to judge. */
+  readonly budgets: Budgets;
+  /** Why there are no budgets, as a clause; empty when there are. */
+  readonly missing: string;
+  /** What the next operator must know of the past, as text; undefined while every objective was always kept. */
+  readonly record: string | undefined;
+  /** What the analyses say of the revision that is being rolled out; undefined while none is judged. */
+  readonly trial: TrialVerdict | undefined;
+}
+
 /** One cluster at one moment. Order within lists means nothing to the planner. */
 export interface Observation {
   readonly nowMs: number;
@@ -125,6 +139,8 @@ export interface Observation {
   readonly intent: IntentView | undefined;
   readonly operations: readonly OperationView[];
   readonly nodes: ReadonlyMap<string, NodeView>;
+  /** undefined: nothing is measured, because nothing asks for it, or not yet. */
+  readonly measured: Measured | undefined;
   /** The API server's state went back lately (a restored backup): what is missing may exist. Nothing may be deleted. */
   readonly stateMayHaveGoneBack: boolean;
 }

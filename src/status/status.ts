@@ -2,10 +2,13 @@
 import type { ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
 import { resolveVersion } from "../build/context.ts";
 import { podSelector } from "../build/labels.ts";
+import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";
 import { isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import type { Plan } from "../plan/plan.ts";
 import { isStopped } from "../plan/stop.ts";
+import { timestamp } from "../plan/timestamp.ts";
+import { smallestRemaining } from "../slo/verdict.ts";
 import { type Verdict, withTimes } from "./conditions.ts";
 
 /** Why the plan could not be carried out to its end. */
@@ -34,6 +37,10 @@ export function computeStatus(
   const change = failure === undefined ? plan.change : before.change;
   // A pass that failed has not dealt with this generation yet.
   const observed = failure === undefined || failure.terminal ? generation : before.observedGeneration;
+  const overridden = overriddenGates({ seen, cluster }).map(({ guard, untilMs }) => ({
+    guard,
+    until: timestamp(untilMs),
+  }));
   const facts: Facts = { seen, cluster, plan, failure, members, leader };
   return {
     conditions: withTimes(verdictsOf(facts), before.conditions ?? [], generation, seen.nowMs),
@@ -53,6 +60,8 @@ export function computeStatus(
       blocked: plan.blocked.length === 0 ? undefined : plan.blocked.slice(0, 16),
       engineImage: image,
       templateHash: revisionInForce(members),
+      budgetLeft: smallestRemaining(seen.measured?.budgets ?? []),
+      overridden: overridden.length === 0 ? undefined : overridden,
       initialized: isInitialized(seen, cluster) || undefined,
     }),
   };
@@ -114,6 +123,7 @@ function verdictsOf(facts: Facts): Verdict[] {
     available,
     progressing,
     degraded,
+    ...objectivesVerdicts(facts),
     // kstatus: abnormal when true, absent when all is well
     ...(reconciling ? [{ ...progressing, type: "Reconciling" }] : []),
     ...(stalled === undefined ? [] : [stalled]),
@@ -161,6 +171,12 @@ function degradedVerdict({ cluster, members }: Facts): Verdict {
   });
   const message = `Not in sync: ${details.join(", ")}.`;
   return { type: "Degraded", status: "True", reason: "MembersNotInSync", message };
+}
+
+/** Beside Ready, and no part of it: what the cluster promised over weeks, not how it is now. */
+function objectivesVerdicts({ seen, cluster }: Facts): Verdict[] {
+  const verdict = objectivesVerdict({ seen, cluster });
+  return verdict === undefined ? [] : [{ type: "SLOHealthy", ...verdict }];
 }
 
 function progressingVerdict({ plan, cluster, failure }: Facts): Verdict {

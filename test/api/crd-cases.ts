@@ -180,6 +180,44 @@ const clusterCreations: readonly Creation[] = [
       "spec.maintenanceWindows[0].cron: cron is not a schedule: write minute, hour, day of month, month and day of week with one blank between them, for example '0 3 * * 6' for Saturdays at 03:00",
     ),
   ),
+  ...[
+    {
+      why: "an analysis of nothing",
+      analysis: { max: "1" },
+      says: "[0]: an analysis needs either measure or query: remove one or add the other",
+    },
+    {
+      why: "an analysis of two things",
+      analysis: { measure: "Restarts", query: "up", max: "1" },
+      says: "[0]: an analysis needs either measure or query: remove one or add the other",
+    },
+    {
+      why: "an analysis without a limit",
+      analysis: { measure: "Restarts" },
+      says: "[0]: an analysis needs either max or maxRatio: remove one or add the other",
+    },
+    {
+      why: "an analysis with two limits",
+      analysis: { measure: "Restarts", max: "1", maxRatio: "1" },
+      says: "[0]: an analysis needs either max or maxRatio: remove one or add the other",
+    },
+    {
+      why: "a floor under a limit",
+      analysis: { measure: "Restarts", max: "1", ignoreUpTo: "1" },
+      says: "[0].ignoreUpTo: ignoreUpTo needs maxRatio: remove ignoreUpTo, or compare with maxRatio instead of max",
+    },
+    {
+      why: "a comparison that asks the same of both groups",
+      analysis: { query: 'up{pod=~"$(CANARY)"}', maxRatio: "1" },
+      says: '[0].query: query needs $(PODS) with maxRatio: it is asked once for the updated pods and once for the others; use it as in {pod=~"$(PODS)"}',
+    },
+  ].map(({ why, analysis, says }) =>
+    creation(
+      why,
+      minimalCluster({ update: { canary: { analysis: [{ name: "a", ...analysis }] } } }),
+      `spec.update.canary.analysis${says}`,
+    ),
+  ),
   creation(
     "a topology that does not work yet",
     minimalCluster({ topology: "Sharded" }),

@@ -141,6 +141,15 @@ describe("accepted", () => {
     });
   });
 
+  test("analyses by measure and by query", async () => {
+    const analysis = [
+      { name: "restarts", measure: "Restarts", max: "0", overSeconds: 60 },
+      { name: "errors", query: 'max(errors{pod=~"$(PODS)"})', maxRatio: "1.5", ignoreUpTo: "3", overSeconds: 60 },
+    ];
+    const update = { strategy: "Canary", canary: { analysis } };
+    expect(await client.create(minimalCluster({ update }), { dryRun: true })).toMatchObject({ spec: { update } });
+  });
+
   test("a switchover that leaves the choice of the new leader open", async () => {
     const object = operation({ type: "Switchover" });
     expect(await client.create(object, { dryRun: true })).toMatchObject({ spec: { deadlineSeconds: 300 } });
@@ -182,6 +191,7 @@ describe("kubectl", () => {
     leader: "orders-1",
     epoch: 7,
     change: "Cloning orders-2",
+    budgetLeft: ">=75%",
     selector: "quorate.io/cluster=orders",
     conditions: [
       {
@@ -211,9 +221,9 @@ describe("kubectl", () => {
 
   test("get qcs prints what a person wants to know", async () => {
     const [header, row] = await printed("qcs");
-    expect(header).toEqual(["NAME", "TOPOLOGY", "ENGINE", "READY", "LEADER", "CHANGE", "STATUS", "AGE"]);
-    expect(row?.slice(0, 7)).toEqual([
-      "orders", "ActivePassive", "postgres", "2/3", "orders-1", "Cloning orders-2", "MembersNotReady",
+    expect(header).toEqual(["NAME", "TOPOLOGY", "ENGINE", "READY", "LEADER", "CHANGE", "SLO", "STATUS", "AGE"]);
+    expect(row?.slice(0, 8)).toEqual([
+      "orders", "ActivePassive", "postgres", "2/3", "orders-1", "Cloning orders-2", ">=75%", "MembersNotReady",
     ]); // biome-ignore format: one row
   });
 

@@ -39,7 +39,7 @@ describe("parseClusterSpec", () => {
         onSwitchoverFailure: "Block",
         progressDeadlineSeconds: 600,
         onFailure: "Rollback",
-        canary: { members: 1, bakeSeconds: 300, promotion: "Automatic" },
+        canary: { members: 1, bakeSeconds: 300, promotion: "Automatic", analysis: [] },
       },
       parameters: {},
       maintenanceWindows: [],

@@ -7,7 +7,7 @@ import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
 import { ANNOTATION_INPUT_HASH } from "../../../src/build/labels.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
-import type { MemberView, NodeView, Observation, OperationView } from "../../../src/plan/observation.ts";
+import type { Measured, MemberView, NodeView, Observation, OperationView } from "../../../src/plan/observation.ts";
 import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
@@ -37,6 +37,8 @@ export class Simulator {
   readonly brokenImages = new Set<string>();
   /** What kubelets say of those. */
   trouble = "ImagePullBackOff";
+  /** What was measured of the cluster. */
+  measured: Measured | undefined;
   /** Whether leaders refuse to hand over. */
   refusesSwitchover = false;
   /** Whether agents leave requests unanswered. */
@@ -140,6 +142,7 @@ export class Simulator {
         ([name, o]): OperationView => ({ ...o, name, uid: `op-${name}`, resourceVersion: "1" }),
       ),
       nodes: this.nodes,
+      measured: this.measured,
       stateMayHaveGoneBack: false,
     });
   }

@@ -1,0 +1,56 @@
+// How much of the time between two looks at a cluster was bad, for each objective.
+import type { Objective, ObjectiveName } from "./objectives.ts";
+import { type Counters, errorShare, NO_COUNTERS, slowerShare, successesOf, sumOf } from "./sample.ts";
+
+/** What happened in a cluster between two looks. */
+export interface Interval {
+  readonly lengthMs: number;
+  /** What each answering member counted meanwhile. */
+  readonly counted: readonly Counters[];
+  /** Whether a member that leads answered at the end. */
+  readonly hasLeader: boolean;
+  /** Whether the engine can be probed by writing; if not, having a leader must do. */
+  readonly probesWrites: boolean;
+}
+
+const SLICE_MS = 1000; // of the agents' write probe, without the write
+const UNCOUNTED_MS = 2 * SLICE_MS; // the slices at both ends, which are cut
+
+/** Bad time by objective, each at most the length of the interval. */
+export function badTime(objectives: readonly Objective[], interval: Interval): ReadonlyMap<ObjectiveName, number> {
+  const all = interval.counted.reduce(sumOf, NO_COUNTERS);
+  return new Map(
+    objectives.map(({ name, limitMs = 0 }) => [
+      name,
+      Math.min(interval.lengthMs, BAD_MS[name](all, interval, limitMs / 1000)),
+    ]),
+  );
+}
+
+type BadMs = (all: Counters, interval: Interval, limitSeconds: number) => number;
+
+const BAD_MS: Readonly<Record<ObjectiveName, BadMs>> = {
+  Availability: (all, interval) => {
+    if (interval.probesWrites) return unwritableMs(all, interval);
+    return interval.hasLeader ? 0 : interval.lengthMs;
+  },
+  // The worse of writes and reads: there are more members to read from than to write to.
+  Latency: ({ writes, reads }, { lengthMs }, limitSeconds) =>
+    lengthMs * Math.max(...[writes, reads].map((one) => slowerShare(one, limitSeconds) ?? 0)),
+  Errors: ({ writes, reads }, { lengthMs }) => lengthMs * (errorShare([writes, reads]) ?? 0),
+  ApiLatency: (all, { lengthMs }, limitSeconds) => lengthMs * badLeaseWrites(all, limitSeconds),
+};
+
+/** Slices whose write failed, and time in which no leader even tried. */
+function unwritableMs({ slices, writes }: Counters, { lengthMs }: Interval): number {
+  const succeeded = successesOf(writes);
+  const writeMs = succeeded === 0 ? 0 : (writes.durations.sumSeconds / succeeded) * 1000;
+  const sliceMs = SLICE_MS + writeMs;
+  const uncountedMs = lengthMs - (slices.good + slices.bad) * sliceMs - UNCOUNTED_MS;
+  return slices.bad * sliceMs + Math.max(0, uncountedMs);
+}
+
+function badLeaseWrites({ leaseWrites }: Counters, limitSeconds: number): number {
+  const failed = errorShare([leaseWrites]) ?? 0;
+  return failed + (1 - failed) * (slowerShare(leaseWrites, limitSeconds) ?? 0);
+}

@@ -1,0 +1,100 @@
+// The objectives as PromQL over the agents' metrics, and users' queries with their placeholders filled in.
+import { ACTION_BOUNDS_SECONDS, LEASE_BOUNDS_SECONDS } from "../api/agent-metrics.ts";
+import { formatDuration, type Objective, type ObjectiveName, UNITS_PER_WINDOW } from "./objectives.ts";
+
+/** Whose series are asked for. */
+export interface Subject {
+  readonly namespace: string;
+  readonly cluster: string;
+}
+
+/** The label that tells the windows of one query apart. */
+export const UNITS_LABEL = "quorate_units";
+
+/** One query for the share of bad time over each of the windows, told apart by UNITS_LABEL. */
+export function badShareQuery(
+  objective: Objective,
+  subject: Subject,
+  units: readonly number[],
+  windowMs: number,
+): string {
+  return units
+    .map((one) => {
+      const range = formatDuration((one * windowMs) / UNITS_PER_WINDOW);
+      return `label_replace(${badShare(objective, subject, range)}, "${UNITS_LABEL}", "${one}", "", "")`;
+    })
+    .join(" or ");
+}
+
+/** The growth of one of the agents' counters, over all members. */
+type Increase = (metric: string, ...matchers: readonly string[]) => string;
+
+const STATEMENTS = 'action=~"probeWrite|observe"';
+const ANSWERED = 'result=~"ok|conflict"';
+
+const BAD_SHARES: Readonly<Record<ObjectiveName, (increase: Increase, limitMs: number) => string>> = {
+  Availability: (increase) => `${increase("write_slices_total", 'result="bad"')} / ${increase("write_slices_total")}`,
+  Latency: (increase, limitMs) => {
+    const le = `le="${boundOf(limitMs, ACTION_BOUNDS_SECONDS)}"`;
+    const ok = [STATEMENTS, 'result="ok"'];
+    return `1 - ${increase("action_seconds_bucket", ...ok, le)} / ${increase("action_seconds_count", ...ok)}`;
+  },
+  Errors: (increase) =>
+    `${increase("action_seconds_count", STATEMENTS, 'result="error"')} / ${increase("action_seconds_count", STATEMENTS)}`,
+  ApiLatency: (increase, limitMs) => {
+    const le = `le="${boundOf(limitMs, LEASE_BOUNDS_SECONDS)}"`;
+    return `1 - ${increase("lease_write_seconds_bucket", ANSWERED, le)} / ${increase("lease_write_seconds_count")}`;
+  },
+};
+
+function badShare({ name, limitMs = 0 }: Objective, subject: Subject, range: string): string {
+  return BAD_SHARES[name](
+    (metric, ...matchers) =>
+      `sum(increase(quorate_member_${metric}{${[...selector(subject), ...matchers].join(",")}}[${range}]))`,
+    limitMs,
+  );
+}
+
+function selector({ namespace, cluster }: Subject): string[] {
+  return [`namespace="${escapeString(namespace)}"`, `cluster="${escapeString(cluster)}"`];
+}
+
+/** The first bound that is at least the limit: between two bounds Prometheus' text tells nothing. */
+function boundOf(limitMs: number, bounds: readonly number[]): string {
+  const bound = bounds.find((one) => one >= limitMs / 1000);
+  return bound === undefined ? "+Inf" : String(bound);
+}
+
+/** What the placeholders of a user's query stand for. Names of pods. */
+export interface Placeholders extends Subject {
+  readonly canary: readonly string[];
+  readonly control: readonly string[];
+}
+
+/** The query as Prometheus gets it. @param pods - What $(PODS) stands for. */
+export function fillIn(
+  query: string,
+  pods: readonly string[],
+  { canary, control, namespace, cluster }: Placeholders,
+): string {
+  const values: Readonly<Record<string, string>> = {
+    PODS: anyOf(pods),
+    CANARY: anyOf(canary),
+    CONTROL: anyOf(control),
+    NAMESPACE: escapeString(namespace),
+    CLUSTER: escapeString(cluster),
+  };
+  // One pass: what was filled in is never looked at again.
+  return query.replaceAll(/\$\(([A-Z]+)\)/g, (whole, name: string) => values[name] ?? whole);
+}
+
+/** A regular expression, inside of a string, that matches exactly these names; of none, one that matches nothing. */
+function anyOf(names: readonly string[]): string {
+  if (names.length === 0) return escapeString("[^\\s\\S]");
+  return names.map((name) => escapeString(name.replaceAll(/[^A-Za-z0-9_-]/g, "\\$&"))).join("|");
+}
+
+/** Inside of a PromQL string in double or single quotes. */
+function escapeString(text: string): string {
+  return text.replaceAll(/["'\\]/g, "\\$&").replaceAll("\n", "\\n");
+}

@@ -1,0 +1,38 @@
+// Budgets as metrics: there while the cluster is.
+import { Registry } from "prom-client";
+import { expect, test } from "vitest";
+import { judgeBudget } from "../../../src/slo/budget.ts";
+import { addBad, NO_HISTORY } from "../../../src/slo/history.ts";
+import { budgetMetrics, overrideMetrics, type ClusterBudgets } from "../../../src/telemetry/slo-metrics.ts";
+
+const WINDOW_MS = 30 * 86_400_000;
+
+test("a cluster's budgets come and go with it", async () => {
+  const registry = new Registry();
+  const history = addBad(NO_HISTORY, 1e12, 1296_000, WINDOW_MS);
+  const state = judgeBudget({ name: "Availability", allowed: 0.001 }, history, {
+    nowMs: 1e12 + 1,
+    windowMs: WINDOW_MS,
+  });
+  let current: ClusterBudgets[] = [{ key: "shop/orders", budgets: [state] }];
+  budgetMetrics(registry, () => current);
+  const text = await registry.metrics();
+  expect(text).toContain(
+    'quorate_slo_budget_remaining_ratio{namespace="shop",cluster="orders",objective="Availability"} 0.5\n',
+  );
+  expect(text.match(/^quorate_slo_burn_rate\{/gm)).toHaveLength(7);
+  expect(text).toMatch(
+    /quorate_slo_burn_rate\{namespace="shop",cluster="orders",objective="Availability",window="1h"\} 360/,
+  );
+  current = [];
+  expect(await registry.metrics()).not.toContain("orders");
+});
+
+test("overrides are counted by guard, from zero", async () => {
+  const registry = new Registry();
+  const count = overrideMetrics(registry);
+  count("BudgetLeft");
+  const text = await registry.metrics();
+  expect(text).toContain('quorate_gate_overrides_total{guard="BudgetLeft"} 1');
+  expect(text).toContain('quorate_gate_overrides_total{guard="WindowOpen"} 0');
+});
