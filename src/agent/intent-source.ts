@@ -16,6 +16,7 @@ interface ConfigMap extends KubeObject {
 export function protocolIntent(intent: Intent): ProtocolIntent {
   return {
     members: intent.members.map((member) => member.name).toSorted(),
+    learners: intent.learners.toSorted(),
     durability: intent.durability,
     maxLag: intent.maxLagBytes,
     paused: intent.paused,

@@ -18,6 +18,8 @@ export type IntentMember = z.infer<typeof IntentMember>;
 export const Intent = z.object({
   generation: z.int(),
   members: z.array(IntentMember).min(1).max(16),
+  /** Members that have not been in sync since they were added: they neither confirm writes nor are counted for it. */
+  learners: z.array(z.string()).default([]),
   bootstrapMember: z.string().nullable(),
   durability: z.object({ mode: z.enum(["Quorum", "All", "Async"]), whenDegraded: z.enum(["Block", "Async"]) }),
   profile: z.enum(["Fast", "Standard"]),

@@ -26,6 +26,7 @@ export function buildEngineFiles(context: BuildContext): Manifest {
 export interface IntentState {
   readonly generation: number;
   readonly members: readonly string[];
+  readonly learners: readonly string[];
   readonly bootstrapMember: string | null;
   readonly switchover: Intent["switchover"];
   readonly restart: Intent["restart"];
@@ -38,6 +39,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
   return {
     generation: state.generation,
     members: state.members.map((member) => intentMember(context, member)),
+    learners: [...state.learners],
     bootstrapMember: state.bootstrapMember,
     durability: intent.durability,
     profile: intent.failover.profile,

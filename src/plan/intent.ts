@@ -4,7 +4,7 @@ import { buildIntent, buildIntentConfigMap } from "../build/config.ts";
 import { canonicalJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
-import { listedMembers, requestedMs, switchoverDeadlineMs, type Request, type World } from "./facts.ts";
+import { isInSync, listedMembers, requestedMs, switchoverDeadlineMs, type Request, type World } from "./facts.ts";
 import type { Step } from "./plan.ts";
 
 /** The step that brings the intent up to date, or none. Written on the condition that it is the one that was seen. */
@@ -13,6 +13,7 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
   const now = seen.intent?.intent;
   const state = {
     members: listed,
+    learners: learners(world, listed),
     bootstrapMember: bootstrapMember(world),
     switchover: decision.switchover ?? keptSwitchover(world),
     restart: decision.restart ?? kept(now?.restart, world.restart),
@@ -22,6 +23,21 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
   const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
   const next = isSame ? same : buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
   return applyIfDifferent(buildIntentConfigMap(context, next, seen.intent?.resourceVersion), seen.children);
+}
+
+/**
+ * Members that were added to a cluster that serves and have not been in sync since. Writes must not wait for them: a clone
+ * takes as long as there is data.
+ */
+function learners(world: World, listed: readonly string[]): readonly string[] {
+  const now = world.seen.intent?.intent;
+  if (now === undefined || !world.initialized) return [];
+  const known = new Set(now.members.map((member) => member.name));
+  return listed.filter((name) => {
+    if (!known.has(name)) return true;
+    const member = world.members.find((one) => one.name === name);
+    return now.learners.includes(name) && (member === undefined || !isInSync(world, member));
+  });
 }
 
 /** Starts at the time in seconds, so that it still grows when the ConfigMap was deleted and made anew. */

@@ -61,6 +61,7 @@ export class MemberCluster {
     this.#intent = {
       generation: 1,
       members: [],
+      learners: [],
       bootstrapMember: `${CLUSTER}-0`,
       durability: { mode: "Quorum", whenDegraded: "Block" },
       profile: "Fast",

@@ -31,6 +31,7 @@ describe("no schedule breaks a promise", () => {
     "one-degraded",
     "one-pair",
     "one-five",
+    "one-learner",
     "stale-13",
     "stale-14",
     "stale-15",

@@ -15,6 +15,8 @@ import { NAMES, newWorld, withNode, type Protocol, type World } from "./world.ts
 interface Scenario {
   readonly name: string;
   readonly members: number;
+  /** Members that were added and have not been in sync yet. */
+  readonly learners?: readonly string[];
   readonly mode: Intent["durability"]["mode"];
   readonly whenDegraded: Intent["durability"]["whenDegraded"];
   readonly fences: boolean;
@@ -42,6 +44,7 @@ const SCENARIOS: readonly Scenario[] = [
   { ...base, name: "one-degraded", whenDegraded: "Async", kinds: without(["regress"]), budget: 1 },
   { ...base, name: "one-pair", members: 2, kinds: KINDS, budget: 1 },
   { ...base, name: "one-five", members: 5, kinds: without(["delay"]), budget: 1 },
+  { ...base, name: "one-learner", learners: ["c"], kinds: KINDS, budget: 1 },
   { ...base, name: "two-broken", kinds: ["crash", "cut", "pause", "lease"], budget: 2, window: 4 },
   ...[13, 14, 15].map((staleTicks) => ({
     ...base,
@@ -65,6 +68,7 @@ async function loadProtocol(folder: string): Promise<Protocol> {
 function steadyWorld(protocol: Protocol, scenario: Scenario): World {
   const intent: Intent = {
     members: NAMES.slice(0, scenario.members),
+    learners: scenario.learners ?? [],
     durability: { mode: scenario.mode, whenDegraded: scenario.whenDegraded },
     maxLag: "100",
     paused: false,

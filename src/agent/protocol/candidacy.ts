@@ -117,11 +117,12 @@ function driveSeal(turn: Turn, candidate: Candidate): void {
 /** The set for the new epoch: who was sealed follows at once; with too few of them, whoever comes first may confirm. */
 function firstSet(turn: Turn, candidate: Candidate, intent: Intent): SyncSet {
   const { mode, whenDegraded } = intent.durability;
-  const wanted = wantedAck(mode, intent.members.length);
-  const sealed = turn.others.filter((member) => (candidate.answers[member] ?? null) !== null);
+  const others = turn.others.filter((member) => !intent.learners.includes(member));
+  const wanted = wantedAck(mode, others.length + 1);
+  const sealed = others.filter((member) => (candidate.answers[member] ?? null) !== null);
   const isEnough = sealed.length >= wanted;
   const isDegraded = !isEnough && whenDegraded === "Async";
-  const names = mode === "Async" ? [] : (isEnough && mode !== "All") || isDegraded ? sealed : turn.others;
+  const names = mode === "Async" ? [] : (isEnough && mode !== "All") || isDegraded ? sealed : others;
   const { epoch } = candidate;
   const lineage = [...turn.state.record.lineage, epoch].slice(-MAX_LINEAGE);
   const ack = isDegraded ? sealed.length : wanted;

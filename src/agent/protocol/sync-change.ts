@@ -13,16 +13,17 @@ import type { Intent, SyncSet } from "./types.ts";
 /** The set this leader wants now. Never below the configured W with whenDegraded Block. */
 export function desiredTarget(turn: Turn, intent: Intent, current: SyncSet): SyncTarget {
   const { mode, whenDegraded } = intent.durability;
-  const ack = wantedAck(mode, intent.members.length);
+  const others = turn.others.filter((member) => !intent.learners.includes(member));
+  const ack = wantedAck(mode, others.length + 1);
   if (mode === "Async" || ack === 0) return { mode, names: [], ack: 0 };
   const healthy = healthyStandbys(turn.state).map(({ member }) => member);
-  const usable = turn.others.filter(
+  const usable = others.filter(
     (member) => healthy.includes(member) || (current.names.includes(member) && !isMissing(turn, member)),
   );
   if (usable.length >= ack && mode === "Quorum") return { mode, names: usable.toSorted(), ack };
   if (usable.length >= ack || whenDegraded === "Block") {
-    const kept = turn.others.filter((member) => current.names.includes(member) || usable.includes(member));
-    const names = kept.length >= ack && mode === "Quorum" ? kept : turn.others;
+    const kept = others.filter((member) => current.names.includes(member) || usable.includes(member));
+    const names = kept.length >= ack && mode === "Quorum" ? kept : others;
     return { mode, names: names.toSorted(), ack };
   }
   return { mode, names: usable.toSorted(), ack: usable.length };

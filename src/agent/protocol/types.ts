@@ -97,6 +97,8 @@ export type VolumeState = "empty" | "data" | "incomplete";
 /** The part of the operator's intent that the protocol acts on. `members` are names, sorted. */
 export interface Intent {
   readonly members: readonly string[];
+  /** Those of `members` that have not been in sync since they were added: no write waits for them. */
+  readonly learners: readonly string[];
   readonly durability: { readonly mode: DurabilityMode; readonly whenDegraded: WhenDegraded };
   /** Largest distance behind the leader, in position units (decimal string), for an Async promotion or a switchover. */
   readonly maxLag: string;

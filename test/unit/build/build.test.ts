@@ -20,6 +20,7 @@ import { contextOf } from "../plan/fixture.ts";
 const STATE = {
   generation: 7,
   members: ["orders-0", "orders-1"],
+  learners: [],
   bootstrapMember: "orders-0",
   switchover: null,
   restart: null,

@@ -45,6 +45,29 @@ describe("scaling", () => {
     expect([...world.volumes.keys()].toSorted()).toEqual(names(5)); // kept by default
   });
 
+  test("out makes learners of those who are added, until they are in sync once", () => {
+    const world = new Simulator({ members: 1 });
+    world.settle();
+    expect(world.intent?.learners).toEqual([]);
+    world.change({ members: 3 });
+    const seen = new Set<string>();
+    for (let turn = 0; turn < 200; turn += 1) {
+      world.pass();
+      for (const { name } of world.intent?.members ?? []) {
+        const serves = world.pods.get(name)?.report?.state === "Running";
+        if (world.intent?.learners.includes(name) === true) seen.add(name);
+        else expect(serves).toBe(true);
+      }
+      world.move();
+      world.nowMs += 1_000;
+    }
+    expect([...seen].toSorted()).toEqual(["orders-1", "orders-2"]);
+    expect(world.intent?.learners).toEqual([]);
+    world.kill("orders-2"); // it had been in sync: it stays one whose confirmation counts
+    world.pass();
+    expect(world.intent?.learners).toEqual([]);
+  });
+
   test("in moves the leader off the member that goes", () => {
     const world = running(3);
     world.operate("to-2", { type: "Switchover", member: "orders-2" });

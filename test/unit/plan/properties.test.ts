@@ -163,6 +163,7 @@ function toObservation(drawn: Drawn): Observation {
     enginePort: 1,
   }));
   const rest = {
+    learners: [],
     bootstrapMember: null,
     durability: intent.durability,
     profile: "Fast",

@@ -11,6 +11,7 @@ const intent: Intent = {
   durability: { mode: "Quorum", whenDegraded: "Async" },
   maxLag: "0",
   paused: false,
+  learners: [],
   bootstrapMember: null,
   switchover: null,
 };

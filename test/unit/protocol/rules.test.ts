@@ -12,6 +12,7 @@ type Asked = { readonly member: string; readonly atMs: number; readonly effect: 
 
 const intent: Intent = {
   members: ["a", "b", "c"],
+  learners: [],
   durability: { mode: "Quorum", whenDegraded: "Block" },
   maxLag: "100",
   paused: false,
@@ -61,6 +62,18 @@ describe("safety rules", () => {
     expect(order.indexOf("Seal")).toBeLessThan(order.indexOf("Promote"));
     expect(order.indexOf("Promote")).toBeLessThan(order.indexOf("Route"));
     expect(next.register.content.epoch).toBe(2);
+  });
+
+  test("no write waits for a learner, whose clone takes as long as there is data", () => {
+    const { world, protocol } = running({ learners: ["b", "c"] });
+    expect(nodeOf(world, "b").engine.mode).toBe("follower");
+    expect(world.register.content.sync).toMatchObject({ names: [], ack: 0 });
+    const { intent: now } = world;
+    const one = tell(protocol, world, "a", { type: "IntentChanged", intent: { ...now, learners: ["c"] } });
+    const confirming = runPlain(protocol, one, 6);
+    expect(confirming.register.content.sync).toMatchObject({ names: ["b"], ack: 1 });
+    const all = tell(protocol, confirming, "a", { type: "IntentChanged", intent: { ...now, learners: [] } });
+    expect(runPlain(protocol, all, 6).register.content.sync).toMatchObject({ names: ["b", "c"], ack: 1 });
   });
 
   test("mere silence is waited out for a whole lease", () => {
