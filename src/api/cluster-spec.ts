@@ -295,6 +295,11 @@ export const ClusterIntent = z
         fieldPath: ".update.canary.members",
       },
       {
+        rule: "self.update.pending != 'InWindow' || size(self.maintenanceWindows) > 0",
+        message: "update.pending InWindow needs maintenanceWindows: add a window, or choose OnApproval or NextRoll",
+        fieldPath: ".update.pending",
+      },
+      {
         rule: "self.update.partition <= self.members",
         message: "update.partition must be at most members: lower it; equal to members it holds back everything",
         fieldPath: ".update.partition",
@@ -341,7 +346,9 @@ export const ClusterStatus = z
       .max(16)
       .meta(listMap("type"))
       .optional()
-      .describe("conditions: Ready, Reconciling, Stalled, Blocked, Available, Progressing, Degraded, SLOHealthy."),
+      .describe(
+        "conditions: Ready, Reconciling, Stalled, Blocked, PendingChange, Available, Progressing, Degraded, SLOHealthy.",
+      ),
     members: z
       .array(MemberStatus)
       .max(16)

@@ -50,6 +50,12 @@ export const UpdatePolicy = z.object({
     .describe(
       "maxUnavailable is how many members may be away at once during a roll. A majority stays in any case, and the leader moves alone.",
     ),
+  pending: z
+    .enum(["OnApproval", "InWindow", "NextRoll"])
+    .default("OnApproval")
+    .describe(
+      "pending says when a template that only quorate's version or the Engine changed reaches the pods: OnApproval, once a person accepts it; InWindow, in the next maintenance window; NextRoll, together with the next change of the spec.",
+    ),
   minReadySeconds: z
     .int32()
     .min(0)

@@ -5,13 +5,13 @@ import type { Manifest, Owner } from "./manifest.ts";
 
 /** Hash of the manifest as it was last applied; a child whose hash and live fields agree is left alone. */
 export const ANNOTATION_APPLIED_HASH = `${GROUP}/applied-hash`;
-/** Hash of what the user decides about a pod. A template that differs while this is equal comes from another operator version. */
+/** Hash of what the user decides about a pod. A template that differs while this is equal comes from the operator or the Engine. */
 export const ANNOTATION_INPUT_HASH = `${GROUP}/input-hash`;
 /** On a volume: uid of the ClusterSpec whose deletion (or scaling in) takes the volume along. Absent: it is kept. */
 export const ANNOTATION_DELETE_WITH = `${GROUP}/delete-with`;
 /** On a volume: a leader has served from this cluster's volumes, so an empty volume of it may never be initialised again. */
 export const ANNOTATION_INITIALIZED = `${GROUP}/initialized`;
-/** On a ClusterSpec, by the user: template hash of a new operator version that may be rolled out. */
+/** On a ClusterSpec, by the user: hash of a template of a new operator version or Engine that may be rolled out. */
 export const ANNOTATION_ACCEPT_TEMPLATE = `${GROUP}/accept-template`;
 /** On a ClusterSpec, by the user: until when (RFC 3339) changes pass maintenance windows and the error budget. */
 export const ANNOTATION_URGENT_UNTIL = `${GROUP}/urgent-until`;

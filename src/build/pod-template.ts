@@ -33,18 +33,12 @@ export function templateHash(context: BuildContext): string {
   return contentHash([podMetadata(context, ANY_MEMBER), podSpec(context, ANY_MEMBER)]);
 }
 
-/** Hash of what users decide about the pod. Equal inputs with another template hash: the operator renders differently. */
+/** Hash of what users decide about the pod. Equal inputs with another template hash: the operator or the Engine changed. */
 export function inputHash(context: BuildContext): string {
-  const { intent, engine } = context;
-  return contentHash({
-    image: context.engineImage,
-    runAs: engine.runAs,
-    port: engine.port,
-    start: engine.start,
-    resources: intent.resources ?? engine.resources,
-    pods: intent.pods,
-    parameters: restartParameters(context),
-  });
+  const { engine, resources, pods, parameters } = context.intent;
+  const reloadable = new Set(context.engine.parameters.reloadable);
+  const atRestart = Object.entries(parameters).filter(([name]) => !reloadable.has(name));
+  return contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart) });
 }
 
 /** The pod template of one member. */

@@ -7,6 +7,7 @@ import { ANNOTATION_URGENT_UNTIL } from "../build/labels.ts";
 import { leaderOf } from "../plan/facts.ts";
 import { objectivesVerdict, type Overridden, overriddenGates } from "../plan/gates.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
+import { pendingMessage } from "../plan/pending.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 import { rolloutNews } from "./rollout-news.ts";
 import { timestamp } from "../plan/timestamp.ts";
@@ -30,6 +31,7 @@ export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): rea
     ...leaderNews(seen, cluster),
     ...memberNews(seen, cluster),
     ...rolloutNews(cluster.status.rollout, plan.rollout).map(({ event }) => event),
+    ...pendingNews(cluster, plan),
     ...blockedNews(cluster, plan),
     ...objectivesNews(seen, cluster),
     ...overriddenNews(seen, cluster),
@@ -99,6 +101,12 @@ function memberNews(seen: Observation, cluster: ClusterView): EventNote[] {
       { type: "Warning", reason: `Member${state}`, action: "Observe", note: `${name} ${verb}: ${why}.` } as const,
     ];
   });
+}
+
+function pendingNews(cluster: ClusterView, { pending }: Plan): EventNote[] {
+  const before = cluster.status.conditions?.find(({ type }) => type === "PendingChange")?.message;
+  if (pending === undefined || pendingMessage(pending) === before) return [];
+  return [{ type: "Normal", reason: "PendingChange", action: pending.policy, note: pendingMessage(pending) }];
 }
 
 /** What is blocked since this pass, with the way past it, and what is not blocked any more. */

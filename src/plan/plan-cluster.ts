@@ -15,6 +15,7 @@ import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { planOperations, reportWaiting } from "./operations.ts";
 import { patchCommand } from "./override.ts";
+import { pendingChange } from "./pending.ts";
 import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
 import { planRollout } from "./rollout.ts";
@@ -69,7 +70,7 @@ function planWorld(world: World): Plan {
     ...(world.seen.intent === undefined ? [] : planMembers(world, listedMembers(world))),
     ...(decision.steps ?? []),
   ];
-  return plan(world.seen, { ...decision, steps: withoutOverridden(steps) });
+  return plan(world.seen, { ...decision, steps: withoutOverridden(steps), pending: pendingChange(world) });
 }
 
 /** Asks the planners in order; the first busy one has its way, and what the others report is kept. */
@@ -161,6 +162,7 @@ interface Outcome {
   readonly blocked?: readonly Block[];
   readonly change?: string;
   readonly rollout?: Plan["rollout"];
+  readonly pending?: Plan["pending"];
   readonly requeueAfterMs?: number;
   readonly stalled?: boolean;
 }
@@ -173,6 +175,7 @@ function plan(seen: Observation, outcome: Outcome): Plan {
     blocked: blocked.map((block) => withSince(seen, seen.cluster, block)),
     change: change.slice(0, 128),
     rollout: outcome.rollout,
+    pending: outcome.pending,
     requeueAfterMs: soonest(outcome.requeueAfterMs, recheck),
     stalled,
   };

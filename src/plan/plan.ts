@@ -1,7 +1,7 @@
 // The planner's answer as data: what to do, what cannot be done and why, when to look again.
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import type { Blocked } from "../api/cluster-spec.ts";
-import type { RolloutStatus } from "../api/update.ts";
+import type { RolloutStatus, UpdatePolicy } from "../api/update.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";
 import type { Guard } from "./guards.ts";
 
@@ -46,6 +46,14 @@ export interface Block extends Omit<Blocked, "since" | "guard" | "nextTry"> {
   readonly nextTryMs?: number;
 }
 
+/** A pod template that differs by the operator's version or the Engine alone. */
+export interface PendingChange {
+  readonly policy: UpdatePolicy["pending"];
+  readonly templateHash: string;
+  /** What it would change, a line each. */
+  readonly differences: readonly string[];
+}
+
 /** What to do now. Steps are carried out in order; the first that fails ends the pass. */
 export interface Plan {
   readonly steps: readonly Step[];
@@ -54,6 +62,8 @@ export interface Plan {
   readonly change: string;
   /** How far a roll of the members is; undefined when nobody looked. */
   readonly rollout: RolloutStatus | undefined;
+  /** A template that waits although nobody holds it back in the ClusterSpec; undefined when there is none. */
+  readonly pending: PendingChange | undefined;
   /** Look again after so long even if nothing is heard. */
   readonly requeueAfterMs: number | undefined;
   /** Nothing can go on until a person changes something. */

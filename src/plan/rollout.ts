@@ -3,15 +3,16 @@
 // changes together with its pod, never ahead of it. A revision that fails is left again, in the same order.
 import type { RolloutStatus } from "../api/update.ts";
 import { contentHash } from "../build/hash.ts";
-import { ANNOTATION_ACCEPT_TEMPLATE, ANNOTATION_RETRY } from "../build/labels.ts";
+import { ANNOTATION_RETRY } from "../build/labels.ts";
 import { pinnedTemplate, type RevisionRecord } from "../build/revision.ts";
-import { buildStatefulSet, type Revision, revisionOf } from "../build/stateful-set.ts";
+import { buildStatefulSet, type Revision } from "../build/stateful-set.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { isInSync, isServing, listedMembers, requestId, successors, type World } from "./facts.ts";
 import { noLeader, noSuccessor, notInSync } from "./membership.ts";
 import type { MemberView } from "./observation.ts";
 import { annotateCommand, patchCommand } from "./override.ts";
+import { isAccepted, pendingBlock, pendingChange } from "./pending.ts";
 import type { Block, Step } from "./plan.ts";
 import {
   failureOfWanted,
@@ -89,8 +90,11 @@ function returning(world: World, roll: Roll): Decision {
 function concluded(world: World, roll: Roll): Decision {
   const { target, updated } = roll;
   if (target.direction === "Back") return standing(world, roll, "RolledBack");
-  const pending = pendingTemplate(world);
-  if (pending !== undefined) return { busy: false, blocked: [pending] };
+  const pending = pendingChange(world);
+  if (pending !== undefined) {
+    const block = pendingBlock(world, pending);
+    return block === undefined ? IDLE : { busy: false, blocked: [block] };
+  }
   const isTried = wantedRecord(world)?.note.state === "Trying";
   const reason = isTried ? failureOf(world, updated) : undefined;
   if (reason !== undefined) return givingUp(world, roll, reason);
@@ -266,7 +270,7 @@ function isOutdated(world: World, target: Target, member: MemberView): boolean {
   if (member.statefulSet === undefined || revision === undefined || member.statefulSet.deleting) return false;
   if (revision.templateHash !== target.templateHash) {
     if (target.direction === "Back") return true;
-    return revision.inputHash !== target.inputHash || isAccepted(world, target.templateHash);
+    return revision.inputHash !== target.inputHash || isAccepted(world);
   }
   return member.pod?.templateHash !== undefined && member.pod.templateHash !== revision.templateHash;
 }
@@ -283,27 +287,6 @@ function heldBack(world: World, outdated: readonly MemberView[]): Block {
 function needed(member: MemberView): Block {
   const message = `Commits wait for confirmations that would be missing without ${member.name}. Wait until more members confirm them.`;
   return { guard: "QuorumKept", object: member.name, message };
-}
-
-function isAccepted(world: World, templateHash: string): boolean {
-  return world.cluster.annotations[ANNOTATION_ACCEPT_TEMPLATE] === templateHash;
-}
-
-/** A template that only this operator's version renders differently. Reported, never rolled out unasked. */
-function pendingTemplate(world: World): Block | undefined {
-  const wanted = revisionOf(world.context);
-  const isPending = listedMembers(world).some((m) => {
-    const revision = m.statefulSet?.revision;
-    return revision?.inputHash === wanted.inputHash && revision.templateHash !== wanted.templateHash;
-  });
-  if (!isPending || isAccepted(world, wanted.templateHash)) return undefined;
-  return {
-    guard: "TemplateAccepted",
-    object: world.cluster.name,
-    message:
-      "This version of quorate renders the pods differently. Members keep running as they are until you accept it.",
-    override: annotateCommand(world.cluster, ANNOTATION_ACCEPT_TEMPLATE, wanted.templateHash),
-  };
 }
 
 function replace(world: World, target: Target, member: MemberView): readonly Step[] {

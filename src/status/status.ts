@@ -5,6 +5,7 @@ import { podSelector } from "../build/labels.ts";
 import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";
 import { isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
+import { pendingMessage } from "../plan/pending.ts";
 import type { Plan } from "../plan/plan.ts";
 import { isStopped } from "../plan/stop.ts";
 import { timestamp } from "../plan/timestamp.ts";
@@ -128,6 +129,7 @@ function verdictsOf(facts: Facts): Verdict[] {
     ...(reconciling ? [{ ...progressing, type: "Reconciling" }] : []),
     ...(stalled === undefined ? [] : [stalled]),
     ...(blocked === undefined ? [] : [blocked]),
+    ...pendingVerdicts(facts),
   ];
 }
 
@@ -198,6 +200,12 @@ function stalledVerdict({ plan, failure }: Facts): Verdict | undefined {
   const [first] = plan.blocked;
   if (!plan.stalled || first === undefined) return undefined;
   return { type: "Stalled", status: "True", reason: first.guard, message: first.message };
+}
+
+function pendingVerdicts({ plan }: Facts): Verdict[] {
+  const { pending } = plan;
+  if (pending === undefined) return [];
+  return [{ type: "PendingChange", status: "True", reason: pending.policy, message: pendingMessage(pending) }];
 }
 
 function blockedVerdict({ plan }: Facts): Verdict | undefined {

@@ -88,6 +88,11 @@ const clusterCreations: readonly Creation[] = [
     "spec.durability.mode: durability.mode All needs members of at least 2: raise members or choose Quorum",
   ),
   creation(
+    "pending changes in windows that there are none of",
+    minimalCluster({ update: { pending: "InWindow" } }),
+    "spec.update.pending: update.pending InWindow needs maintenanceWindows: add a window, or choose OnApproval or NextRoll",
+  ),
+  creation(
     "stopped and paused at once",
     minimalCluster({ paused: true, stopped: true }),
     "spec.stopped: stopped cannot be true while paused is: nothing may change then, stopping included; set paused to false, or leave stopped out",

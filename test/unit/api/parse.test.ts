@@ -34,6 +34,7 @@ describe("parseClusterSpec", () => {
         maxUnavailable: 1,
         minReadySeconds: 10,
         partition: 0,
+        pending: "OnApproval",
         jitterSeconds: 0,
         switchoverDeadlineSeconds: 60,
         onSwitchoverFailure: "Block",

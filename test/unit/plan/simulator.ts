@@ -26,6 +26,7 @@ export class Simulator {
   annotations: Record<string, string> = {};
   status: ClusterStatus = {};
   agentImage = "quorate/agent:1";
+  engine = engine;
   nowMs = Date.parse("2030-01-01T00:00:00Z");
   exists = true;
   readonly children = new Map<string, { uid: string; version: number; manifest: Manifest }>();
@@ -133,7 +134,7 @@ export class Simulator {
             status: this.status,
           }
         : undefined,
-      engine,
+      engine: this.engine,
       members: [...names].map((name) => this.#member(name)),
       children: new Map([...this.children].map(([key, child]) => [key, toChild(child)])),
       named: this.#named,

@@ -1,0 +1,50 @@
+// A pod template that only this operator's version or the Engine renders differently: nobody asked for it in the ClusterSpec, so
+// it restarts nothing by itself. It is shown, and waits as spec.update.pending says.
+import { ANNOTATION_ACCEPT_TEMPLATE } from "../build/labels.ts";
+import { buildPodTemplate } from "../build/pod-template.ts";
+import { revisionOf } from "../build/stateful-set.ts";
+import { listedMembers, type World } from "./facts.ts";
+import { windowBlock } from "./gates.ts";
+import { annotateCommand } from "./override.ts";
+import type { Block, PendingChange } from "./plan.ts";
+import { wantedRecord } from "./revisions.ts";
+import { templateDifferences } from "./template-difference.ts";
+
+/** What waits, if anything does. */
+export function pendingChange(world: World): PendingChange | undefined {
+  const { templateHash, inputHash } = revisionOf(world.context);
+  const waiting = listedMembers(world).find(({ statefulSet }) => {
+    const revision = statefulSet?.revision;
+    return revision?.inputHash === inputHash && revision.templateHash !== templateHash;
+  });
+  if (waiting === undefined || isAccepted(world)) return undefined;
+  const template = buildPodTemplate(world.context, waiting.name);
+  const found = templateDifferences(waiting.statefulSet?.template, template);
+  return { policy: world.cluster.intent.update.pending, templateHash, differences: found };
+}
+
+/** Whether such a template may reach the pods now: accepted by a person, begun before, or let in by a maintenance window. */
+export function isAccepted(world: World): boolean {
+  const { templateHash } = revisionOf(world.context);
+  if (world.cluster.annotations[ANNOTATION_ACCEPT_TEMPLATE] === templateHash) return true;
+  if (wantedRecord(world)?.note.state === "Trying") return true;
+  return world.cluster.intent.update.pending === "InWindow" && windowBlock(world, "a pending change") === undefined;
+}
+
+/** What holds the pending change back; undefined when nothing does but that no roll is wanted. */
+export function pendingBlock(world: World, pending: PendingChange): Block | undefined {
+  if (pending.policy === "NextRoll") return undefined;
+  if (pending.policy === "InWindow") return windowBlock(world, "a pending change");
+  return {
+    guard: "TemplateAccepted",
+    object: world.cluster.name,
+    message: `${pendingMessage(pending)} Members keep running as they are until you accept it.`,
+    override: annotateCommand(world.cluster, ANNOTATION_ACCEPT_TEMPLATE, pending.templateHash),
+  };
+}
+
+/** The pending change in words, with its differences. */
+export function pendingMessage({ differences }: PendingChange): string {
+  const shown = differences.length === 0 ? "fields that are no longer set" : differences.join("; ");
+  return `This version of quorate, or the Engine as it is now, renders the pods differently: ${shown}.`;
+}
