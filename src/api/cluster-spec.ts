@@ -1,11 +1,11 @@
 /** ClusterSpec: what a user writes, and what quorate reports back. */
 import { z } from "zod";
+import { Disruption, PodOptions } from "./pods.ts";
 import {
   annotationMap,
   cel,
   type CelRule,
   Condition,
-  labelMap,
   listMap,
   named,
   objectMeta,
@@ -148,48 +148,6 @@ const VolumeRetention = z.object({
     ),
 });
 
-/** A toleration as the Pod API has it, complete, so that a typing mistake is refused here and not in the pod. */
-const Toleration = z.object({
-  key: z.string().max(317).optional().describe("key of the taint; every key when absent, with operator Exists."),
-  operator: z.enum(["Equal", "Exists"]).optional().describe("operator between key and value; Equal when absent."),
-  value: z.string().max(63).optional().describe("value of the taint, for operator Equal."),
-  effect: z
-    .enum(["NoSchedule", "PreferNoSchedule", "NoExecute"])
-    .optional()
-    .describe("effect of the taint; every effect when absent."),
-  tolerationSeconds: z
-    .int()
-    .min(0)
-    .optional()
-    .describe("tolerationSeconds a member stays on a node with a NoExecute taint; for ever when absent."),
-});
-
-const PodOptions = z.object({
-  labels: labelMap("labels added to every pod.")
-    .meta(cel([reservedKeys("pods.labels")]))
-    .optional(),
-  annotations: annotationMap("annotations added to every pod.")
-    .meta(cel([reservedKeys("pods.annotations")]))
-    .optional(),
-  nodeSelector: labelMap("nodeSelector of every pod.").optional(),
-  tolerations: z
-    .array(Toleration)
-    .max(32)
-    .meta({ "x-kubernetes-list-type": "atomic" })
-    .optional()
-    .describe("tolerations of every pod."),
-  priorityClassName: z.string().max(253).optional().describe("priorityClassName of every pod."),
-  antiAffinity: z
-    .enum(["Required", "Preferred"])
-    .default("Preferred")
-    .describe("antiAffinity between members on one node: Required never puts two on a node, Preferred avoids it."),
-  topologyKey: z
-    .string()
-    .max(316)
-    .default("topology.kubernetes.io/zone")
-    .describe("topologyKey is the node label whose values members are spread over, beside nodes."),
-});
-
 const ServiceOptions = z.object({
   annotations: annotationMap("annotations added to the client Services, for example for load balancers.")
     .meta(cel([reservedKeys("services.annotations")]))
@@ -268,6 +226,7 @@ export const ClusterIntent = z
       .describe(
         "maintenanceWindows in which changes that disturb clients may begin; at any time when there are none. Failover waits for no window.",
       ),
+    disruption: Disruption.prefault({}).describe("disruption says what drains and dead nodes may do to members."),
     pods: PodOptions.prefault({}).describe("pods says how the members' pods are placed and labelled."),
     services: ServiceOptions.prefault({}).describe("services says how the client Services are annotated."),
   })

@@ -8,13 +8,14 @@ import type { Manifest } from "./manifest.ts";
  *
  * As `minAvailable`, because `maxUnavailable` is counted by the owners of the pods that exist: with one StatefulSet per
  * member, one whose pod is gone would not count, and a second eviction would be let through.
- * A single member may be evicted: a node must be drainable, and nothing here can take over from it.
+ * A single member may be evicted unless the user wants otherwise: a node must be drainable, and nothing can take over from
+ * it. With singleMember Surge the eviction waits until a second member has taken over, and with Block for ever.
  * Members that are not ready may always be evicted; they hold up drains otherwise and serve nobody.
  */
 export function buildBudget(context: BuildContext, memberCount: number): Manifest {
   return child(context, { apiVersion: "policy/v1", kind: "PodDisruptionBudget" }, context.name, {
     spec: {
-      minAvailable: Math.max(0, memberCount - 1),
+      minAvailable: memberCount === 1 && context.intent.disruption.singleMember !== "Allow" ? 1 : memberCount - 1,
       selector: { matchLabels: podSelector(context.name) },
       unhealthyPodEvictionPolicy: "AlwaysAllow",
     },

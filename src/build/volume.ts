@@ -27,8 +27,17 @@ export function buildFreshVolume(context: BuildContext, member: string): Manifes
   });
 }
 
-/** The claim of one member that exists, as it is to be kept. @param initialized - Whether the cluster ever had a leader. */
-export function buildVolume(context: BuildContext, member: string, initialized: boolean, live: LiveVolume): Manifest {
+/** What a claim that exists is to become. */
+export interface VolumeState {
+  /** Whether the cluster ever had a leader. */
+  readonly initialized: boolean;
+  /** What it shall ask for; never less than it does. */
+  readonly sizeBytes: number;
+}
+
+/** The claim of one member that exists, as it is to be kept. */
+export function buildVolume(context: BuildContext, member: string, live: LiveVolume, state: VolumeState): Manifest {
+  const { initialized, sizeBytes } = state;
   const isOurs = live.clusterUid === context.uid; // a volume of an earlier cluster keeps saying so
   return claim(context, member, {
     annotations: {
@@ -37,7 +46,7 @@ export function buildVolume(context: BuildContext, member: string, initialized: 
       ...(goesWithCluster(context) ? { [ANNOTATION_DELETE_WITH]: context.uid } : {}),
     },
     className: live.className, // immutable
-    sizeBytes: Math.max(parseQuantity(context.intent.storage.data.size), live.requestedBytes), // volumes never shrink
+    sizeBytes: Math.max(sizeBytes, live.requestedBytes), // volumes never shrink
   });
 }
 

@@ -57,6 +57,7 @@ export const WATCHED: readonly WatchedKind[] = [
   lookedAt("engines", { apiVersion: API_VERSION, kind: "Engine" }),
   lookedAt("clusteroperations", { apiVersion: API_VERSION, kind: "ClusterOperation" }),
   lookedAt("nodes", { apiVersion: "v1", kind: "Node" }, projectNode),
+  lookedAt("storageclasses", { apiVersion: "storage.k8s.io/v1", kind: "StorageClass" }),
   lookedAt("pods", { apiVersion: "v1", kind: "Pod", labelSelector: CHILD_LABEL }, projectPod),
   childKind("statefulsets", "apps/v1", "StatefulSet"),
   childKind("controllerrevisions", "apps/v1", "ControllerRevision"),

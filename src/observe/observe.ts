@@ -27,6 +27,7 @@ import type {
   NodeView,
   Observation,
   OperationView,
+  ResizeView,
   StatefulSetView,
   VolumeView,
 } from "../plan/observation.ts";
@@ -34,10 +35,11 @@ import { type ProjectedNode, type ProjectedPod, WATCHED } from "./kinds.ts";
 import type { Measurer } from "./measurer.ts";
 import type { NamedObjects } from "./named-objects.ts";
 import type { Stores } from "./stores.ts";
+import { withHomes } from "./volume-homes.ts";
 
 /** Where observations come from. */
 export interface ObserverOptions {
-  readonly api: Pick<KubeApi, "get">;
+  readonly api: Pick<KubeApi, "get" | "list">;
   readonly stores: Stores;
   readonly named: NamedObjects;
   readonly settings: BuildSettings;
@@ -60,7 +62,7 @@ export async function observe(
   const { stores, clock, named, settings } = options;
   const [namespace = "", name = ""] = key.split("/");
   const cached = stores.of("ClusterSpec").get(namespace, name);
-  const members = observeMembers(stores, namespace, name);
+  const members = await withHomes(options.api, observeMembers(stores, namespace, name), signal);
   if (cached === undefined) {
     named.forget(key);
     if (members.every((m) => m.volume?.deleteWith === undefined)) return undefined;
@@ -85,6 +87,7 @@ export async function observe(
     operations: observeOperations(stores, namespace, name),
     nodes: observeNodes(stores, members),
     measured: options.measurer.of(key),
+    storageClasses: observeStorageClasses(stores, members),
     stateMayHaveGoneBack: stores.wentBackLately(nowMs),
   });
 }
@@ -181,19 +184,44 @@ function toStatefulSet(object: Stored<WithSpec>): StatefulSetView {
   };
 }
 
+interface ClaimStatus {
+  readonly phase?: string;
+  readonly capacity?: { readonly storage?: string };
+  readonly allocatedResourceStatuses?: { readonly storage?: string };
+  readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[];
+}
+
+function resizeOf({ conditions = [], allocatedResourceStatuses }: ClaimStatus): ResizeView {
+  const found = (type: string) => conditions.find((c) => c.type === type && c.status === "True");
+  const error = found("ControllerResizeError") ?? found("NodeResizeError");
+  const state = allocatedResourceStatuses?.storage;
+  if (error !== undefined || state?.endsWith("Infeasible") === true) {
+    return { state: "Refused", message: error?.message ?? state ?? "" };
+  }
+  const pending = found("FileSystemResizePending");
+  return pending === undefined
+    ? { state: "None", message: "" }
+    : { state: "FileSystemPending", message: pending.message ?? "" };
+}
+
 interface ClaimSpec {
   readonly storageClassName?: string;
+  readonly volumeName?: string;
   readonly resources?: { readonly requests?: { readonly storage?: string } };
 }
 
 function toVolume(object: Stored<WithSpec>): VolumeView {
   const { annotations = {}, deletionTimestamp, name, creationTimestamp } = object.metadata;
   const spec = object.spec as ClaimSpec | undefined;
-  const status = object.status as { readonly phase?: string } | undefined;
+  const status: ClaimStatus = object.status ?? {};
   return {
     ...identity(object),
     name,
-    phase: status?.phase ?? "Pending",
+    phase: status.phase ?? "Pending",
+    capacityBytes: parseQuantity(status.capacity?.storage ?? "0"),
+    resize: resizeOf(status),
+    volumeName: spec?.volumeName,
+    homes: [],
     createdMs: Date.parse(creationTimestamp ?? "") || 0,
     deleting: deletionTimestamp !== undefined,
     deleteWith: annotations[ANNOTATION_DELETE_WITH],
@@ -241,6 +269,20 @@ function observeOperations(stores: Stores, namespace: string, cluster: string): 
       const createdMs = Date.parse(object.metadata.creationTimestamp ?? "") || 0;
       return { ...identity(object), name: object.metadata.name, createdMs, intent: intent.data, status };
     });
+}
+
+function observeStorageClasses(stores: Stores, members: readonly MemberView[]): Observation["storageClasses"] {
+  const names = new Set(members.flatMap((m) => m.volume?.className ?? []));
+  return new Map(
+    [...names].flatMap((name) => {
+      const found = stores.of("StorageClass").get(undefined, name) as StorageClass | undefined;
+      return found === undefined ? [] : [[name, { allowsExpansion: found.allowVolumeExpansion === true }] as const];
+    }),
+  );
+}
+
+interface StorageClass extends KubeObject {
+  readonly allowVolumeExpansion?: boolean;
 }
 
 function observeNodes(stores: Stores, members: readonly MemberView[]): ReadonlyMap<string, NodeView> {

@@ -20,7 +20,7 @@ export interface StoresOptions {
   readonly observer?: (resource: string, ageMs: () => number) => ReflectorObserver;
 }
 
-const CLUSTER_SCOPED = ["Node", "Engine"];
+const CLUSTER_SCOPED = ["Node", "Engine", "StorageClass"];
 const GONE_BACK_HOLD_MS = 300_000; // as long as kubelets and controllers may need to show what the restored state lacks
 
 /** Everything the operator knows from watches. */

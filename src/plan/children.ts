@@ -9,12 +9,14 @@ import { childKey, type Manifest } from "../build/manifest.ts";
 import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../build/services.ts";
 import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
 import { buildFreshVolume, buildVolume } from "../build/volume.ts";
+import { replacesDeadVolume, withoutVolume } from "./dead-node.ts";
 import { applyIfDifferent } from "./difference.ts";
 import type { World } from "./facts.ts";
 import type { MemberView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { templateForNew } from "./revisions.ts";
 import { replicasOf } from "./stop.ts";
+import { claimBytes } from "./volume-growth.ts";
 
 const DAY_MS = 86_400_000;
 const RENEW_BEFORE_MS = 2 * 365 * DAY_MS; // of three years: at a third, so that an operator away for long hurts nobody
@@ -94,7 +96,9 @@ function planVolume(world: World, member: MemberView): readonly Step[] {
     const reason = "its cluster was deleted and asked for its deletion";
     return [{ kind: "Delete", object: { ...object, uid: volume.uid }, reason }];
   }
-  return applyIfDifferent(buildVolume(context, member.name, world.initialized, volume), seen.children);
+  if (replacesDeadVolume(world, member)) return withoutVolume(world, member, "its node is gone for good");
+  const state = { initialized: world.initialized, sizeBytes: claimBytes(world, member) };
+  return applyIfDifferent(buildVolume(context, member.name, volume, state), seen.children);
 }
 
 /** A volume that should have gone with an earlier ClusterSpec of this name. It must not come back to life as ours. */

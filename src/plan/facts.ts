@@ -45,8 +45,8 @@ export function deriveWorld(seen: Observation, cluster: ClusterView, context: Bu
   const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
   const leader = leaderOf(members);
   const intent = seen.intent?.intent;
-  const desired = Array.from({ length: cluster.intent.members }, (_, i) => nameOf.member(cluster.name, i));
   const initialized = isInitialized(seen, cluster);
+  const listed = listedNames(seen, cluster);
   const reports = members.flatMap((m) => m.pod?.report ?? []);
   return {
     seen,
@@ -55,9 +55,8 @@ export function deriveWorld(seen: Observation, cluster: ClusterView, context: Bu
     members,
     leader,
     initialized,
-    desired,
-    listed:
-      intent === undefined ? listedWithoutIntent(members, desired, initialized) : intent.members.map((m) => m.name),
+    desired: desiredNames(seen, cluster),
+    listed,
     switchover: whileWanted(seen, settleSwitchover(intent, reports, leader?.name, { nowMs: seen.nowMs, cluster })),
     restart: whileWanted(seen, settle(intent?.restart, reports, "restart")),
     rebuild: whileWanted(seen, settle(intent?.rebuild, reports, "rebuild")),
@@ -85,14 +84,39 @@ export function isInitialized(seen: Observation, cluster: ClusterView): boolean 
   );
 }
 
-/** Without an intent (lost, or not written yet) the members that exist count: dropping one here would be a scale-in unseen. */
-function listedWithoutIntent(
-  members: readonly MemberView[],
-  desired: readonly string[],
-  initialized: boolean,
-): string[] {
+/**
+ * Member names that agents know of. Without an intent (lost, or not written yet) the members that exist count: dropping one
+ * here would be a scale-in unseen.
+ */
+function listedNames(seen: Observation, cluster: ClusterView): readonly string[] {
+  const { intent } = seen.intent ?? {};
+  if (intent !== undefined) return intent.members.map((m) => m.name);
+  const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
   const existing = members.filter((m) => m.statefulSet !== undefined || m.pod !== undefined).map((m) => m.name);
-  return initialized && existing.length > 0 ? existing : [...desired];
+  return isInitialized(seen, cluster) && existing.length > 0 ? existing : firstNames(cluster);
+}
+
+function firstNames({ name, intent }: ClusterView): readonly string[] {
+  return Array.from({ length: intent.members }, (_, ordinal) => nameOf.member(name, ordinal));
+}
+
+/**
+ * Member names that the user wants: the lowest ordinals. Only a single member may have another one, because a drain can
+ * have moved it: by growing to two, handing over, and leaving the one on the cordoned node behind.
+ */
+export function desiredNames(seen: Observation, cluster: ClusterView): readonly string[] {
+  const listed = listedNames(seen, cluster);
+  const { members, disruption } = cluster.intent;
+  if (members !== 1 || !isInitialized(seen, cluster)) return firstNames(cluster);
+  if (listed.length === 1) return listed;
+  if (listed.length !== 2 || disruption.singleMember !== "Surge") return firstNames(cluster);
+  const leader = leaderOf(seen.members)?.name;
+  const rank = (name: string) => {
+    const node = seen.members.find((m) => m.name === name)?.pod?.node;
+    const isLeaving = node !== undefined && seen.nodes.get(node)?.unschedulable === true;
+    return (isLeaving ? 2 : 0) + (name === leader ? 0 : 1);
+  };
+  return listed.toSorted((a, b) => rank(a) - rank(b)).slice(0, 1);
 }
 
 /** Whether the member runs, serves its role, and is not about to go. */

@@ -95,6 +95,18 @@ export const GUARDS = {
     holds: "a new cluster starts on volumes that were made for it",
     override: "Delete the volumes of the earlier cluster, if nobody wants their data.",
   },
+  VolumeExpandable: {
+    holds: "the StorageClass of a volume that shall grow allows expansion",
+    override: "Set `allowVolumeExpansion: true` on the StorageClass, if its driver can.",
+  },
+  VolumeGrown: {
+    holds: "the volume that grows has grown, and its file system with it",
+    override: "Replace the pod, if the driver needs that. What a driver refuses, only the storage can mend.",
+  },
+  VolumeReachable: {
+    holds: "a node that the volume can be used on still exists",
+    override: "Set `spec.disruption.deadNode` to Replace, or order a Rebuild: the member clones onto a new volume.",
+  },
   NodeAlive: {
     holds: "the node of a pod that shall end can confirm that it ended",
     override: "Taint the node out-of-service, if it is certainly off. A node that is only cut off may still write.",
@@ -107,6 +119,10 @@ export const GUARDS = {
   WindowOpen: {
     holds: "one of `spec.maintenanceWindows` is open, or there is none",
     override: "Annotate the ClusterSpec with the time until which changes are urgent, at most a day ahead.",
+  },
+  SingleMemberMayGo: {
+    holds: "a member on a cordoned node is not the only one, or `spec.disruption.singleMember` lets it be evicted",
+    override: "Set `spec.disruption.singleMember` to Allow (an outage) or Surge (a second member takes over first).",
   },
   TemplateAccepted: {
     holds: "a pod template that differs by the operator's version or the Engine alone was accepted",

@@ -60,8 +60,28 @@ export interface PodView extends Identity {
   readonly trouble: string | undefined;
 }
 
+/** A node that a volume is tied to, and whether it is known never to come back. */
+export interface HomeView {
+  readonly node: string;
+  readonly gone: "No" | "Deleted" | "OutOfService";
+}
+
+/** How a resize of a volume is. */
+export interface ResizeView {
+  /** FileSystemPending: the volume has grown, the file system on it has not. */
+  readonly state: "None" | "FileSystemPending" | "Refused";
+  readonly message: string;
+}
+
 /** The volume claim of a member. */
 export interface VolumeView extends Identity, LiveVolume {
+  /** What the volume really has; 0 before it is bound. */
+  readonly capacityBytes: number;
+  readonly resize: ResizeView;
+  /** Name of the PersistentVolume. */
+  readonly volumeName: string | undefined;
+  /** The only nodes it can be used on; empty when there are others, and while nobody needs to know. */
+  readonly homes: readonly HomeView[];
   readonly name: string;
   readonly phase: string;
   readonly createdMs: number;
@@ -82,6 +102,11 @@ export interface MemberView {
 export interface NodeView {
   readonly ready: boolean;
   readonly unschedulable: boolean;
+}
+
+/** A StorageClass, as far as volumes care. */
+export interface StorageClassView {
+  readonly allowsExpansion: boolean;
 }
 
 /** A ClusterOperation for this cluster. */
@@ -141,6 +166,7 @@ export interface Observation {
   readonly nodes: ReadonlyMap<string, NodeView>;
   /** undefined: nothing is measured, because nothing asks for it, or not yet. */
   readonly measured: Measured | undefined;
+  readonly storageClasses: ReadonlyMap<string, StorageClassView>;
   /** The API server's state went back lately (a restored backup): what is missing may exist. Nothing may be deleted. */
   readonly stateMayHaveGoneBack: boolean;
 }

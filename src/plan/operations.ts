@@ -1,6 +1,7 @@
 // ClusterOperations: one at a time, oldest first. Each becomes a request in the intent, whose id is the operation's uid;
 // the agents answer by that id, so an answer is never taken for another operation's.
 import type { OperationStatus } from "../api/cluster-operation.ts";
+import { isGoneWithNode, withoutVolume } from "./dead-node.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import {
   hasMajority,
@@ -126,12 +127,9 @@ function startRebuild(world: World, operation: OperationView, target: MemberView
     return { phase: "Refused", message: `${target.name} leads: hand over first, then rebuild it` };
   }
   const { volume } = target;
-  if (volume?.phase === "Lost") {
-    return {
-      phase: "Running",
-      message: `the lost volume of ${target.name} is replaced`,
-      decision: replaceVolume(world, target),
-    };
+  if (volume?.phase === "Lost" || isGoneWithNode(volume)) {
+    const steps = withoutVolume(world, target, "the claim lost its volume");
+    return { phase: "Running", message: `the lost volume of ${target.name} is replaced`, decision: { steps } };
   }
   // The volume is newer than the operation: it was replaced above, and the agent fills an empty one by itself.
   if (volume !== undefined && volume.createdMs > operation.createdMs) {
@@ -145,23 +143,6 @@ function startRebuild(world: World, operation: OperationView, target: MemberView
   }
   const rebuild = { id: operation.uid, member: target.name };
   return { phase: "Running", message: `${target.name} is cloned anew`, decision: { rebuild } };
-}
-
-function replaceVolume(world: World, target: MemberView): Partial<Decision> {
-  if (world.seen.stateMayHaveGoneBack || target.volume === undefined) return {};
-  const { namespace } = world.cluster;
-  const { volume, pod } = target;
-  const reason = "the claim lost its volume";
-  const claim = { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace, name: volume.name, uid: volume.uid };
-  const steps: Step[] = volume.deleting ? [] : [{ kind: "Delete", object: claim, reason }];
-  if (pod !== undefined && pod.deletingSinceMs === undefined) {
-    steps.push({
-      kind: "Delete",
-      object: { apiVersion: "v1", kind: "Pod", namespace, name: pod.name, uid: pod.uid },
-      reason,
-    });
-  }
-  return { steps };
 }
 
 function report(

@@ -80,7 +80,7 @@ function interlock(world: World): Decision {
   const unconfirmed: readonly Block[] = seen.stateMayHaveGoneBack ? [stateUnconfirmed(world)] : [];
   const blocked: Block[] = [...unconfirmed, ...(trouble.blocked ?? [])];
   const reports: Step[] = [];
-  let change = "";
+  let change = trouble.change ?? "";
   let requeueAfterMs: number | undefined;
   let rollout: Decision["rollout"];
   for (const planner of PLANNERS) {

@@ -1,18 +1,25 @@
 // What is broken and not repaired by itself: said plainly, with the way out, because the way out needs a person.
 import { type Decision, IDLE } from "./decision.ts";
+import { deadNodeTrouble } from "./dead-node.ts";
 import { listedMembers, type World } from "./facts.ts";
 import { formatBytes, parseQuantity } from "../build/quantity.ts";
 import type { MemberView } from "./observation.ts";
 import { operationCommand, patchCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
+import { growth } from "./volume-growth.ts";
 
 const GRACE_MS = 120_000; // twice the pods' grace period
 
-/** Reports volumes and pods that hold a member up. Changes nothing. */
+/** Reports volumes and pods that hold a member up, and how far volumes have grown. Changes nothing. */
 export function planTrouble(world: World): Decision {
-  const each = listedMembers(world).flatMap((m) => [...volumeTrouble(world, m), ...nodeTrouble(world, m)]);
-  const blocked = [...each, ...formerVolumes(world)];
-  return blocked.length === 0 ? IDLE : { busy: false, blocked };
+  const each = listedMembers(world).flatMap((m) => [
+    ...volumeTrouble(world, m),
+    ...nodeTrouble(world, m),
+    ...deadNodeTrouble(world, m),
+  ]);
+  const growing = growth(world);
+  const blocked = [...each, ...formerVolumes(world), ...growing.blocked];
+  return blocked.length === 0 && growing.change === "" ? IDLE : { busy: false, blocked, change: growing.change };
 }
 
 /**

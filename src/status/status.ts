@@ -3,7 +3,7 @@ import type { ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
 import { resolveVersion } from "../build/context.ts";
 import { podSelector } from "../build/labels.ts";
 import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";
-import { isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
+import { desiredNames, isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import { pendingMessage } from "../plan/pending.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -157,8 +157,8 @@ function availableVerdict({ leader, members }: Facts): Verdict {
   return { type: "Available", status: "True", reason: "LeaderServes", message };
 }
 
-function degradedVerdict({ cluster, members }: Facts): Verdict {
-  const wanted = Array.from({ length: cluster.intent.members }, (_, i) => `${cluster.name}-${i}`);
+function degradedVerdict({ seen, cluster, members }: Facts): Verdict {
+  const wanted = desiredNames(seen, cluster);
   const missing = wanted.filter((name) => {
     const member = members.find((m) => m.name === name);
     return member === undefined || !isInSync({ cluster }, member);

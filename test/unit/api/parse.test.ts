@@ -46,6 +46,7 @@ describe("parseClusterSpec", () => {
       maintenanceWindows: [],
       volumeRetention: { whenDeleted: "Retain", whenScaled: "Retain" },
       deletionProtection: true,
+      disruption: { singleMember: "Allow", deadNode: "Wait" },
       paused: false,
       stopped: false,
       pods: { antiAffinity: "Preferred", topologyKey: "topology.kubernetes.io/zone" },

@@ -201,20 +201,35 @@ describe("budget", () => {
   ])("of %i members keeps %i", (members, minAvailable) => {
     expect(buildBudget(contextOf(), members)["spec"]).toMatchObject({ minAvailable });
   });
+
+  test.each([
+    ["Allow", 0],
+    ["Block", 1],
+    ["Surge", 1],
+  ])("of a single member with %s keeps %i", (singleMember, minAvailable) => {
+    const context = contextOf({ members: 1, disruption: { singleMember } });
+    expect(buildBudget(context, 1)["spec"]).toMatchObject({ minAvailable });
+    expect(buildBudget(context, 2)["spec"]).toMatchObject({ minAvailable: 1 }); // while it surges
+  });
 });
 
 describe("volumes", () => {
   const live = { clusterUid: "uid-orders", initialized: false, requestedBytes: 20 * 2 ** 30, className: "fast" };
 
   test("never shrink, and never change their class", () => {
-    expect(buildVolume(contextOf(), "orders-0", false, live)["spec"]).toMatchObject({
+    expect(buildVolume(contextOf(), "orders-0", live, { initialized: false, sizeBytes: 1 })["spec"]).toMatchObject({
       storageClassName: "fast",
       resources: { requests: { storage: "20Gi" } },
     });
   });
 
   test("of an earlier cluster are not claimed as ours", () => {
-    const { annotations } = buildVolume(contextOf(), "orders-0", true, { ...live, clusterUid: "uid-former" }).metadata;
+    const { annotations } = buildVolume(
+      contextOf(),
+      "orders-0",
+      { ...live, clusterUid: "uid-former" },
+      { initialized: true, sizeBytes: 1 },
+    ).metadata;
     expect(annotations).toEqual({ "quorate.io/cluster-uid": "uid-former" });
   });
 
@@ -223,7 +238,10 @@ describe("volumes", () => {
     [{ volumeRetention: { whenDeleted: "Delete" } }, false],
     [{ volumeRetention: { whenDeleted: "Delete" }, deletionProtection: false }, true],
   ])("go with their cluster only when not protected: %j", (spec, goes) => {
-    const { annotations = {} } = buildVolume(contextOf(spec), "orders-0", false, live).metadata;
+    const { annotations = {} } = buildVolume(contextOf(spec), "orders-0", live, {
+      initialized: false,
+      sizeBytes: 1,
+    }).metadata;
     expect("quorate.io/delete-with" in annotations).toBe(goes);
   });
 

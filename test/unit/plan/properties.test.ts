@@ -55,6 +55,14 @@ const anyVolume = fc.record({
   initialized: fc.boolean(),
   requestedBytes: fc.constantFrom(1, 10 * 2 ** 30, 20 * 2 ** 30),
   className: fc.constantFrom(undefined, "fast"),
+  capacityBytes: fc.constantFrom(0, 1, 20 * 2 ** 30),
+  resize: fc.constantFrom(
+    { state: "None", message: "" },
+    { state: "FileSystemPending", message: "" },
+    { state: "Refused", message: "no" },
+  ),
+  volumeName: fc.constantFrom(undefined, "pv"),
+  homes: fc.constantFrom([], [{ node: "gone", gone: "Deleted" }], [{ node: "b", gone: "No" }]),
 });
 
 const anySet = fc.record({
@@ -122,6 +130,8 @@ const anyObservation = fc
       {},
       { paused: true },
       { stopped: true },
+      { disruption: { singleMember: "Surge", deadNode: "Replace" } },
+      { storage: { data: { size: "30Gi" } } },
       { deletionProtection: false, volumeRetention: { whenScaled: "Delete", whenDeleted: "Delete" } },
       { engine: { name: "example", version: "9" } },
       { parameters: { port: "1" } },
@@ -197,6 +207,7 @@ function toObservation(drawn: Drawn): Observation {
       ["a", { ready: true, unschedulable: false }],
       ["b", { ready: false, unschedulable: true }],
     ]),
+    storageClasses: new Map([["fast", { allowsExpansion: true }]]),
     stateMayHaveGoneBack: drawn.stateMayHaveGoneBack,
   };
   return deepFreeze(observation as unknown as Observation);
@@ -255,7 +266,8 @@ describe("planCluster, whatever is observed,", () => {
           if (step.kind !== "Delete" || step.object.kind !== "PersistentVolumeClaim") continue;
           const volume = seen.members.find((m) => m.volume?.name === step.object.name)?.volume;
           const isLeftover = volume?.deleteWith !== undefined && volume.deleteWith !== seen.cluster?.uid;
-          expect(!deletionProtection || isLeftover || volume?.phase === "Lost").toBe(true);
+          const isGone = volume?.homes.some((home) => home.gone === "Deleted") === true;
+          expect(!deletionProtection || isLeftover || isGone || volume?.phase === "Lost").toBe(true);
           expect(step.object.uid).toBe(volume?.uid);
         }
       }),

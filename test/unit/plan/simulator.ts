@@ -12,13 +12,24 @@ import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
-import { describe, NO_REPORT, type Pod, toChild, toPodView, toVolumeView, type Volume } from "./views.ts";
+import { assertSafe } from "./safety.ts";
+import {
+  describe,
+  NO_REPORT,
+  type Pod,
+  toChild,
+  toPodView,
+  requestedBytes,
+  toVolumeView,
+  type Volume,
+} from "./views.ts";
 
 /** Picks one of `count` possibilities; the source of all disorder. */
 export type Choose = (count: number) => number;
 
 const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
 const DAY_MS = 86_400_000;
+const NEW_VOLUME = { resize: { state: "None", message: "" }, homes: [] } as const;
 
 /** One cluster `shop/orders` and everything around it. */
 export class Simulator {
@@ -40,6 +51,8 @@ export class Simulator {
   trouble = "ImagePullBackOff";
   /** What was measured of the cluster. */
   measured: Measured | undefined;
+  /** Whether volumes can grow. */
+  expandable = true;
   /** Whether leaders refuse to hand over. */
   refusesSwitchover = false;
   /** Whether agents leave requests unanswered. */
@@ -102,7 +115,7 @@ export class Simulator {
     const seen = this.observe();
     const plan = planCluster(seen);
     for (const step of plan.steps) {
-      this.#assertSafe(step);
+      assertSafe(this, step);
       this.#obey(step);
     }
     if (seen.cluster !== undefined) this.status = computeStatus(seen, seen.cluster, plan, undefined);
@@ -144,6 +157,7 @@ export class Simulator {
       ),
       nodes: this.nodes,
       measured: this.measured,
+      storageClasses: new Map([["standard", { allowsExpansion: this.expandable }]]),
       stateMayHaveGoneBack: false,
     });
   }
@@ -177,6 +191,11 @@ export class Simulator {
     for (const [name, pod] of this.pods) {
       if (!sets.has(name) || this.#replicas(name) === 0) moves.push(() => this.pods.delete(name));
       else if (this.#canStart(name, pod)) moves.push(() => this.#start(name, pod));
+    }
+    for (const volume of this.volumes.values()) {
+      const bytes = requestedBytes(volume.manifest);
+      if (volume.capacityBytes < bytes && volume.resize.state === "None")
+        moves.push(() => (volume.capacityBytes = bytes));
     }
     for (const name of sets) {
       if (!this.pods.has(name) && this.volumes.has(name) && this.#replicas(name) === 1)
@@ -381,7 +400,15 @@ export class Simulator {
     else this.#apply(manifest);
     if (manifest.kind !== "PersistentVolumeClaim") return;
     const uid = this.children.get(childKey(manifest.kind, name))?.uid ?? "";
-    const volume: Volume = { uid, manifest, phase: "Bound", hasData: false, createdMs: this.nowMs };
+    const volume: Volume = {
+      uid,
+      manifest,
+      phase: "Bound",
+      hasData: false,
+      createdMs: this.nowMs,
+      ...NEW_VOLUME,
+      capacityBytes: requestedBytes(manifest),
+    };
     this.volumes.set(name.replace(/-data$/, ""), volume);
   }
 
@@ -400,62 +427,5 @@ export class Simulator {
     if (child?.uid !== uid) throw new Error(`wrong uid for ${kind} ${name}`);
     this.children.delete(childKey(kind, name));
     if (kind === "PersistentVolumeClaim") this.volumes.delete(name.replace(/-data$/, ""));
-  }
-
-  /** What must never be done, whatever the world looks like. */
-  #assertSafe(step: Step): void {
-    if (step.kind === "Apply" && step.manifest.kind === "StatefulSet") this.#assertStopsLast(step.manifest);
-    if (step.kind !== "Delete") return;
-    const { kind, name } = step.object;
-    const why =
-      kind === "PersistentVolumeClaim"
-        ? this.#volumeHarm(name.replace(/-data$/, ""))
-        : kind === "StatefulSet"
-          ? this.#removalHarm(name)
-          : kind === "ControllerRevision"
-            ? this.#forgettingHarm(name)
-            : this.#restartHarm(name.replace(/-0$/, ""));
-    if (why !== undefined) throw new Error(`${why}: ${describe(step)}\n${this.trace.slice(-15).join("\n")}`);
-  }
-
-  #forgettingHarm(name: string): string | undefined {
-    const hash = name.replace("orders-revision-", "");
-    return [...this.pods.values()].some((pod) => pod.templateHash === hash)
-      ? "forgets a revision that a member runs"
-      : undefined;
-  }
-
-  /** A leader is stopped only when nobody is left that it could hand over to. */
-  #assertStopsLast({ metadata, spec }: Manifest): void {
-    if ((spec as { replicas?: number }).replicas !== 0) return;
-    const others = [...this.pods.keys()].filter((name) => name !== metadata.name);
-    const why = this.spec.stopped ? "stops the leader before the others" : "stops a member";
-    if (!this.spec.stopped || (metadata.name === this.leader && others.length > 0)) throw new Error(why);
-  }
-
-  #volumeHarm(member: string): string | undefined {
-    const { volumeRetention, deletionProtection } = this.spec;
-    const mayGo = this.exists ? volumeRetention.whenScaled : volumeRetention.whenDeleted;
-    const asked = !deletionProtection && mayGo === "Delete";
-    if (asked || this.volumes.get(member)?.phase === "Lost") return undefined;
-    return "deletes a volume that is to be kept";
-  }
-
-  #removalHarm(member: string): string | undefined {
-    if (member === this.leader) return "removes the leader";
-    return this.intent?.members.some((m) => m.name === member) === true
-      ? "removes a member that agents know"
-      : undefined;
-  }
-
-  #restartHarm(member: string): string | undefined {
-    const listed = this.intent?.members.map((m) => m.name) ?? [];
-    if (member === this.leader && listed.length > 1 && this.spec.update.onSwitchoverFailure === "Block")
-      return "stops the leader";
-    if (this.leader === undefined || this.pods.get(member)?.ready !== true) return undefined;
-    const down = listed.filter((name) => name !== member && this.pods.get(name)?.ready !== true);
-    const majority = Math.floor(listed.length / 2) + 1;
-    if (down.length >= this.spec.update.maxUnavailable) return `takes ${member} down while ${down.join()} is down`;
-    return listed.length - down.length - 1 < majority && down.length > 0 ? "leaves no majority" : undefined;
   }
 }

@@ -3,7 +3,8 @@ import type { MemberReport } from "../../../src/api/agent-wire.ts";
 import { ANNOTATION_CLUSTER_UID, nameOf } from "../../../src/api/names.ts";
 import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INITIALIZED } from "../../../src/build/labels.ts";
 import type { Manifest } from "../../../src/build/manifest.ts";
-import type { ChildView, MemberView, PodView } from "../../../src/plan/observation.ts";
+import { parseQuantity } from "../../../src/build/quantity.ts";
+import type { ChildView, HomeView, MemberView, PodView, ResizeView } from "../../../src/plan/observation.ts";
 import type { Step } from "../../../src/plan/plan.ts";
 
 /** A claim and what is on its volume. */
@@ -11,6 +12,9 @@ export interface Volume {
   readonly uid: string;
   manifest: Manifest;
   phase: "Bound" | "Lost";
+  capacityBytes: number;
+  resize: ResizeView;
+  homes: readonly HomeView[];
   hasData: boolean;
   readonly createdMs: number;
 }
@@ -72,8 +76,17 @@ export function toPodView(
   };
 }
 
+/** What a claim asks for. */
+export function requestedBytes({ spec }: Manifest): number {
+  const { resources } = spec as { resources: { requests: { storage: string } } };
+  return parseQuantity(resources.requests.storage);
+}
+
 /** A claim as it is observed. */
-export function toVolumeView(member: string, { uid, manifest, phase, createdMs }: Volume): MemberView["volume"] {
+export function toVolumeView(
+  member: string,
+  { uid, manifest, phase, createdMs, capacityBytes, resize, homes }: Volume,
+): MemberView["volume"] {
   const annotations = manifest.metadata.annotations ?? {};
   return {
     uid,
@@ -85,8 +98,12 @@ export function toVolumeView(member: string, { uid, manifest, phase, createdMs }
     deleteWith: annotations[ANNOTATION_DELETE_WITH],
     clusterUid: annotations[ANNOTATION_CLUSTER_UID],
     initialized: annotations[ANNOTATION_INITIALIZED] === "true",
-    requestedBytes: 10 * 2 ** 30,
-    className: undefined,
+    requestedBytes: requestedBytes(manifest),
+    className: "standard",
+    capacityBytes,
+    resize,
+    volumeName: `pv-${uid}`,
+    homes,
   };
 }
 
