@@ -138,6 +138,13 @@ export function isInSync(world: Pick<World, "cluster">, member: MemberView): boo
   return report.role === "leader" || LAG_BYTES[report.lagBucket] <= allowed;
 }
 
+/** What holds the member up, in a few words: what its pod lacks, what its agent says, or how far it is behind. */
+export function stateOf({ pod }: MemberView): string {
+  const { report } = pod ?? {};
+  const said = report?.state === "Running" ? `lag ${report.lagBucket}` : report?.state;
+  return pod?.trouble ?? report?.reason ?? said ?? "it has not reported yet";
+}
+
 /** The views of the listed members; one that has no object yet is among them, empty. */
 export function listedMembers(world: World): readonly MemberView[] {
   return world.listed.map((name) => world.members.find((m) => m.name === name) ?? emptyMember(world, name));

@@ -1,6 +1,6 @@
 // Who belongs to the cluster. Growing: agents hear of a member before it exists, one at a time. Shrinking: the highest
 // ordinal first, never the leader, and agents forget a member before it goes.
-import { isInSync, keepsQuorum, listedMembers, requestId, successors, type World } from "./facts.ts";
+import { isInSync, keepsQuorum, listedMembers, requestId, stateOf, successors, type World } from "./facts.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import type { MemberView } from "./observation.ts";
 import type { Block, Step } from "./plan.ts";
@@ -77,8 +77,10 @@ function planJoining(world: World): Decision {
   const [first] = joining;
   if (first === undefined) return IDLE;
   if (!world.initialized) return { busy: false, change: "Creating the cluster" };
-  const state = first.pod?.report?.state ?? "Starting";
-  return { busy: false, change: `Waiting for ${first.name} (${state})` };
+  return {
+    busy: false,
+    change: `Waiting for ${first.name} (${first.pod === undefined ? "Starting" : stateOf(first)})`,
+  };
 }
 
 /** Nobody leads: whatever needs a leader waits for the agents to elect one. */
@@ -96,7 +98,6 @@ export function noSuccessor(world: World): Block {
 
 /** A member must catch up first. */
 export function notInSync(member: MemberView, before: string): Block {
-  const { pod } = member;
-  const state = pod?.trouble ?? pod?.report?.reason ?? pod?.report?.state ?? "it has not reported yet";
+  const state = stateOf(member);
   return { guard: "MembersInSync", object: member.name, message: `${member.name} is not in sync ${before}: ${state}.` };
 }

@@ -3,7 +3,7 @@ import type { ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
 import { resolveVersion } from "../build/context.ts";
 import { podSelector } from "../build/labels.ts";
 import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";
-import { desiredNames, isInitialized, isInSync, leaderOf } from "../plan/facts.ts";
+import { desiredNames, isInitialized, isInSync, leaderOf, stateOf } from "../plan/facts.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import { pendingMessage } from "../plan/pending.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -168,8 +168,8 @@ function degradedVerdict({ seen, cluster, members }: Facts): Verdict {
     return { type: "Degraded", status: "False", reason: "AllMembersInSync", message };
   }
   const details = missing.map((name) => {
-    const pod = members.find((m) => m.name === name)?.pod;
-    return `${name} (${pod?.trouble ?? pod?.report?.reason ?? pod?.report?.state ?? "no pod reports"})`;
+    const member = members.find((m) => m.name === name);
+    return `${name} (${member === undefined ? "it does not exist" : stateOf(member)})`;
   });
   const message = `Not in sync: ${details.join(", ")}.`;
   return { type: "Degraded", status: "True", reason: "MembersNotInSync", message };
