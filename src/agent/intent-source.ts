@@ -1,5 +1,4 @@
 /** The operator's intent: watched while the API server answers, remembered on the volume for when it does not. */
-import { writeFile } from "node:fs/promises";
 import { INTENT_KEY, Intent } from "../api/agent-wire.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject } from "../kube/object.ts";
@@ -32,10 +31,8 @@ export interface IntentSourceOptions {
   readonly name: string;
   /** File that keeps the last intent. */
   readonly file: string;
-  /** File that engine actions read parameters from, one `name<TAB>value` a line; written before `onIntent`. */
-  readonly parametersFile: string;
-  /** Parameters that came with the pod. They need a restart, so those of the intent never replace them. */
-  readonly restartParameters: Readonly<Record<string, string>>;
+  /** Called with each intent before `onIntent`, which waits for it. */
+  readonly beforeIntent: (intent: Intent) => Promise<void>;
   readonly signal: AbortSignal;
   readonly onIntent: (intent: Intent) => void;
   /** An intent that was not taken; the last good one stays in force. */
@@ -46,7 +43,7 @@ export interface IntentSourceOptions {
 export async function followIntent(options: IntentSourceOptions): Promise<void> {
   let lastJson = "";
   const deliver = async (intent: Intent): Promise<void> => {
-    await writeFile(options.parametersFile, parameterLines(parametersInForce(intent, options.restartParameters)));
+    await options.beforeIntent(intent);
     options.onIntent(intent);
   };
   const remembered = Intent.safeParse(await readStateFile(options.file));
@@ -72,18 +69,4 @@ export async function followIntent(options: IntentSourceOptions): Promise<void> 
     },
   });
   await reflector.run(options.signal);
-}
-
-/** Parameters of the engine: what came with the pod is this member's revision, and the intent only adds to it. */
-export function parametersInForce(
-  intent: Pick<Intent, "parameters">,
-  restartParameters: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
-  return { ...intent.parameters, ...restartParameters };
-}
-
-function parameterLines(parameters: Readonly<Record<string, string>>): string {
-  return Object.entries(parameters)
-    .map(([name, value]) => `${name}\t${value.replaceAll(/[\n\t]/g, " ")}\n`)
-    .join("");
 }

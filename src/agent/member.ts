@@ -13,8 +13,7 @@ import type { KubeApi } from "../kube/api.ts";
 import type { EventRecorder } from "../kube/events.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
-import { RouteKeeper } from "./cluster/route-keeper.ts";
-import { MemberRoutes } from "./cluster/member-routes.ts";
+import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
 import { EngineDriver } from "./engine/driver.ts";
@@ -35,11 +34,13 @@ import type { BootFindings, EventBody, PersistedRecord } from "./protocol/types.
 import { describeMember } from "./protocol/member-view.ts";
 import { watchLeader } from "./leader-watch.ts";
 import { OneShots } from "./one-shots.ts";
+import { ParameterKeeper } from "./parameters.ts";
 import { buildReport, lagOf } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { probeWrites } from "./write-probe.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
+import { type Teller, tellerOf } from "./teller.ts";
 
 /** What a member is made from. */
 export interface MemberParts {
@@ -82,8 +83,9 @@ export class Member {
   readonly #server: PeerServer;
   readonly #phases: PhaseTimer;
   readonly #oneShots: OneShots;
+  readonly #parameters: ParameterKeeper;
+  readonly #tell: Teller;
   readonly #recordFile: string;
-  readonly #intentFile: string;
   readonly #bootNonce = randomUUID();
   #fence: Fence | undefined;
   #runtime: MemberRuntime | undefined;
@@ -97,7 +99,6 @@ export class Member {
     const { settings, engine, api, init, clock, log, metrics } = parts;
     this.#parts = parts;
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "promises.json");
-    this.#intentFile = join(settings.QUORATE_STATE_DIR, "intent.json");
     const namespace = settings.QUORATE_NAMESPACE;
     const cluster = settings.QUORATE_CLUSTER;
     const onApiError = (error: unknown): void => log.debug({ err: error }, "API call failed");
@@ -130,18 +131,28 @@ export class Member {
       { cluster, member: settings.QUORATE_MEMBER, info },
       (body) => this.#dispatch(body),
     );
-    const keeper = new RouteKeeper({
+    this.#routes = memberRoutes({
       api,
       namespace,
-      readWrite: nameOf.readWrite(cluster),
-      readOnly: nameOf.readOnly(cluster),
+      cluster,
       clock,
       mayWrite: () => (this.#fence?.marginMs ?? Number.POSITIVE_INFINITY) > ROUTE_MARGIN_MS,
       onError: onApiError,
+      self: info,
+      podOf: (name) => this.#messenger.podOf(name),
+      metrics,
     });
-    this.#routes = new MemberRoutes({ keeper, self: info, podOf: (name) => this.#messenger.podOf(name), metrics });
     this.#server = new PeerServer(identity, (body) => this.#messenger.receive(body));
     this.#phases = new PhaseTimer(metrics);
+    this.#tell = tellerOf(settings, log, parts.events);
+    this.#parameters = new ParameterKeeper({
+      file: parametersFile(settings),
+      stateFile: join(settings.QUORATE_STATE_DIR, "parameters.json"),
+      restartParameters: settings.restartParameters,
+      reload: () => this.#driver.run("reload"),
+      isUp: () => this.#observation !== undefined && isEngineUp(this.#runtime?.state),
+      changed: () => this.#report(),
+    });
     this.#oneShots = new OneShots(settings.QUORATE_MEMBER, join(settings.QUORATE_STATE_DIR, "answers.json"));
   }
 
@@ -162,7 +173,7 @@ export class Member {
   async start(boot: InitState): Promise<void> {
     const { settings, log, init, api } = this.#parts;
     await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
-    await this.#oneShots.load();
+    await Promise.all([this.#oneShots.load(), this.#parameters.load()]);
     const intent = await this.#firstIntent();
     const profile = PROFILES[intent.profile];
     this.#fence = new Fence(init, this.#fenceClock, profile.renewDeadlineMs, (error) =>
@@ -170,11 +181,10 @@ export class Member {
     );
     await this.#fence.sampleClock();
     this.#watchdog = new EngineWatchdog(profile.leaseMs, this.#fenceClock.nowMs());
-    const persisted = (await readStateFile(this.#recordFile)) as PersistedRecord | undefined;
     const findings: BootFindings = {
       volume: await this.#volume.state(),
       engine: await this.#engineAtBoot(boot),
-      persisted: persisted ?? null,
+      persisted: ((await readStateFile(this.#recordFile)) as PersistedRecord | undefined) ?? null,
     };
     const holder = `${settings.QUORATE_POD}/${settings.QUORATE_POD_UID}/${this.#bootNonce}`;
     const state = initialState({ member: settings.QUORATE_MEMBER, holder }, profile, {
@@ -227,9 +237,8 @@ export class Member {
         api,
         namespace: settings.QUORATE_NAMESPACE,
         name: nameOf.intent(settings.QUORATE_CLUSTER),
-        file: this.#intentFile,
-        parametersFile: parametersFile(settings),
-        restartParameters: settings.restartParameters,
+        file: join(settings.QUORATE_STATE_DIR, "intent.json"),
+        beforeIntent: (intent) => this.#parameters.want(intent),
         signal: this.#stop.signal,
         onIntent: (intent) => {
           this.#intent = intent;
@@ -362,6 +371,7 @@ export class Member {
     if (epoch !== undefined && this.#observation !== undefined && this.#intent !== undefined) {
       this.#routes.reads(this.#observation, this.#intent, epoch);
     }
+    this.#parameters.apply().catch((error: unknown) => this.#fatal(error));
     this.#report();
   }
 
@@ -399,17 +409,6 @@ export class Member {
     });
   }
 
-  /** What a person wants to know: a log line, and an Event on the pod. */
-  #tell(level: "info" | "warning", reason: string, note: string): void {
-    this.#parts.log[level === "warning" ? "warn" : "info"]({ reason }, note);
-    const { QUORATE_NAMESPACE: namespace, QUORATE_POD: name, QUORATE_POD_UID: uid } = this.#parts.settings;
-    const type = level === "warning" ? "Warning" : "Normal";
-    this.#parts.events.record(
-      { apiVersion: "v1", kind: "Pod", namespace, name, uid },
-      { type, reason, action: reason, note },
-    );
-  }
-
   /** Ends the agent once the route is somebody else's or nobody's: a pod that is gone answers nothing, not even a refusal. */
   async #leave(): Promise<void> {
     await this.#routes.beforePodEnds(LEAVE_MS);
@@ -427,6 +426,7 @@ export class Member {
       leaderSince: this.#leaderSince,
       switchover: this.#switchover,
       answers: this.#oneShots.answers,
+      parametersRefused: this.#parameters.refused,
     };
     this.#reports.report(buildReport(parts));
     this.#parts.metrics.lagBytes.set(Number(lagOf(parts) ?? Number.NaN));

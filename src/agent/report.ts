@@ -14,6 +14,7 @@ export interface ReportParts {
   readonly leaderPosition: Position | null;
   readonly leaderSince: string | null;
   readonly switchover: MemberReport["switchover"];
+  readonly parametersRefused: string | undefined;
   readonly answers: Pick<MemberReport, "restart" | "rebuild">;
 }
 
@@ -42,5 +43,6 @@ export function buildReport(parts: ReportParts): MemberReport {
     switchover: parts.switchover,
     restart: parts.answers.restart,
     rebuild: parts.answers.rebuild,
+    ...(parts.parametersRefused === undefined ? {} : { parametersRefused: parts.parametersRefused }),
   };
 }

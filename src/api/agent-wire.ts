@@ -55,6 +55,8 @@ export const MemberReport = z.object({
   switchover: Answer.nullable(),
   restart: Answer.nullable(),
   rebuild: Answer.nullable(),
+  /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */
+  parametersRefused: z.string().optional(),
 });
 export type MemberReport = z.infer<typeof MemberReport>;
 

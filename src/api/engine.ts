@@ -93,7 +93,9 @@ export const EngineActions = z.object({
   checkpoint: EngineAction.describe(
     "checkpoint flushes what makes a later stop slow; called on the leader before a planned hand-over.",
   ),
-  reload: EngineAction.describe("reload re-reads the configuration files of the running engine."),
+  reload: EngineAction.describe(
+    "reload makes the running engine take the parameters in QUORATE_PARAMETERS_FILE that need no restart. Exit code 3 says: it refuses one of them, and everything is as it was.",
+  ),
   probeWrite: EngineAction.optional().describe(
     "probeWrite commits something small; the agent measures it for the write-availability objective.",
   ),

@@ -31,6 +31,10 @@ export const GUARDS = {
     holds: "`spec.parameters` sets none that the Engine fixes",
     override: "Remove the parameter: the cluster would not work with another value.",
   },
+  ParametersTaken: {
+    holds: "the running engines took all parameters that need no restart",
+    override: "Correct the value in `spec.parameters`. The engines go on with those they had.",
+  },
   DurabilitySupported: {
     holds: "the Engine can keep `spec.durability.mode`",
     override: "Choose one of the Engine's durability modes.",

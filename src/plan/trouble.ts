@@ -18,7 +18,7 @@ export function planTrouble(world: World): Decision {
     ...deadNodeTrouble(world, m),
   ]);
   const growing = growth(world);
-  const blocked = [...each, ...formerVolumes(world), ...growing.blocked];
+  const blocked = [...each, ...formerVolumes(world), ...growing.blocked, ...refusedParameters(world)];
   return blocked.length === 0 && growing.change === "" ? IDLE : { busy: false, blocked, change: growing.change };
 }
 
@@ -39,6 +39,19 @@ function formerVolumes(world: World): readonly Block[] {
   const message = `${names} were made for an earlier ClusterSpec ${cluster.name}, and no member leads from them. If their data is wanted, restore the missing ones; if not, delete them.`;
   const override = `kubectl delete -n ${cluster.namespace} persistentvolumeclaims ${names}`;
   return [{ guard: "VolumesFresh", object: first.name, message, override }];
+}
+
+/** A running engine would not take a parameter. It goes on with those it had, also over a restart. */
+function refusedParameters(world: World): readonly Block[] {
+  const said = new Map<string, string[]>();
+  for (const { name, pod } of listedMembers(world)) {
+    const text = pod?.report?.parametersRefused;
+    if (text !== undefined) said.set(text, [...(said.get(text) ?? []), name]);
+  }
+  if (said.size === 0) return [];
+  const all = [...said].map(([text, names]) => `${names.join(", ")}: ${text.replace(/\.$/, "")}`).join("; ");
+  const message = `The engine refuses spec.parameters and goes on with those it had: ${all}. Correct the value.`;
+  return [{ guard: "ParametersTaken", object: world.cluster.name, message: message.slice(0, 2048) }];
 }
 
 function volumeTrouble(world: World, member: MemberView): readonly Block[] {

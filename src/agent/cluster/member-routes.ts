@@ -1,8 +1,9 @@
 /** Decides which pods the two routes name while this member leads: itself for writes, close followers for reads. */
 import type { Intent } from "../../api/agent-wire.ts";
 import type { EngineObservation } from "../../api/engine.ts";
+import { nameOf } from "../../api/names.ts";
 import type { AgentMetrics } from "../metrics.ts";
-import type { RouteKeeper } from "./route-keeper.ts";
+import { RouteKeeper, type RouteKeeperOptions } from "./route-keeper.ts";
 import type { Endpoint } from "./routes.ts";
 
 /** Who we are and whom we know. */
@@ -12,6 +13,16 @@ export interface MemberRoutesOptions {
   /** Where a member's pod was when it was last heard from. */
   readonly podOf: (member: string) => Endpoint | undefined;
   readonly metrics: AgentMetrics;
+}
+
+/** Makes the routes of one member over the slices of its cluster. */
+export function memberRoutes(
+  options: Omit<MemberRoutesOptions, "keeper"> &
+    Omit<RouteKeeperOptions, "readWrite" | "readOnly"> & { readonly cluster: string },
+): MemberRoutes {
+  const { cluster } = options;
+  const names = { readWrite: nameOf.readWrite(cluster), readOnly: nameOf.readOnly(cluster) };
+  return new MemberRoutes({ ...options, keeper: new RouteKeeper({ ...options, ...names }) });
 }
 
 const POLL_MS = 50;

@@ -1,7 +1,7 @@
 // Builders are tables: a context in, one manifest out, always the same bytes.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parametersInForce } from "../../../src/agent/intent-source.ts";
+import { parametersInForce } from "../../../src/agent/parameters.ts";
 import { readRestartParameters } from "../../../src/agent/settings.ts";
 import { nameOf } from "../../../src/api/names.ts";
 import { buildAccess } from "../../../src/build/access.ts";
