@@ -48,6 +48,10 @@ images: bundle ## Build the images of the lab
 bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, SUBJECTS=…)
 	node bench/failover.ts
 
+.PHONY: bench-change
+bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=…)
+	node bench/change.ts
+
 .PHONY: clean
 clean: ## Remove what was built here; caches stay
 	rm -rf dist

@@ -79,14 +79,24 @@ function without(object: Stored<KubeObject>, fields: readonly string[]): Stored<
 
 interface WireNode extends KubeObject {
   readonly spec?: { readonly unschedulable?: boolean };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  readonly status?: {
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly lastTransitionTime?: string;
+    }[];
+  };
 }
 
 function projectNode(object: Stored<KubeObject>): Stored<ProjectedNode> {
   const node = object as Stored<WireNode>;
-  const ready = node.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
+  const ready = node.status?.conditions?.find((condition) => condition.type === "Ready");
   const { apiVersion, kind } = node;
-  const view = { ready, unschedulable: node.spec?.unschedulable ?? false };
+  const view = {
+    ready: ready?.status === "True",
+    ...(ready?.lastTransitionTime === undefined ? {} : { readySinceMs: Date.parse(ready.lastTransitionTime) }),
+    unschedulable: node.spec?.unschedulable ?? false,
+  };
   return { apiVersion, kind, metadata: identityOf(node), view };
 }
 

@@ -101,6 +101,8 @@ export interface MemberView {
 /** A node, as far as members care. */
 export interface NodeView {
   readonly ready: boolean;
+  /** Since when `ready` is as it is. */
+  readonly readySinceMs?: number;
   readonly unschedulable: boolean;
 }
 

@@ -38,7 +38,9 @@ function dueMs(world: World, member: MemberView): number | undefined {
   const { pod } = member;
   if (pod === undefined || pod.deletingSinceMs !== undefined || pod.ready || isInSync(world, member)) return undefined;
   if (BUSY.includes(pod.report?.state ?? "")) return undefined;
-  if (pod.node !== undefined && world.seen.nodes.get(pod.node)?.ready === false) return undefined;
-  const sinceMs = Math.max(pod.createdMs, pod.readySinceMs ?? 0);
+  const node = pod.node === undefined ? undefined : world.seen.nodes.get(pod.node);
+  if (node?.ready === false) return undefined;
+  // A node that came back is given the whole time anew.
+  const sinceMs = Math.max(pod.createdMs, pod.readySinceMs ?? 0, node?.readySinceMs ?? 0);
   return sinceMs + world.cluster.intent.update.progressDeadlineSeconds * 1000;
 }

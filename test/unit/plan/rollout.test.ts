@@ -244,6 +244,9 @@ describe("a revision that never gets ready", () => {
     world.nodes.set(node, { ready: false, unschedulable: false });
     live(world, 200);
     expect(world.status.rollout?.failed).toBeUndefined();
+    world.nodes.set(node, { ready: true, readySinceMs: world.nowMs, unschedulable: false });
+    live(world, 50);
+    expect(world.status.rollout?.failed).toBeUndefined();
     expect(world.status.blocked?.map((b) => b.guard)).toContain("MembersInSync");
   });
 
