@@ -1,9 +1,5 @@
 // The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
-//
-// Interlock, most urgent first. At most one planner is busy at a time, those after it wait:
-//   an open request (agents are at it) ▸ operations (a person asked) ▸ stop and start ▸ drain ▸ removal ▸ scale-in ▸ rollout ▸ scale-out
-// Failover is not in the list: agents do it by themselves, and every planner that needs a leader waits for one.
-// Scale-in comes before rollout, so that a dead member can leave while a rollout is stuck on it.
+// At most one change is made at a time; see interlock.ts for the order.
 import type { Blocked } from "../api/cluster-spec.ts";
 import { planChildren, planMembers } from "./children.ts";
 import { type Decision, IDLE } from "./decision.ts";
@@ -11,6 +7,7 @@ import { planDeletion } from "./deletion.ts";
 import { planDrain } from "./drain.ts";
 import { deriveWorld, listedMembers, openRequest, type World } from "./facts.ts";
 import { planIntent, retryMs } from "./intent.ts";
+import { type ExclusiveChange, ORDER } from "./interlock.ts";
 import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { planOperations, reportWaiting } from "./operations.ts";
@@ -18,21 +15,22 @@ import { patchCommand } from "./override.ts";
 import { pendingChange } from "./pending.ts";
 import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
-import { planRollout } from "./rollout.ts";
+import { planRollback, planRollout } from "./rollout.ts";
 import { timestamp } from "./timestamp.ts";
 import { planStop } from "./stop.ts";
 import { planTrouble } from "./trouble.ts";
 
-const PLANNERS = [
-  planOperations,
-  planOpenRequest,
-  planStop,
-  planDrain,
-  planRemoval,
-  planScaleIn,
-  planRollout,
-  planScaleOut,
-];
+const PLANNERS: Readonly<Record<ExclusiveChange, (world: World) => Decision>> = {
+  Rollback: planRollback,
+  Operation: planOperations,
+  Request: planOpenRequest,
+  Stop: planStop,
+  Drain: planDrain,
+  Removal: planRemoval,
+  ScaleIn: planScaleIn,
+  Rollout: planRollout,
+  ScaleOut: planScaleOut,
+};
 const MAX_OVERRIDE = 512; // as the schema of status has it
 const BLOCKED_RECHECK_MS = 15_000; // every guard's condition also arrives as an event; this is the safety net
 
@@ -83,8 +81,8 @@ function interlock(world: World): Decision {
   let change = trouble.change ?? "";
   let requeueAfterMs: number | undefined;
   let rollout: Decision["rollout"];
-  for (const planner of PLANNERS) {
-    const decision = planner(world);
+  for (const kind of ORDER) {
+    const decision = PLANNERS[kind](world);
     blocked.push(...(decision.blocked ?? []));
     reports.push(...(decision.reports ?? []));
     requeueAfterMs = soonest(requeueAfterMs, decision.requeueAfterMs);

@@ -8,7 +8,7 @@ import { pinnedTemplate, type RevisionRecord } from "../build/revision.ts";
 import { buildStatefulSet, type Revision } from "../build/stateful-set.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
-import { isInSync, isServing, listedMembers, requestId, successors, type World } from "./facts.ts";
+import { isInSync, isServing, listedMembers, openRequest, requestId, successors, type World } from "./facts.ts";
 import { noLeader, noSuccessor, notInSync } from "./membership.ts";
 import type { MemberView } from "./observation.ts";
 import { annotateCommand, patchCommand } from "./override.ts";
@@ -41,19 +41,41 @@ interface Roll {
 
 /** Takes the next step of a rollout, if one is needed. */
 export function planRollout(world: World): Decision {
+  const roll = rollOf(world);
+  if (roll.target.direction === "Held") return standing(world, roll, "Held");
+  if (roll.outdated.length === 0) return concluded(world, roll);
+  return roll.target.isProven ? returning(world, roll) : trying(world, roll);
+}
+
+/**
+ * The way out of a revision that failed, ahead of everything else while there is a step to take. While there is none it
+ * waits in the place of a rollout, so that what would mend the cluster is not held up by it.
+ */
+export function planRollback(world: World): Decision {
+  if (openRequest(world) !== undefined || world.cluster.intent.stopped) return IDLE;
+  const roll = rollOf(world);
+  const reason = reasonToLeave(world, roll);
+  if (reason !== undefined) return givingUp(world, roll, reason);
+  if (roll.target.direction !== "Back" || roll.outdated.length === 0) return IDLE;
+  const decision = returning(world, roll);
+  return (decision.steps ?? []).length > 0 || decision.switchover !== undefined ? decision : IDLE;
+}
+
+function rollOf(world: World): Roll {
   const target = targetOf(world);
   const listed = listedMembers(world);
   const outdated = listed.filter((m) => isOutdated(world, target, m));
-  const roll = { target, outdated, updated: listed.filter((m) => !outdated.includes(m)) };
-  if (target.direction === "Held") return standing(world, roll, "Held");
-  if (outdated.length === 0) return concluded(world, roll);
-  return target.isProven ? returning(world, roll) : trying(world, roll);
+  return { target, outdated, updated: listed.filter((m) => !outdated.includes(m)) };
+}
+
+/** Why the revision that is tried has failed; undefined while it has not, or nothing is tried. */
+function reasonToLeave(world: World, { target, updated }: Roll): string | undefined {
+  const isTried = target.direction === "Forward" && wantedRecord(world)?.note.state === "Trying";
+  return isTried ? failureOf(world, updated) : undefined;
 }
 
 /** An untried revision: in steps, through the gates, and out of it again when it fails. */
 function trying(world: World, roll: Roll): Decision {
-  const reason = failureOf(world, roll.updated);
-  if (reason !== undefined) return givingUp(world, roll, reason);
   const reach = reachOf(world, roll.updated);
   const repairs = roll.outdated.filter((m) => isBroken(world, m) && !ranWell(world, m));
   // A member that serves nobody waits for nobody: otherwise a bad revision could never be rolled forward.
@@ -88,7 +110,7 @@ function returning(world: World, roll: Roll): Decision {
 
 /** Every member is where it is to be: for good once all have stayed in sync, and until then the revision may still fail. */
 function concluded(world: World, roll: Roll): Decision {
-  const { target, updated } = roll;
+  const { target } = roll;
   if (target.direction === "Back") return standing(world, roll, "RolledBack");
   const pending = pendingChange(world);
   if (pending !== undefined) {
@@ -96,8 +118,6 @@ function concluded(world: World, roll: Roll): Decision {
     return block === undefined ? IDLE : { busy: false, blocked: [block] };
   }
   const isTried = wantedRecord(world)?.note.state === "Trying";
-  const reason = isTried ? failureOf(world, updated) : undefined;
-  if (reason !== undefined) return givingUp(world, roll, reason);
   if (isComplete(world, roll)) return { ...IDLE, reports: noteGood(world), rollout: statusOf(world, roll, "Complete") };
   if (!isTried) return { ...IDLE, requeueAfterMs: LOOK_AGAIN_MS };
   const change = `Rolling out ${progressOf(world, roll)}`;
