@@ -52,6 +52,10 @@ bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUN
 bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=…)
 	node bench/change.ts
 
+.PHONY: bench-simulator
+bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1)
+	node bench/simulator.ts
+
 .PHONY: clean
 clean: ## Remove what was built here; caches stay
 	rm -rf dist

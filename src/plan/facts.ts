@@ -176,6 +176,11 @@ export function isOnCordonedNode(world: World, member: MemberView): boolean {
   return node !== undefined && world.seen.nodes.get(node)?.unschedulable === true;
 }
 
+/** Whether the member's node does not answer: nothing that is done to the member can be seen to happen. */
+export function isOnLostNode(world: World, { pod }: MemberView): boolean {
+  return pod?.node !== undefined && world.seen.nodes.get(pod.node)?.ready === false;
+}
+
 /** The members that could lead instead of the leader, best first: least lag, then lowest ordinal. */
 export function successors(world: World, among: readonly MemberView[]): readonly MemberView[] {
   const lag = (m: MemberView) => LAG_BYTES[m.pod?.report?.lagBucket ?? "unknown"];

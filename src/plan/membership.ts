@@ -1,6 +1,15 @@
 // Who belongs to the cluster. Growing: agents hear of a member before it exists, one at a time. Shrinking: the highest
 // ordinal first, never the leader, and agents forget a member before it goes.
-import { isInSync, keepsQuorum, listedMembers, requestId, stateOf, successors, type World } from "./facts.ts";
+import {
+  isInSync,
+  isOnLostNode,
+  keepsQuorum,
+  listedMembers,
+  requestId,
+  stateOf,
+  successors,
+  type World,
+} from "./facts.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import type { MemberView } from "./observation.ts";
 import type { Block, Step } from "./plan.ts";
@@ -35,7 +44,8 @@ export function planScaleIn(world: World): Decision {
 export function planRemoval(world: World): Decision {
   const gone = world.members.filter((m) => !world.listed.includes(m.name) && !world.desired.includes(m.name));
   const steps = gone.flatMap((m) => removalOf(world, m));
-  const leaving = gone.filter((m) => m.statefulSet !== undefined || m.pod !== undefined);
+  // A pod whose node does not answer may stay for ever: it has been told to go, and nobody counts on it any more.
+  const leaving = gone.filter((m) => m.statefulSet !== undefined || (m.pod !== undefined && !isOnLostNode(world, m)));
   const [first] = leaving;
   if (first === undefined) return steps.length === 0 ? IDLE : { busy: true, change: "Removing volumes", steps };
   return { busy: true, change: `Removing ${first.name}`, steps, requeueAfterMs: 5_000 };

@@ -8,7 +8,7 @@ import { pinnedTemplate, type RevisionRecord } from "../build/revision.ts";
 import { buildStatefulSet, type Revision } from "../build/stateful-set.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
-import { isInSync, isServing, listedMembers, openRequest, requestId, successors, type World } from "./facts.ts";
+import { isInSync, isOnLostNode, listedMembers, openRequest, requestId, successors, type World } from "./facts.ts";
 import { noLeader, noSuccessor, notInSync } from "./membership.ts";
 import type { MemberView } from "./observation.ts";
 import { annotateCommand, patchCommand } from "./override.ts";
@@ -31,6 +31,7 @@ import { replicasOf } from "./stop.ts";
 import { timestamp } from "./timestamp.ts";
 
 const LOOK_AGAIN_MS = 10_000;
+const BROKEN_AFTER_MS = 60_000; // a container restarts and a volume is attached in less
 
 /** One pass over a roll: where members are to go, and which are there. */
 interface Roll {
@@ -172,10 +173,13 @@ function advance(world: World, { target, outdated }: Roll, room: number): Partia
   if (broken.length > 0) return { steps: broken.flatMap((m) => replace(world, target, m)) };
   if (world.leader === undefined) return { blocked: [noLeader(world)] };
   const followers = outdated
-    .filter((m) => m.name !== world.leader?.name)
+    .filter((m) => m.name !== world.leader?.name && !isOnLostNode(world, m))
     .toSorted((a, b) => Number(ranWell(world, a)) - Number(ranWell(world, b)) || byLastToSucceed(world)(a, b));
   if (followers.length > 0) return replaceFollowers(world, target, followers.slice(0, room));
-  return replaceLeader(world, target, world.leader);
+  const lost = outdated.find((m) => isOnLostNode(world, m));
+  return lost === undefined
+    ? replaceLeader(world, target, world.leader)
+    : { blocked: [notInSync(lost, "and its node does not answer")] };
 }
 
 /** Those who could not succeed the leader at all come first, its best successor last. */
@@ -271,11 +275,22 @@ function waitFor(world: World, target: Target, next: string): Partial<Decision> 
   return { requeueAfterMs: Math.min(LOOK_AGAIN_MS, Math.max(1, waitMs)) };
 }
 
-/** Serves nothing, so nothing is lost with it. While nobody leads, an agent that still speaks may be electing: left alone. */
+/**
+ * Serves nothing and will not by itself, so nothing is lost with it. While nobody leads, an agent that still speaks may be
+ * electing: left alone. A member of a revision that worked is given time to come back, for it is likely to.
+ */
 function isBroken(world: World, member: MemberView): boolean {
-  if (isServing(member) || member.name === world.leader?.name) return false;
+  const { pod } = member;
+  const isReady = pod?.ready === true && pod.deletingSinceMs === undefined; // also when its report is not understood
+  if (isReady || member.name === world.leader?.name || isOnLostNode(world, member)) return false;
+  if (ranWell(world, member) && pod?.trouble === undefined && !isDownForLong(world, member)) return false;
   if (world.leader !== undefined || !world.initialized) return true;
-  return member.pod === undefined || member.pod.report === undefined || member.pod.trouble !== undefined;
+  return pod === undefined || pod.report === undefined || pod.trouble !== undefined;
+}
+
+function isDownForLong(world: World, { pod }: MemberView): boolean {
+  const sinceMs = pod?.ready === false ? (pod.readySinceMs ?? pod.createdMs) : undefined;
+  return sinceMs !== undefined && world.seen.nowMs - sinceMs >= BROKEN_AFTER_MS;
 }
 
 /** Whether the member's revision is known to have worked for all: then its trouble has another cause. */
@@ -292,7 +307,9 @@ function isOutdated(world: World, target: Target, member: MemberView): boolean {
     if (target.direction === "Back") return true;
     return revision.inputHash !== target.inputHash || isAccepted(world);
   }
-  return member.pod?.templateHash !== undefined && member.pod.templateHash !== revision.templateHash;
+  const { pod } = member;
+  const isLeaving = pod?.deletingSinceMs !== undefined; // it comes back as its StatefulSet says
+  return pod?.templateHash !== undefined && !isLeaving && pod.templateHash !== revision.templateHash;
 }
 
 /** Members are left at their revision because the user holds them back. */

@@ -28,7 +28,7 @@ test("a new cluster is no roll; a roll is told once when it begins and once when
 test("a roll that fails is told with its reason, and so is the way back", () => {
   const world = new Simulator({ members: 3, ...UPDATE });
   world.settle();
-  world.brokenImages.add("example/engine:2");
+  world.broken.add("example/engine:2");
   world.change({ members: 3, ...UPDATE, engine: { name: "example", version: "2" } });
   expect(reasonsUntilRest(world)).toEqual(["RolloutStarted", "RolloutFailed", "RollbackStarted", "RolledBack"]);
 });

@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { names, running } from "./running.ts";
+import { lottery } from "./pairs.ts";
 import { Simulator } from "./simulator.ts";
 
 describe("a new cluster", () => {
@@ -148,7 +149,7 @@ describe("a rollout", () => {
 
   test("stops at the first member that does not come up, and can be taken back", () => {
     const world = running(3);
-    world.brokenImages.add("example/engine:2");
+    world.broken.add("example/engine:2");
     world.change({ members: 3, engine: { name: "example", version: "2" } });
     world.settle();
     expect([...world.pods].filter(([, pod]) => pod.ready).map(([name]) => name)).toEqual(["orders-0", "orders-1"]);
@@ -356,12 +357,3 @@ describe("in any order", () => {
     );
   }, 120_000);
 });
-
-/** A repeatable sequence of choices. */
-function lottery(seed: number): (count: number) => number {
-  let state = seed >>> 0;
-  return (count) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * count);
-  };
-}

@@ -141,7 +141,7 @@ describe("a revision that never gets ready", () => {
   function broken(members: number, update: object = {}): Simulator {
     const world = new Simulator({ members, update: { ...FAST, ...update } });
     world.settle();
-    world.brokenImages.add("example/engine:2");
+    world.broken.add("example/engine:2");
     world.trace.length = 0;
     world.change({ members, update: { ...FAST, ...update }, ...VERSION_2 });
     return world;
@@ -195,7 +195,7 @@ describe("a revision that never gets ready", () => {
     expect(replaced(world)).toHaveLength(4);
     expect(override()).not.toBe(first);
     annotate(override());
-    world.brokenImages.clear();
+    world.broken.clear();
     world.settle();
     expect(world.status.rollout).toMatchObject({ phase: "Complete" });
     expect(world.status.blocked).toBeUndefined();
@@ -203,10 +203,10 @@ describe("a revision that never gets ready", () => {
 
   test("is left also when all members were updated before it failed", () => {
     const world = broken(3);
-    world.brokenImages.clear();
+    world.broken.clear();
     while (replaced(world).length < 3) live(world, 1);
     live(world, 1);
-    world.brokenImages.add("example/engine:2");
+    world.broken.add("example/engine:2");
     const last = world.pods.get("orders-0");
     if (last !== undefined) world.pods.set("orders-0", { ...last, works: false, ready: false, report: undefined });
     world.settle();
@@ -234,7 +234,7 @@ describe("a revision that never gets ready", () => {
 
   test("is not blamed for a node that does not answer", () => {
     const world = broken(3);
-    world.brokenImages.clear();
+    world.broken.clear();
     live(world, 1);
     const pod = world.pods.get("orders-2");
     live(world, 1);
@@ -264,14 +264,14 @@ describe("a revision that never gets ready", () => {
 
   test("in a new cluster has nothing to go back to, and says so; another spec is tried at once", () => {
     const world = new Simulator({ members: 3, update: FAST });
-    world.brokenImages.add("example/engine:1").add("example/engine:2");
+    world.broken.add("example/engine:1").add("example/engine:2");
     live(world, 100);
     expect(world.status.rollout?.failed).toBeUndefined();
     world.change({ members: 3, update: FAST, ...VERSION_2 });
     live(world, 200);
     expect(world.status.blocked?.find((b) => b.guard === "RevisionFailed")?.message).toContain("No revision is known");
     world.change({ members: 3, update: FAST, parameters: { size: "20" } });
-    world.brokenImages.clear();
+    world.broken.clear();
     world.settle();
     expect(world.status.readyRatio).toBe("3/3");
     expect(world.status.rollout).toMatchObject({ phase: "Complete" });
@@ -337,7 +337,7 @@ describe("a canary", () => {
 
   test("that fails is left, and a word for it does not count for the next revision", () => {
     const world = canary(3, { promotion: "Manual" });
-    world.brokenImages.add("example/engine:2");
+    world.broken.add("example/engine:2");
     world.annotations = { "quorate.io/promote": `${world.plan().rollout?.revision ?? ""}.all` };
     world.settle();
     expect(replaced(world)).toEqual(["orders-2", "orders-2"]);

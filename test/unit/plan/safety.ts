@@ -56,7 +56,10 @@ function removalHarm(world: Simulator, member: string): string | undefined {
 
 function forgettingHarm(world: Simulator, name: string): string | undefined {
   const hash = name.replace("orders-revision-", "");
-  const isRun = [...world.pods.values()].some((pod) => pod.templateHash === hash);
+  // What is left of a member that was removed does not come back.
+  const isRun = [...world.pods].some(
+    ([member, pod]) => pod.templateHash === hash && world.children.has(`StatefulSet/${member}`),
+  );
   return isRun ? "forgets a revision that a member runs" : undefined;
 }
 

@@ -45,8 +45,8 @@ export class Simulator {
   readonly pods = new Map<string, Pod>();
   readonly operations = new Map<string, { createdMs: number; intent: OperationIntent; status: OperationStatus }>();
   readonly nodes = new Map<string, NodeView>(NODES.map((name) => [name, { ready: true, unschedulable: false }]));
-  /** Images whose pods never become ready. */
-  readonly brokenImages = new Set<string>();
+  /** Images and values of parameters whose pods never become ready. */
+  readonly broken = new Set<string>();
   /** What kubelets say of those. */
   trouble = "ImagePullBackOff";
   /** What was measured of the cluster. */
@@ -87,7 +87,7 @@ export class Simulator {
   }
 
   get leader(): string | undefined {
-    return [...this.pods].find(([, pod]) => pod.report?.role === "leader")?.[0];
+    return [...this.pods].find(([, pod]) => pod.report?.role === "leader" && !pod.lost)?.[0];
   }
 
   get intent(): Intent | undefined {
@@ -110,12 +110,18 @@ export class Simulator {
     throw new Error(`not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
   }
 
-  /** One pass of the operator. @returns whether it wrote anything. */
-  pass(): boolean {
+  /**
+   * One pass of the operator. @returns whether it wrote anything.
+   * @param meanwhile - What happens between looking and acting; a write that it makes outdated ends the pass. What was safe
+   *   by what was seen may not be so any more: steps are not judged then.
+   */
+  pass(meanwhile?: () => void): boolean {
     const seen = this.observe();
     const plan = planCluster(seen);
+    meanwhile?.();
     for (const step of plan.steps) {
-      assertSafe(this, step);
+      if (meanwhile === undefined) assertSafe(this, step);
+      else if (this.#isRefused(step)) return true;
       this.#obey(step);
     }
     if (seen.cluster !== undefined) this.status = computeStatus(seen, seen.cluster, plan, undefined);
@@ -176,6 +182,16 @@ export class Simulator {
     if (pod !== undefined) Object.assign(pod, { ready: false, readySinceMs: this.nowMs, report: undefined });
   }
 
+  /** Whether the API server refuses the step, because it is about an object that is not the same any more. */
+  #isRefused(step: Step): boolean {
+    if (step.kind === "Delete" && step.object.kind === "Pod") {
+      return this.pods.get(step.object.name.replace(/-0$/, ""))?.uid !== step.object.uid;
+    }
+    if (step.kind !== "Apply" || step.manifest.metadata.resourceVersion === undefined) return false;
+    const live = this.children.get(childKey(step.manifest.kind, step.manifest.metadata.name));
+    return String(live?.version) !== step.manifest.metadata.resourceVersion;
+  }
+
   #sets(): string[] {
     return [...this.children].flatMap(([key]) => (key.startsWith("StatefulSet/") ? [key.slice(12)] : []));
   }
@@ -189,6 +205,7 @@ export class Simulator {
     const sets = new Set(this.#sets());
     const moves: (() => void)[] = [];
     for (const [name, pod] of this.pods) {
+      if (pod.lost) continue;
       if (!sets.has(name) || this.#replicas(name) === 0) moves.push(() => this.pods.delete(name));
       else if (this.#canStart(name, pod)) moves.push(() => this.#start(name, pod));
     }
@@ -214,14 +231,16 @@ export class Simulator {
 
   #createPod(name: string): void {
     const set = this.children.get(childKey("StatefulSet", name))?.manifest;
-    const image = JSON.stringify(set?.["spec"]).match(/"image":"(example[^"]*)"/)?.[1] ?? "";
+    const template = JSON.stringify(set?.["spec"]);
     const taken = new Set([...this.pods.values()].map((pod) => pod.node));
     const free = NODES.filter((node) => this.nodes.get(node)?.unschedulable === false);
     this.pods.set(name, {
       uid: this.#uid(),
       templateHash: set?.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH] ?? "",
-      works: !this.brokenImages.has(image),
+      works: ![...this.broken].some((text) => template.includes(`"${text}"`)),
       createdMs: this.nowMs,
+      lost: false,
+      deletingSinceMs: undefined,
       node: free.find((node) => !taken.has(node)) ?? free[0] ?? "",
       ready: false,
       readySinceMs: undefined,
@@ -256,7 +275,7 @@ export class Simulator {
       return moves;
     }
     const report = this.pods.get(leader)?.report;
-    const followers = listed.filter((n) => n !== leader && this.pods.get(n)?.report?.state === "Running").toSorted();
+    const followers = listed.filter((n) => n !== leader && this.#follows(n)).toSorted();
     if (report !== undefined && report.syncNames.join(",") !== followers.join(",")) {
       moves.push(() => this.#report(leader, { syncNames: followers }));
     }
@@ -293,9 +312,14 @@ export class Simulator {
     pod.report = { ...pod.report, state: "Starting" };
   }
 
+  #follows(name: string): boolean {
+    const pod = this.pods.get(name);
+    return pod?.lost === false && pod.report?.state === "Running";
+  }
+
   #mayLead(name: string, intent: Intent): boolean {
     const pod = this.pods.get(name);
-    if (pod === undefined || !pod.works || pod.report === undefined) return false;
+    if (pod === undefined || !pod.works || pod.lost || pod.report === undefined) return false;
     return this.volumes.get(name)?.hasData === true || intent.bootstrapMember === name;
   }
 
@@ -416,8 +440,10 @@ export class Simulator {
     const child = this.children.get(childKey(kind, name));
     if (kind === "Pod") {
       const member = name.replace(/-0$/, "");
-      if (this.pods.get(member)?.uid !== uid) throw new Error(`wrong uid for pod ${name}`);
-      this.pods.delete(member);
+      const pod = this.pods.get(member);
+      if (pod?.uid !== uid) throw new Error(`wrong uid for pod ${name}`);
+      if (pod.lost) pod.deletingSinceMs ??= this.nowMs;
+      else this.pods.delete(member);
       return;
     }
     if (kind === "Secret") {

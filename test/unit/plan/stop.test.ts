@@ -41,11 +41,11 @@ describe("a stopped cluster", () => {
 
   test("starts the others after a while when the member that led last does not come up", () => {
     const world = stopped(3);
-    world.brokenImages.add("example/engine:1");
+    world.broken.add("example/engine:1");
     world.change({ members: 3 });
     world.pass();
     world.move();
-    world.brokenImages.clear();
+    world.broken.clear();
     expect([...world.pods.keys()]).toEqual(["orders-0"]);
     expect(world.status.change).toContain("orders-0 first");
     world.nowMs += 31_000;

@@ -25,6 +25,9 @@ export interface Pod {
   readonly templateHash: string;
   readonly works: boolean;
   readonly createdMs: number;
+  /** Its node does not answer: nothing happens in it, and its deletion does not end. */
+  lost: boolean;
+  deletingSinceMs: number | undefined;
   node: string;
   ready: boolean;
   readySinceMs: number | undefined;
@@ -58,7 +61,7 @@ export function toChild({ uid, version, manifest }: { uid: string; version: numb
 /** A pod as it is observed. */
 export function toPodView(
   member: string,
-  { uid, templateHash, createdMs, node, ready, readySinceMs, report, works }: Pod,
+  { uid, templateHash, createdMs, node, ready, readySinceMs, deletingSinceMs, report, works }: Pod,
   trouble: string,
 ): PodView {
   return {
@@ -67,7 +70,7 @@ export function toPodView(
     name: nameOf.pod(member),
     ready,
     readySinceMs,
-    deletingSinceMs: undefined,
+    deletingSinceMs,
     node,
     templateHash,
     createdMs,
