@@ -1,6 +1,7 @@
 // What agents read: the engine as data, and the operator's intent; and the Lease they contend for.
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { INTENT_KEY } from "../api/agent-wire.ts";
+import type { EngineSpec } from "../api/engine.ts";
 import { INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
 import { type BuildContext, reloadableParameters } from "./context.ts";
 import { canonicalJson } from "./hash.ts";
@@ -15,11 +16,27 @@ export const ENGINE_KEY = "engine.json";
 
 /** The ConfigMap with the Engine as data. Scripts are separate keys, so that the kernel can execute them from the mount. */
 export function buildEngineFiles(context: BuildContext): Manifest {
-  const { files, ...rest } = context.engine;
-  const resolved = { ...rest, versions: [{ version: context.engineVersion, image: context.engineImage }], files: {} };
-  return child(context, CONFIG_MAP, nameOf.engineFiles(context.name), {
-    data: { ...files, [ENGINE_KEY]: canonicalJson(resolved) },
-  });
+  return child(context, CONFIG_MAP, nameOf.engineFiles(context.name), { data: engineData(context) });
+}
+
+const dataOfEngines = new WeakMap<EngineSpec, Map<string, Readonly<Record<string, string>>>>();
+
+/** The same object for all clusters of one engine and image: it is large, and asked for in every pass. */
+function engineData({
+  engine,
+  engineVersion: version,
+  engineImage: image,
+}: BuildContext): Readonly<Record<string, string>> {
+  const known = dataOfEngines.get(engine) ?? new Map<string, Readonly<Record<string, string>>>();
+  dataOfEngines.set(engine, known);
+  const key = canonicalJson([version, image]);
+  const { files, ...rest } = engine;
+  const data = known.get(key) ?? {
+    ...files,
+    [ENGINE_KEY]: canonicalJson({ ...rest, versions: [{ version, image }], files: {} }),
+  };
+  known.set(key, data);
+  return data;
 }
 
 /** The parts of the intent that change while a cluster lives. */

@@ -118,8 +118,12 @@ function toCluster(object: Stored<WithSpec>): ClusterView {
   };
 }
 
+const engines = new WeakMap<object, EngineSpec>(); // by stored object: large, and the same in the passes of all clusters
+
 function toEngine(object: Stored<WithSpec>): EngineSpec | undefined {
-  return EngineSpec.safeParse(object.spec).data;
+  const known = engines.get(object) ?? EngineSpec.safeParse(object.spec).data;
+  if (known !== undefined) engines.set(object, known);
+  return known;
 }
 
 function toIntent(object: Stored<WithSpec> | undefined): IntentView | undefined {

@@ -4,6 +4,7 @@ import type { KubeObject } from "../kube/object.ts";
 import { Reflector, type ReflectorObserver } from "../kube/reflector.ts";
 import { type Change, Store } from "../kube/store.ts";
 import { WATCHED } from "./kinds.ts";
+import { SharedParts } from "./shared-parts.ts";
 
 /** A change in any store, with the kind it is of. */
 export interface AnyChange {
@@ -31,6 +32,7 @@ export class Stores {
   #wentBackMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: StoresOptions) {
+    const parts = new SharedParts();
     for (const watched of WATCHED) {
       const { kind } = watched.selection;
       const store = new Store<KubeObject>(kind, { onSubscriberError: options.onSubscriberError });
@@ -39,7 +41,7 @@ export class Stores {
         api: options.api,
         selection: { ...watched.selection, ...scoped },
         sink: (event) => store.ingest(event),
-        project: watched.project,
+        project: (object) => parts.share(watched.project(object)),
         observer: options.observer?.(watched.name, () => reflector.ageMs) ?? {},
       });
       this.#stores.set(kind, store);

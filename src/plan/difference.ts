@@ -26,9 +26,20 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   return [];
 }
 
-/** A StatefulSet's pod template has its own hash in an annotation, and may be kept as it is while the rest is compared. */
+const hashesOfData = new WeakMap<object, string>(); // an engine's files are the same object in every pass
+
+/**
+ * A StatefulSet's pod template has its own hash in an annotation, and may be kept as it is while the rest is compared.
+ * The data of a ConfigMap is hashed by itself, because it may be large and seldom changes.
+ */
 function manifestHash(manifest: Manifest): string {
   const { resourceVersion: _, ...metadata } = manifest.metadata;
+  const data = manifest["data"];
+  if (typeof data === "object" && data !== null) {
+    const hash = hashesOfData.get(data) ?? contentHash(data);
+    hashesOfData.set(data, hash);
+    return contentHash({ ...manifest, metadata, data: hash });
+  }
   const spec = manifest["spec"];
   if (manifest.kind !== "StatefulSet" || typeof spec !== "object") return contentHash({ ...manifest, metadata });
   return contentHash({ ...manifest, metadata, spec: { ...spec, template: undefined } });
