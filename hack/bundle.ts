@@ -22,7 +22,7 @@ const base: BuildOptions = {
 /** Programs and what stays outside of each: the agent runs in clusters only and never reads a kubeconfig. */
 const programs: readonly { entry: string; out: string; external: string[] }[] = [
   { entry: "src/agent.ts", out: "dist/agent.mjs", external: ["@kubernetes/client-node"] },
-  { entry: "src/operator.ts", out: "dist/operator.mjs", external: [] },
+  { entry: "src/operator.ts", out: "dist/operator.mjs", external: ["@kubernetes/client-node"] },
   { entry: "src/cli.ts", out: "dist/kubectl-quorate.mjs", external: [] },
   { entry: "hack/writer/writer.ts", out: "dist/writer.mjs", external: ["pg-native"] },
 ];
