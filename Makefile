@@ -45,16 +45,27 @@ images: bundle ## Build the images of the lab
 	hack/lab/lab images
 
 .PHONY: bench-failover
-bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, SUBJECTS=…)
+bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, GROUPS=…)
 	node bench/failover.ts
+	node bench/render.ts
 
 .PHONY: bench-change
 bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=…)
 	node bench/change.ts
+	node bench/render.ts
 
 .PHONY: bench-simulator
 bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1)
 	node bench/simulator.ts
+
+.PHONY: bench-scale
+bench-scale: deps ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)
+	hack/lab/lab build
+	hack/lab/lab build-kwok
+	node hack/bundle.ts operator
+	cd bench/baseline && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(CURDIR)/dist/baseline .
+	node bench/scale.ts
+	node bench/render.ts
 
 .PHONY: clean
 clean: ## Remove what was built here; caches stay

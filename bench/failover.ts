@@ -8,14 +8,14 @@
  * RUNS (30), CASES (all) and GROUPS (see below) choose what is measured; SLOW_RUNS (10) bounds those whose single run takes a
  * minute. Appends to bench/results/failover.jsonl; docs/benchmarks.md is made from that.
  */
-import { execFileSync } from "node:child_process";
-import { appendFile, mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FAULTS, type Fault } from "../hack/scenario/faults.ts";
 import { installOperator } from "../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../hack/scenario/lab.ts";
 import { measureInTurns, type Measurement } from "../hack/scenario/measure.ts";
 import { quorateSubject, type Subject } from "../hack/scenario/subject.ts";
+import { record } from "./figures.ts";
 import { patroniSubject } from "./patroni.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -46,35 +46,16 @@ const WATCH_MS = 3_000;
 const QUIET_MS: Partial<Record<Fault, number>> = { switchover: 1_000, drain: 1_000 };
 const DEFAULT_QUIET_MS = 16_000;
 
-/** Value at a fraction of the sorted figures (nearest rank). */
-function percentile(sorted: readonly number[], fraction: number): number {
-  return sorted[Math.max(0, Math.ceil(fraction * sorted.length) - 1)] ?? 0;
-}
-
-async function record(subject: string, fault: Fault, results: readonly Measurement[]): Promise<void> {
-  const sorted = results.flatMap((result) => result.gapsMs).toSorted((a, b) => a - b);
+function recordGaps(subject: string, fault: Fault, results: readonly Measurement[]): Promise<void> {
+  const gapsMs = results.flatMap((result) => result.gapsMs).toSorted((a, b) => a - b);
   const sum = (pick: (result: Measurement) => number): number => results.reduce((all, one) => all + pick(one), 0);
-  const line = {
-    bench: "failover",
-    case: fault,
-    subject,
-    metric: "write_gap",
-    unit: "ms",
-    n: sorted.length,
-    p50: percentile(sorted, 0.5),
-    p95: percentile(sorted, 0.95),
-    max: sorted.at(-1) ?? 0,
+  return record({ bench: "failover", case: fault, subject, metric: "write_gap", unit: "ms" }, gapsMs, {
     lost: sum((result) => result.lost),
     outOfOrder: sum((result) => result.outOfOrder),
     acked: sum((result) => result.acked),
     unknown: sum((result) => result.unknown),
-    gapsMs: sorted,
-    commit: execFileSync("git", ["-C", ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
-    date: new Date().toISOString(),
-  };
-  await mkdir(join(ROOT, "bench/results"), { recursive: true });
-  await appendFile(join(ROOT, "bench/results/failover.jsonl"), `${JSON.stringify(line)}\n`);
-  process.stdout.write(`${JSON.stringify(line)}\n`);
+    gapsMs,
+  });
 }
 
 /** A subject of a group, and how to get rid of it. */
@@ -137,7 +118,7 @@ async function measureCase(group: readonly Contender[], fault: Fault): Promise<v
       },
     );
     for (const name of among)
-      await record(
+      await recordGaps(
         name,
         fault,
         results.filter((_, index) => taking[index]?.name === name),

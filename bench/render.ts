@@ -2,23 +2,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
-
-/** One figure; see bench/README in docs/benchmarks.md for the fields. */
-interface Figure {
-  readonly bench: string;
-  readonly case: string;
-  readonly subject: string;
-  readonly metric: string;
-  readonly unit: string;
-  readonly n: number;
-  readonly p50: number;
-  readonly p95: number;
-  readonly max: number;
-  readonly lost?: number;
-  readonly outOfOrder?: number;
-  readonly commit: string;
-  readonly date: string;
-}
+import type { Figure } from "./figures.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PEER = "patroni";
@@ -58,6 +42,61 @@ function failoverTable(figures: readonly Figure[]): string[] {
   return [...lines, ""];
 }
 
+/** What a figure of the bench `scale` says, in the order of the table. Those of several values are told as median / P95 / P99. */
+const SCALE_METRICS: Readonly<Record<string, string>> = {
+  ready_seconds: "created to all Ready, s",
+  create_cpu_seconds: "CPU of the operator for that, s",
+  reconcile_rate: "passes a second meanwhile",
+  create_writes_per_cluster: "its API writes per cluster",
+  create_requests_per_cluster: "its API requests per cluster",
+  spec_to_first_write: "spec changed → first write, ms",
+  spec_to_status: "spec changed → status, ms",
+  rss_mib: "memory at rest (RSS), MiB",
+  peak_rss_mib: "highest memory, MiB",
+  heap_mib: "heap in use at rest, MiB",
+  cpu_percent_at_rest: "CPU at rest, % of a core",
+  writes_at_rest: "API writes at rest but its own Lease",
+  event_loop_p99: "event loop delay P99 while creating, ms",
+  restart_synced_seconds: "restart → caches synced, s",
+  restart_quiet_seconds: "restart → all looked at, s",
+  restart_peak_rss_mib: "highest memory after a restart, MiB",
+  restart_writes: "API writes after a restart",
+};
+const SCALE_PEER = "go";
+
+function scaleTable(figures: readonly Figure[]): string[] {
+  const rows = figures.filter((figure) => figure.bench === "scale");
+  if (rows.length === 0) return [];
+  const lines = [
+    "## Scale: one operator and many clusters of three members",
+    "",
+    "A real control plane, fake nodes (KWOK), fake agents, the real operator in one process. `go`: a plain controller-runtime",
+    "operator that makes the same objects (bench/baseline). Made by `make bench-scale CLUSTERS=…`.",
+    "",
+    "| clusters | what | quorate | go | quorate / go | load average | commit |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  const cases = [...new Set(rows.map((row) => row.case))].toSorted((a, b) => Number.parseInt(a) - Number.parseInt(b));
+  for (const name of cases) {
+    for (const [metric, what] of Object.entries(SCALE_METRICS)) {
+      const find = (subject: string) =>
+        rows.find((row) => row.case === name && row.metric === metric && row.subject === subject);
+      const [own, peer] = [find("quorate"), find(SCALE_PEER)];
+      if (own === undefined) continue;
+      const ratio = peer === undefined || peer.p50 === 0 ? "" : (own.p50 / peer.p50).toFixed(2);
+      lines.push(
+        `| ${name} | ${what} | ${toText(own)} | ${toText(peer)} | ${ratio} | ${own.load ?? ""} | ${own.commit} |`,
+      );
+    }
+  }
+  return [...lines, ""];
+}
+
+function toText(figure: Figure | undefined): string {
+  if (figure === undefined) return "";
+  return figure.n === 1 ? String(figure.p50) : [figure.p50, figure.p95, figure.p99].join(" / ");
+}
+
 const figures = await readFigures();
 const machine = `${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GiB, four nodes and the control plane on it`;
 const notes = await readFile(join(ROOT, "bench/notes.md"), "utf8");
@@ -68,6 +107,7 @@ const text = [
   `Machine: ${machine}.`,
   "",
   ...failoverTable(figures),
+  ...scaleTable(figures),
   notes,
 ].join("\n");
 await writeFile(join(ROOT, "docs/benchmarks.md"), text);

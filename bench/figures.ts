@@ -1,0 +1,55 @@
+/** Figures in their one format: a JSON line each, appended to bench/results/<bench>.jsonl. */
+import { execFileSync } from "node:child_process";
+import { appendFile, mkdir } from "node:fs/promises";
+import { loadavg } from "node:os";
+import { join } from "node:path";
+
+/** One figure; percentiles are of `n` values. */
+export interface Figure {
+  readonly bench: string;
+  readonly case: string;
+  readonly subject: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly n: number;
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99?: number;
+  readonly max: number;
+  readonly lost?: number;
+  readonly outOfOrder?: number;
+  /** Load average of the last minute when it was taken: other programs' work is in it, too. */
+  readonly load?: number;
+  readonly commit: string;
+  readonly date: string;
+}
+
+/** What a figure is about. */
+export type About = Pick<Figure, "bench" | "case" | "subject" | "metric" | "unit">;
+
+const ROOT = join(import.meta.dirname, "..");
+
+/** Value at a fraction of the sorted figures (nearest rank). */
+export function percentile(sorted: readonly number[], fraction: number): number {
+  return sorted[Math.max(0, Math.ceil(fraction * sorted.length) - 1)] ?? 0;
+}
+
+/** Appends the figure of `values`, and prints it. `further` fields go with it. */
+export async function record(about: About, values: readonly number[], further: object = {}): Promise<void> {
+  const sorted = values.toSorted((a, b) => a - b);
+  const line = {
+    ...about,
+    n: sorted.length,
+    p50: percentile(sorted, 0.5),
+    p95: percentile(sorted, 0.95),
+    p99: percentile(sorted, 0.99),
+    max: sorted.at(-1) ?? 0,
+    ...further,
+    load: Number((loadavg()[0] ?? 0).toFixed(1)),
+    commit: execFileSync("git", ["-C", ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
+    date: new Date().toISOString(),
+  };
+  await mkdir(join(ROOT, "bench/results"), { recursive: true });
+  await appendFile(join(ROOT, `bench/results/${about.bench}.jsonl`), `${JSON.stringify(line)}\n`);
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}

@@ -1,0 +1,192 @@
+/** The operator that is measured: a process of its own that believes it runs in a pod. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { openSync } from "node:fs";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { load } from "js-yaml";
+import type { ControlPlane } from "../../test/api/harness.ts";
+import { OPERATOR } from "./world.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const TICKS_PER_SECOND = 100; // USER_HZ of every Linux
+const KIB_PER_MIB = 1024;
+
+/** How one kind of operator is started and read. */
+export interface Kind {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Metrics whose sum is the number of passes that ended, and of keys that wait. */
+  readonly passes: string;
+  readonly waiting: string;
+  /** Bytes of heap in use. */
+  readonly heap: string;
+}
+
+export const QUORATE: Kind = {
+  name: "quorate",
+  command: [process.execPath, join(ROOT, "dist/operator.mjs")],
+  env: await deployedEnv(),
+  passes: "quorate_reconcile_total",
+  waiting: "quorate_queue_depth",
+  heap: "nodejs_heap_size_used_bytes",
+};
+
+/** The peer, bench/baseline: a plain controller-runtime operator that makes the same objects. */
+export const GO: Kind = {
+  name: "go",
+  command: [join(ROOT, "dist/baseline")],
+  env: {},
+  passes: "controller_runtime_reconcile_total",
+  waiting: "workqueue_depth",
+  heap: "go_memstats_heap_inuse_bytes",
+};
+
+/** What the process used so far. */
+export interface Usage {
+  readonly cpuSeconds: number;
+  readonly rssMib: number;
+  readonly peakRssMib: number;
+}
+
+// A mount namespace of its own, so that the account's files can be where a pod has them. exec keeps the process id.
+const IN_POD = `mount -t tmpfs tmpfs /run && mkdir -p /run/secrets/kubernetes.io/serviceaccount && \
+cp "$0"/* /run/secrets/kubernetes.io/serviceaccount && exec "$@"`;
+
+/** A running operator. */
+export class Subject {
+  readonly #child: ChildProcess;
+  readonly #port: number;
+  readonly #kind: Kind;
+
+  constructor(child: ChildProcess, port: number, kind: Kind) {
+    this.#child = child;
+    this.#port = port;
+    this.#kind = kind;
+  }
+
+  /** SIGTERM, and SIGKILL when it does not end. */
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exited = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.kill("SIGTERM");
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 10_000);
+    await exited;
+    clearTimeout(timer);
+  }
+
+  /** @throws when it has ended by itself. */
+  async usage(): Promise<Usage> {
+    const proc = `/proc/${this.#child.pid ?? 0}`;
+    const [stat, status] = await Promise.all([readFile(`${proc}/stat`, "utf8"), readFile(`${proc}/status`, "utf8")]);
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" "); // the name before may hold anything
+    const ticks = Number(fields[11]) + Number(fields[12]);
+    const mib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1]) / KIB_PER_MIB;
+    return { cpuSeconds: ticks / TICKS_PER_SECOND, rssMib: mib("VmRSS"), peakRssMib: mib("VmHWM") };
+  }
+
+  /** Waits until its caches are synced. @returns after how many seconds. */
+  async untilReady(): Promise<number> {
+    const startMs = performance.now();
+    for (;;) {
+      const answer = await this.#read("/readyz").catch(() => undefined);
+      if (answer?.ok === true) return (performance.now() - startMs) / 1000;
+      await sleep(20);
+    }
+  }
+
+  /** The metrics that say how far it is. */
+  async progress(): Promise<{ readonly passes: number; readonly waiting: number; readonly heapMib: number }> {
+    const text = await this.metrics();
+    const { passes, waiting, heap } = this.#kind;
+    return { passes: sumOf(text, passes), waiting: sumOf(text, waiting), heapMib: sumOf(text, heap) / 2 ** 20 };
+  }
+
+  async metrics(): Promise<string> {
+    return (await this.#read("/metrics")).text();
+  }
+
+  #read(path: string): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.#port}${path}`);
+  }
+}
+
+function valuesOf(metrics: string, name: string): readonly number[] {
+  return metrics
+    .split("\n")
+    .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
+    .map((line) => Number(line.slice(line.lastIndexOf(" ") + 1)));
+}
+
+/** The sum of a metric over all its labels. */
+function sumOf(metrics: string, name: string): number {
+  return valuesOf(metrics, name).reduce((sum, value) => sum + value, 0);
+}
+
+/** The greatest value of a metric; undefined when the operator does not have it. */
+export function maximumOf(metrics: string, name: string): number | undefined {
+  const values = valuesOf(metrics, name);
+  return values.length === 0 ? undefined : Math.max(...values);
+}
+
+/** Starts an operator; it may still be at its start. Its log is in the folder of the control plane. */
+export async function startSubject(plane: ControlPlane, kind: Kind): Promise<Subject> {
+  const account = join(plane.folder, "account");
+  await mkdir(account, { recursive: true });
+  const token = await plane.kubectl("create", "token", OPERATOR.name, "-n", OPERATOR.namespace, "--duration=24h");
+  await writeFile(join(account, "token"), token.trim());
+  await writeFile(join(account, "namespace"), OPERATOR.namespace);
+  await cp(join(plane.folder, "pki/ca.crt"), join(account, "ca.crt"));
+  const port = await freePort();
+  const log = openSync(join(plane.folder, `${kind.name}.log`), "a");
+  const { hostname, port: apiPort } = new URL(plane.server);
+  const child = spawn("unshare", ["--mount", "sh", "-c", IN_POD, account, ...kind.command], {
+    stdio: ["ignore", log, log],
+    env: {
+      PATH: process.env["PATH"],
+      ...kind.env,
+      KUBERNETES_SERVICE_HOST: hostname,
+      KUBERNETES_SERVICE_PORT: apiPort,
+      QUORATE_OPERATOR_NAMESPACE: OPERATOR.namespace,
+      QUORATE_HEALTH_PORT: String(port),
+      QUORATE_LOG_LEVEL: "warn",
+    },
+  });
+  process.once("exit", () => child.kill("SIGKILL"));
+  child.once("exit", (code) => {
+    if (code !== null && code !== 0)
+      throw new Error(`${kind.name} ended with ${code}; see ${plane.folder}/${kind.name}.log`);
+  });
+  return new Subject(child, port, kind);
+}
+
+/** The environment of the operator's container as deploy/ has it. */
+async function deployedEnv(): Promise<Record<string, string>> {
+  const text = await readFile(join(ROOT, "deploy/operator/deployment.yaml"), "utf8");
+  const { spec } = load(text) as Deployment;
+  const [container] = spec.template.spec.containers;
+  return Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));
+}
+
+interface Deployment {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly containers: readonly { readonly env: readonly { readonly name: string; readonly value: string }[] }[];
+      };
+    };
+  };
+}
+
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
