@@ -36,7 +36,7 @@ function parseValue(text: string): number {
 
 /** What a member's metrics say. @returns undefined when they are not those of an agent. */
 export function toSample(text: string): MemberSample | undefined {
-  const series = parseExposition(text, "quorate_member_");
+  const series = parseExposition(text, "quorate_");
   const value = (name: string, labels: Record<string, string> = {}) =>
     series.find((one) => one.name === `quorate_member_${name}` && hasLabels(one, labels))?.value;
   const leads = value("leader");
@@ -59,6 +59,9 @@ export function toSample(text: string): MemberSample | undefined {
     // A conflict is an answer: somebody else was first.
     leaseWrites: attempts("lease_write_seconds", {}, ["ok", "conflict"], ["failed", "indeterminate"]),
     engineExits: value("engine_exits_total") ?? 0,
+    takeoverSeconds: series
+      .filter(({ name }) => name === "quorate_failover_phase_seconds_sum")
+      .reduce((sum, one) => sum + one.value, 0),
   };
 }
 

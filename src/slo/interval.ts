@@ -41,13 +41,18 @@ const BAD_MS: Readonly<Record<ObjectiveName, BadMs>> = {
   ApiLatency: (all, { lengthMs }, limitSeconds) => lengthMs * badLeaseWrites(all, limitSeconds),
 };
 
-/** Slices whose write failed, and time in which no leader even tried. */
-function unwritableMs({ slices, writes }: Counters, { lengthMs }: Interval): number {
+/**
+ * Slices whose write failed, and time in which no leader even tried.
+ *
+ * A leader whose pod is gone took along what it counted since the last look. Where another has taken over, that one says
+ * how long nobody led; the rest of the time in between was the old one's.
+ */
+function unwritableMs({ slices, writes, takeoverSeconds }: Counters, { lengthMs }: Interval): number {
   const succeeded = successesOf(writes);
   const writeMs = succeeded === 0 ? 0 : (writes.durations.sumSeconds / succeeded) * 1000;
   const sliceMs = SLICE_MS + writeMs;
-  const uncountedMs = lengthMs - (slices.good + slices.bad) * sliceMs - UNCOUNTED_MS;
-  return slices.bad * sliceMs + Math.max(0, uncountedMs);
+  const uncountedMs = Math.max(0, lengthMs - (slices.good + slices.bad) * sliceMs - UNCOUNTED_MS);
+  return slices.bad * sliceMs + (takeoverSeconds > 0 ? Math.min(uncountedMs, takeoverSeconds * 1000) : uncountedMs);
 }
 
 function badLeaseWrites({ leaseWrites }: Counters, limitSeconds: number): number {

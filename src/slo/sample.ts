@@ -22,6 +22,8 @@ export interface Counters {
   readonly reads: Attempts;
   readonly leaseWrites: Attempts;
   readonly engineExits: number;
+  /** Time without a leader that this member ended by becoming it. */
+  readonly takeoverSeconds: number;
 }
 
 /** One member at one moment. */
@@ -42,6 +44,7 @@ export const NO_COUNTERS: Counters = {
   reads: NO_ATTEMPTS,
   leaseWrites: NO_ATTEMPTS,
   engineExits: 0,
+  takeoverSeconds: 0,
 };
 
 /** What was counted from `before` to `after`; when the counters began anew, what they have counted since. */
@@ -53,6 +56,7 @@ export function countedBetween(before: Counters, after: Counters): Counters {
     reads: attemptsBetween(from.reads, after.reads),
     leaseWrites: attemptsBetween(from.leaseWrites, after.leaseWrites),
     engineExits: after.engineExits - from.engineExits,
+    takeoverSeconds: after.takeoverSeconds - from.takeoverSeconds,
   };
 }
 
@@ -64,6 +68,7 @@ export function sumOf(a: Counters, b: Counters): Counters {
     reads: sumOfAttempts(a.reads, b.reads),
     leaseWrites: sumOfAttempts(a.leaseWrites, b.leaseWrites),
     engineExits: a.engineExits + b.engineExits,
+    takeoverSeconds: a.takeoverSeconds + b.takeoverSeconds,
   };
 }
 
@@ -73,6 +78,7 @@ function beganAnew(before: Counters, after: Counters): boolean {
     after.slices.good < before.slices.good ||
     after.slices.bad < before.slices.bad ||
     after.engineExits < before.engineExits ||
+    after.takeoverSeconds < before.takeoverSeconds ||
     fell(before.writes, after.writes) ||
     fell(before.reads, after.reads) ||
     fell(before.leaseWrites, after.leaseWrites)

@@ -169,16 +169,33 @@ describe("measuring", () => {
     world.stop();
   });
 
-  test("counts a failover for as long as nobody wrote, and at most one look more", async () => {
+  test("counts a failover for as long as nobody wrote, whatever the old leader took along", async () => {
     const world = new World("orders");
     await world.live(333);
     world.leaders.set("orders", undefined);
     world.member("orders-0").exists = false;
     await world.live(15);
     world.leaders.set("orders", 1);
+    for (const [phase, seconds] of [
+      ["detect", 14.5],
+      ["route", 0.5],
+    ] as const) {
+      world.member("orders-1").metrics.failoverSeconds.observe({ phase, trigger: "silent" }, seconds);
+    }
     await world.live(60);
     expect(badSeconds(world)).toBeGreaterThanOrEqual(13);
-    expect(badSeconds(world)).toBeLessThanOrEqual(15 + 10);
+    expect(badSeconds(world)).toBeLessThanOrEqual(19); // one look in between knew of no takeover yet
+    world.stop();
+  });
+
+  test("counts a planned switchover by its own length, though the old leader's pod is gone at the next look", async () => {
+    const world = new World("orders");
+    await world.live(338);
+    world.leaders.set("orders", 1);
+    world.member("orders-0").exists = false;
+    world.member("orders-1").metrics.failoverSeconds.observe({ phase: "detect", trigger: "handover" }, 0.4);
+    await world.live(60);
+    expect(budgetOf(world)?.remaining).toBeCloseTo(1 - 0.4 / 2592, 5);
     world.stop();
   });
 

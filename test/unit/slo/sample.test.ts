@@ -206,6 +206,16 @@ describe("bad time of an interval of ten seconds", () => {
     expect(await bad([])).toMatchObject({ Availability: 8_000, Latency: 0 });
   });
 
+  test("in which one member took over is as long as the takeover, the rest was the old leader's", async () => {
+    const metrics = newAgent();
+    live(metrics);
+    metrics.failoverSeconds.observe({ phase: "detect", trigger: "silent" }, 0.75);
+    metrics.failoverSeconds.observe({ phase: "route", trigger: "silent" }, 0.25);
+    const counted = [countedBetween(NO_COUNTERS, await sampleOf(metrics))];
+    const found = badTime(OBJECTIVES, { lengthMs: 10_000, counted, hasLeader: true, probesWrites: true });
+    expect(found.get("Availability")).toBeCloseTo(1_000);
+  });
+
   test("of an engine that cannot be probed is all, or none with a leader", async () => {
     expect(await bad([], { probesWrites: false })).toMatchObject({ Availability: 0 });
     expect(await bad([], { probesWrites: false, hasLeader: false })).toMatchObject({ Availability: 10_000 });
