@@ -256,7 +256,8 @@ function digestOf({ budgets, missing, record, trial }: Measured): string {
   ]);
 }
 
-async function readAgentMetrics(address: string, signal: AbortSignal): Promise<string> {
+/** The text of an agent's metrics; empty when it has none to show. @throws {RetryableError} without an answer. */
+export async function readAgentMetrics(address: string, signal: AbortSignal): Promise<string> {
   const host = address.includes(":") ? `[${address}]` : address;
   const url = new URL(`http://${host}:${HEALTH_PORT}/metrics`);
   const answer = await exchangeText({ url, timeoutMs: AGENT_TIMEOUT_MS, maxBytes: AGENT_MAX_BYTES, signal });

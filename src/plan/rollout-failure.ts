@@ -1,7 +1,7 @@
 // When a revision that is being tried has failed. Only what its own members do counts: a node that is away, a copy that
 // takes long or a member at another revision says nothing about it.
 import { isInSync, type World } from "./facts.ts";
-import { analyses } from "./gates.ts";
+import { analyses, burnSinceStep } from "./gates.ts";
 import type { MemberView } from "./observation.ts";
 import { isAborted } from "./revisions.ts";
 
@@ -13,7 +13,7 @@ export function failureOf(world: World, updated: readonly MemberView[]): string 
   if (updated.length === 0) return undefined;
   const failed = analyses(world).find(({ verdict }) => verdict === "Fail");
   if (failed !== undefined) return `analysis ${failed.name} failed: ${failed.message}`;
-  return updated.map((m) => failureOfMember(world, m)).find((reason) => reason !== undefined);
+  return updated.map((m) => failureOfMember(world, m)).find((reason) => reason !== undefined) ?? burnSinceStep(world);
 }
 
 /** When the next look at `updated` could find a failure that only the passing of time shows. */

@@ -69,7 +69,7 @@ class World {
   async live(seconds: number, write: "good" | "bad" = "good"): Promise<void> {
     for (let second = 0; second < seconds; second += 1) {
       for (const [cluster, leader] of this.leaders) this.#second(cluster, leader, write);
-      await this.clock.run(1000, 250);
+      await this.clock.run(1000, 1000);
     }
   }
 
