@@ -45,7 +45,7 @@ images: bundle ## Build the images of the lab
 	hack/lab/lab images
 
 .PHONY: bench-failover
-bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, GROUPS=…)
+bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, CONTENDERS=…)
 	node bench/failover.ts
 	node bench/render.ts
 

@@ -5,7 +5,7 @@
  * same machine, and the quiet time that a subject needs between two faults is used. A name that occurs twice in a group is
  * two clusters, whose figures are taken together.
  *
- * RUNS (30), CASES (all) and GROUPS (see below) choose what is measured; SLOW_RUNS (10) bounds those whose single run takes a
+ * RUNS (30), CASES (all) and CONTENDERS (see below) choose what is measured; SLOW_RUNS (10) bounds those whose single run takes a
  * minute. Appends to bench/results/failover.jsonl; docs/benchmarks.md is made from that.
  */
 import { readFile } from "node:fs/promises";
@@ -34,7 +34,7 @@ const CASES = (process.env["CASES"]?.split(",") ?? DEFAULT_CASES).map((name) => 
   return fault;
 });
 const GROUPS = (
-  process.env["GROUPS"] ?? "quorate-fast,quorate-fast,patroni-tuned;quorate-standard,quorate-standard,patroni"
+  process.env["CONTENDERS"] ?? "quorate-fast,quorate-fast,patroni-tuned;quorate-standard,quorate-standard,patroni"
 )
   .split(";")
   .map((group) => group.split(","));
