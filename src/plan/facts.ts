@@ -181,12 +181,17 @@ export function isOnLostNode(world: World, { pod }: MemberView): boolean {
   return pod?.node !== undefined && world.seen.nodes.get(pod.node)?.ready === false;
 }
 
+/** Whether commits wait for the member, as far as durability asks for it; a leader hands over to no other. */
+function isWaitedFor({ cluster, leader }: World, { name }: MemberView): boolean {
+  return cluster.intent.durability.mode === "Async" || leader?.pod?.report?.syncNames.includes(name) === true;
+}
+
 /** The members that could lead instead of the leader, best first: least lag, then lowest ordinal. */
 export function successors(world: World, among: readonly MemberView[]): readonly MemberView[] {
   const lag = (m: MemberView) => LAG_BYTES[m.pod?.report?.lagBucket ?? "unknown"];
   return among
     .filter((m) => m.name !== world.leader?.name && world.listed.includes(m.name))
-    .filter((m) => isInSync(world, m) && !isOnCordonedNode(world, m))
+    .filter((m) => isInSync(world, m) && isWaitedFor(world, m) && !isOnCordonedNode(world, m))
     .toSorted((a, b) => lag(a) - lag(b) || a.ordinal - b.ordinal);
 }
 

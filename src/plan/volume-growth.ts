@@ -20,14 +20,14 @@ export function claimBytes(world: World, { name, volume }: MemberView): number {
 export function growth(world: World): { readonly blocked: readonly Block[]; readonly change: string } {
   const waiting = toGrow(world);
   const busy = underWay(world);
+  const [first] = waiting;
+  if (first !== undefined && busy.length === 0 && !isExpandable(world, first)) {
+    return { blocked: [notExpandable(world, first)], change: "" };
+  }
   const count = listedMembers(world).length;
   const left = new Set([...waiting, ...busy].map((m) => m.name)).size;
-  const change =
-    left === 0 ? "" : `Growing volumes to ${formatBytes(wantedBytes(world))}: ${count - left}/${count} done`;
-  const [first] = waiting;
-  const fixed =
-    first === undefined || busy.length > 0 || isExpandable(world, first) ? [] : [notExpandable(world, first)];
-  return { blocked: [...fixed, ...busy.flatMap((m) => resizeTrouble(world, m))], change };
+  const change = `Growing volumes to ${formatBytes(wantedBytes(world))}: ${count - left}/${count} done`;
+  return { blocked: busy.flatMap((m) => resizeTrouble(world, m)), change: left === 0 ? "" : change };
 }
 
 function wantedBytes({ cluster }: World): number {

@@ -1,7 +1,7 @@
 // Drains of single members, and members whose node is gone for good.
 import { describe, expect, test } from "vitest";
 import { running } from "./running.ts";
-import type { Simulator } from "./simulator.ts";
+import { Simulator } from "./simulator.ts";
 
 const CORDONED = { ready: true, unschedulable: true };
 const USABLE = { ready: true, unschedulable: false };
@@ -26,6 +26,16 @@ describe("a drain of a single member", () => {
     world.nodes.set(node, USABLE);
     world.settle();
     expect([...world.pods.keys()]).toEqual(["orders-1"]); // one move is enough
+  });
+
+  test("with Surge asks the leader to hand over only once commits wait for the second one", () => {
+    const lastFirst = (count: number) => count - 1; // the leader answers before it has changed what commits wait for
+    const world = new Simulator({ members: 1, disruption: { singleMember: "Surge" } }, lastFirst);
+    world.settle();
+    cordonLeader(world);
+    world.settle();
+    expect(world.leader).toBe("orders-1");
+    expect(world.refusals).toBe(0);
   });
 
   test("with Surge, again and again, and to three afterwards", () => {

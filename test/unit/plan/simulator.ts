@@ -57,6 +57,8 @@ export class Simulator {
   refusesSwitchover = false;
   /** Whether agents leave requests unanswered. */
   mute = false;
+  /** How often a leader refused to hand over. */
+  refusals = 0;
   /** Members whose engines were restarted on request, in order. */
   readonly restarts: string[] = [];
   /** Everything the planner did, a line each. */
@@ -275,7 +277,8 @@ export class Simulator {
       return moves;
     }
     const report = this.pods.get(leader)?.report;
-    const followers = listed.filter((n) => n !== leader && this.#follows(n)).toSorted();
+    const waitedFor = listed.filter((n) => n !== leader && !intent.learners.includes(n));
+    const followers = waitedFor.filter((n) => this.#follows(n)).toSorted();
     if (report !== undefined && report.syncNames.join(",") !== followers.join(",")) {
       moves.push(() => this.#report(leader, { syncNames: followers }));
     }
@@ -337,7 +340,9 @@ export class Simulator {
   }
 
   #answerSwitchover(from: string, id: string, to: string): void {
-    if (this.refusesSwitchover || this.pods.get(to)?.ready !== true) {
+    const isWaitedFor = this.pods.get(from)?.report?.syncNames.includes(to) === true;
+    if (this.refusesSwitchover || !isWaitedFor || this.pods.get(to)?.ready !== true) {
+      this.refusals += 1;
       this.#report(from, { switchover: { id, result: "Refused", message: "not now" } });
       return;
     }

@@ -40,6 +40,7 @@ test("a class that cannot expand leaves every claim as it is, and says what to d
   expect(world.status.blocked?.[0]?.override).toBe(
     `kubectl patch storageclass standard --type=merge -p '{"allowVolumeExpansion":true}'`,
   );
+  expect(world.status.change).toBeUndefined(); // nothing goes on
   world.expandable = true;
   world.settle();
   expect(asked(world)).toHaveLength(3);
