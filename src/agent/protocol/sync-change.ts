@@ -93,7 +93,10 @@ function stepWidening(turn: Turn): void {
   if (telling === null || telling.change.stage !== "telling") return;
   const { told } = telling.leader;
   const version = { epoch: sync.epoch, version: sync.version };
-  if (!isSameTarget(told, sync) && countKnowing(turn.state, told.names, version) < told.ack) return;
+  // Who belongs to the cluster no more is not spoken to and cannot contend: what is left of the old set has to know.
+  const left = told.names.filter((member) => turn.others.includes(member));
+  const enough = Math.min(told.ack, left.length);
+  if (!isSameTarget(told, sync) && countKnowing(turn.state, left, version) < enough) return;
   const { mode, names, ack } = sync;
   enterStage(turn, { ...telling.leader, told: { mode, names, ack } }, telling.change, "engine");
 }

@@ -76,6 +76,15 @@ describe("safety rules", () => {
     expect(runPlain(protocol, all, 6).register.content.sync).toMatchObject({ names: ["b", "c"], ack: 1 });
   });
 
+  test.each([2, 3, 4, 5])("a leader among %i members stops waiting for the one that leaves", (count) => {
+    const members = ["a", "b", "c", "d", "e"].slice(0, count);
+    const { world, protocol } = running({ members });
+    const rest = members.slice(0, -1);
+    const told = tell(protocol, world, "a", { type: "IntentChanged", intent: { ...world.intent, members: rest } });
+    const { sync } = runPlain(protocol, told, 8).register.content;
+    expect(sync).toMatchObject({ names: rest.slice(1), ack: Math.ceil((rest.length - 1) / 2) });
+  });
+
   test("mere silence is waited out for a whole lease", () => {
     const { world, protocol, asked } = running();
     const cut = { ...world, cut: [linkOf("a", "api"), linkOf("a", "b"), linkOf("a", "c")] };
