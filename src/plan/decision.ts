@@ -15,6 +15,8 @@ export interface Decision {
   readonly blocked?: readonly Block[];
   /** Members that agents shall know of from now on; absent: as they are. */
   readonly listed?: readonly string[];
+  /** A member that commits shall stop to wait for, before it is no longer listed. */
+  readonly leaving?: string;
   readonly switchover?: NonNullable<Intent["switchover"]>;
   readonly restart?: NonNullable<Intent["restart"]>;
   readonly rebuild?: NonNullable<Intent["rebuild"]>;

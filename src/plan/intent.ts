@@ -13,7 +13,7 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
   const now = seen.intent?.intent;
   const state = {
     members: listed,
-    learners: learners(world, listed),
+    learners: learners(world, listed, decision.leaving),
     bootstrapMember: bootstrapMember(world),
     switchover: decision.switchover ?? keptSwitchover(world),
     restart: decision.restart ?? kept(now?.restart, world.restart),
@@ -26,15 +26,15 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
 }
 
 /**
- * Members that were added to a cluster that serves and have not been in sync since. Writes must not wait for them: a clone
- * takes as long as there is data.
+ * Members that were added to a cluster that serves and have not been in sync since, and one that is about to leave. Writes must
+ * not wait for them: a clone takes as long as there is data.
  */
-function learners(world: World, listed: readonly string[]): readonly string[] {
+function learners(world: World, listed: readonly string[], leaving: string | undefined): readonly string[] {
   const now = world.seen.intent?.intent;
   if (now === undefined || !world.initialized) return [];
   const known = new Set(now.members.map((member) => member.name));
   return listed.filter((name) => {
-    if (!known.has(name)) return true;
+    if (!known.has(name) || name === leaving) return true;
     const member = world.members.find((one) => one.name === name);
     return now.learners.includes(name) && (member === undefined || !isInSync(world, member));
   });

@@ -37,7 +37,22 @@ export function planScaleIn(world: World): Decision {
     const message = `Without ${victim.name} fewer than a majority of the ${rest.length} remaining members would be in sync. Wait until they have caught up, or set spec.members back to ${world.listed.length}.`;
     return { busy: true, change, blocked: [{ guard: "QuorumKept", object: victim.name, message }] };
   }
+  // Agents of a member that they no longer know would never hear that commits stopped waiting for it: it is told while listed.
+  const isWaitedFor = world.leader.pod?.report?.syncNames.includes(victim.name) === true;
+  if (isWaitedFor || !isLearner(world, victim))
+    return { busy: true, change, leaving: victim.name, ...unheard(world, victim) };
   return { busy: true, change, listed: rest.map((m) => m.name) };
+}
+
+function isLearner({ seen }: World, { name }: MemberView): boolean {
+  return seen.intent?.intent?.learners.includes(name) === true;
+}
+
+/** Of two members each could lead alone. One that does not answer may not know yet that it is not to. */
+function unheard(world: World, victim: MemberView): Partial<Decision> {
+  if (world.listed.length !== 2 || !isLearner(world, victim) || victim.pod?.report?.role === "follower") return {};
+  const message = `${victim.name} must learn that commits no longer wait for it, before it can leave a cluster of two. Bring it back, or set spec.members back to 2.`;
+  return { blocked: [{ guard: "QuorumKept", object: victim.name, message }] };
 }
 
 /** Removes what is left of members that agents no longer know: the StatefulSet with its pod, then by policy the volume. */

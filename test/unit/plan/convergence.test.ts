@@ -84,12 +84,41 @@ describe("scaling", () => {
     const world = running(3);
     world.change({ members: 2 });
     world.pass();
-    expect(world.intent?.members.map((m) => m.name)).toEqual(["orders-0", "orders-1"]);
+    expect(world.intent).toMatchObject({ learners: ["orders-2"] });
     expect(world.pods.get("orders-0")?.report?.syncNames).toContain("orders-2");
     world.pass();
-    expect(world.plan().steps.filter((step) => step.kind === "Delete")).toEqual([]);
+    expect(world.intent?.members).toHaveLength(3);
+    world.move();
+    world.pass();
+    expect(world.intent?.members.map((m) => m.name)).toEqual(["orders-0", "orders-1"]);
     world.settle();
     expect([...world.pods.keys()]).toEqual(["orders-0", "orders-1"]);
+  });
+
+  test.each([3, 2])("%i to 1 ends with a leader that waits for nobody", (members) => {
+    const world = running(members);
+    world.operate("to-1", { type: "Switchover", member: "orders-1" });
+    world.settle();
+    world.change({ members: 1 });
+    world.settle();
+    expect(world.pods.get("orders-0")?.report).toMatchObject({ role: "leader", syncNames: [] });
+    expect([...world.pods.keys()]).toEqual(["orders-0"]);
+  });
+
+  test("in from two waits for a member that cannot be told, and is taken back", () => {
+    const world = running(2);
+    world.kill("orders-1");
+    const pod = world.pods.get("orders-1");
+    if (pod !== undefined) Object.assign(pod, { works: false });
+    world.change({ members: 1 });
+    for (let turn = 0; turn < 10; turn += 1) world.pass();
+    expect(world.status.blocked).toMatchObject([{ guard: "QuorumKept", object: "orders-1" }]);
+    expect(world.intent?.members).toHaveLength(2);
+    if (pod !== undefined) Object.assign(pod, { works: true });
+    world.change({ members: 2 });
+    world.settle();
+    expect(world.intent?.learners).toEqual([]);
+    expect(world.status.readyRatio).toBe("2/2");
   });
 
   test("in deletes volumes when asked to", () => {

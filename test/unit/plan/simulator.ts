@@ -279,7 +279,9 @@ export class Simulator {
     const report = this.pods.get(leader)?.report;
     const waitedFor = listed.filter((n) => n !== leader && !intent.learners.includes(n));
     const followers = waitedFor.filter((n) => this.#follows(n)).toSorted();
-    if (report !== undefined && report.syncNames.join(",") !== followers.join(",")) {
+    // A leader may rely on a smaller set only once one of those it relied on knows of it, and it can tell only whom it knows.
+    const canTell = report?.syncNames.length === 0 || report?.syncNames.some((n) => listed.includes(n)) === true;
+    if (report !== undefined && canTell && report.syncNames.join(",") !== followers.join(",")) {
       moves.push(() => this.#report(leader, { syncNames: followers }));
     }
     return this.mute ? moves : [...moves, ...this.#answers(intent, leader)];
