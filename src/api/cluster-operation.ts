@@ -7,9 +7,9 @@ export const OperationIntent = z
   .object({
     clusterName: named("clusterName is the ClusterSpec in the same namespace that the operation is for."),
     type: z
-      .enum(["Switchover", "Restart", "Rebuild"])
+      .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort"])
       .describe(
-        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew.",
+        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried.",
       ),
     member: named(
       "member concerned: the new leader for Switchover (chosen when absent), the member to restart (all when absent) or to rebuild.",
@@ -37,6 +37,11 @@ export const OperationIntent = z
         message: "member is required for Rebuild: name the member, for example orders-1",
         fieldPath: ".member",
         reason: "FieldValueRequired",
+      },
+      {
+        rule: "!has(self.member) || !(self.type in ['Promote', 'Abort'])",
+        message: "member is not for Promote and Abort, which concern the whole cluster: remove member",
+        fieldPath: ".member",
       },
       {
         rule: "!has(self.role) || (self.type == 'Restart' && !has(self.member))",

@@ -81,7 +81,7 @@ export const GUARDS = {
   },
   PromotionGiven: {
     holds: "a person promoted the canary to its next step, where `spec.update.canary.promotion` is Manual",
-    override: "Annotate the ClusterSpec with the revision and the step.",
+    override: "Annotate the ClusterSpec with the revision and the step, or create a ClusterOperation of type Promote.",
   },
   PartitionReached: {
     holds: "`spec.update.partition` holds back fewer members",

@@ -16,12 +16,14 @@ import {
 } from "./facts.ts";
 import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
+import { noteFailed, wantedRecord } from "./revisions.ts";
+import { notePromoted } from "./stages.ts";
 import { advanceRestart, restartedMembers } from "./restart.ts";
 import { timestamp } from "./timestamp.ts";
 
 /** What an operation comes to in this pass. `members` are those it concerns from now on. */
 type Outcome = { readonly message: string; readonly members?: readonly string[] } & (
-  | { readonly phase: "Done" | "Refused" | "Failed" }
+  | { readonly phase: "Done" | "Refused" | "Failed"; readonly notes?: readonly Step[] }
   | { readonly phase: "Running"; readonly decision?: Partial<Decision> }
 );
 
@@ -31,6 +33,7 @@ export function planOperations(world: World): Decision {
   if (current === undefined) return IDLE;
   const outcome = expired(world, current) ?? advance(world, current);
   const reports = [
+    ...("notes" in outcome ? (outcome.notes ?? []) : []), // before it is reported as done
     ...report(world, current, outcome),
     ...waiting.flatMap((o) => report(world, o, { phase: "Pending", message: `waits for operation ${current.name}` })),
   ];
@@ -73,6 +76,7 @@ function expired(world: World, operation: OperationView): Outcome | undefined {
 function advance(world: World, operation: OperationView): Outcome {
   const { type, member } = operation.intent;
   if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
+  if (type === "Promote" || type === "Abort") return judgeRevision(world, operation);
   const mine =
     type === "Restart"
       ? undefined
@@ -92,6 +96,17 @@ function advance(world: World, operation: OperationView): Outcome {
   }
   if (target === undefined) return { phase: "Refused", message: "spec.member is missing" };
   return startRebuild(world, operation, target);
+}
+
+/** A person's word about the revision that is being tried. */
+function judgeRevision(world: World, { name, intent }: OperationView): Outcome {
+  const tried = wantedRecord(world);
+  if (tried?.note.state !== "Trying") return { phase: "Refused", message: "no revision is being tried" };
+  if (intent.type === "Promote") {
+    return { phase: "Done", message: `${tried.templateHash} may go on`, notes: notePromoted(world) };
+  }
+  const notes = noteFailed(world, `it was given up by operation ${name}`);
+  return { phase: "Done", message: `${tried.templateHash} is given up`, notes };
 }
 
 /** What an operation waits for while the members are at a request. */

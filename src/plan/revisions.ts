@@ -142,6 +142,12 @@ export function noteTrying(world: World): readonly Step[] {
   return noteWanted(world, { state: "Trying", startedAt: timestamp(world.seen.nowMs), promoted: "None" });
 }
 
+/** Steps that note down that the wanted revision failed, once more. */
+export function noteFailed(world: World, why: string): readonly Step[] {
+  const failures = (wantedRecord(world)?.note.failures ?? 0) + 1;
+  return noteWanted(world, { state: "Failed", failures, reason: why.slice(0, 1024) });
+}
+
 /** Steps that note down that every member runs the wanted revision, and forget those that nobody will go back to. */
 export function noteGood(world: World): readonly Step[] {
   const noted = noteWanted(world, { state: "Good", reason: "" });

@@ -17,9 +17,9 @@ import type { Block, Step } from "./plan.ts";
 import {
   failureOfWanted,
   lastGood,
+  noteFailed,
   noteGood,
   noteTrying,
-  noteWanted,
   recordsOf,
   type Target,
   targetOf,
@@ -129,10 +129,7 @@ function concluded(world: World, roll: Roll): Decision {
 
 /** The revision has failed: that is noted down before anything is done about it. */
 function givingUp(world: World, roll: Roll, why: string): Decision {
-  const reason = why.slice(0, 1024);
-  const failures = (wantedRecord(world)?.note.failures ?? 0) + 1;
-  const steps = noteWanted(world, { state: "Failed", failures, reason });
-  return { busy: true, change: `Giving up ${short(roll.target)}: ${reason}`, steps };
+  return { busy: true, change: `Giving up ${short(roll.target)}: ${why}`, steps: noteFailed(world, why) };
 }
 
 /** The wanted revision failed and members have left it, or are held where they are. */

@@ -5,8 +5,8 @@ import { isInSync, type World } from "./facts.ts";
 import { analyses, budgetBlock, windowBlock } from "./gates.ts";
 import type { MemberView } from "./observation.ts";
 import { annotateCommand } from "./override.ts";
-import type { Block } from "./plan.ts";
-import { wantedRecord } from "./revisions.ts";
+import type { Block, Step } from "./plan.ts";
+import { noteWanted, wantedRecord } from "./revisions.ts";
 
 /** How far a roll may go at present. */
 export interface Reach {
@@ -61,6 +61,12 @@ function unproven(world: World): Block | undefined {
   if (open === undefined) return undefined;
   const message = `Analysis ${open.name} has not passed: ${open.message}.`;
   return { guard: "AnalysisPassed", object: open.name, message };
+}
+
+/** Steps that let the canary go on to its next step, for an operation. */
+export function notePromoted(world: World): readonly Step[] {
+  const isAtHalf = wantedRecord(world)?.note.promoted !== "None" || stepLimits(world).length < 3;
+  return noteWanted(world, { promoted: isAtHalf ? "All" : "Half" });
 }
 
 const LEVELS = ["half", "all"] as const;

@@ -287,6 +287,11 @@ const operationCreations: readonly Creation[] = [
     "spec.member: Required value: member is required for Rebuild: name the member, for example orders-1",
   ),
   creation(
+    "a promotion of one member",
+    operation({ type: "Promote", member: "orders-1" }),
+    "spec.member: member is not for Promote and Abort, which concern the whole cluster: remove member",
+  ),
+  creation(
     "a role for something else than a restart",
     operation({ type: "Switchover", role: "Leader" }),
     "spec.role: role is for Restart without member: remove role, or remove member to restart all of that role",

@@ -111,7 +111,7 @@ const anyOperation = fc.record({
   createdMs: fc.integer({ min: 0, max: 2 }),
   intent: fc.record({
     clusterName: fc.constant("orders"),
-    type: fc.constantFrom("Switchover", "Restart", "Rebuild"),
+    type: fc.constantFrom("Switchover", "Restart", "Rebuild", "Promote", "Abort"),
     member: fc.constantFrom("orders-0", "orders-1", "orders-9", undefined),
     role: fc.constantFrom("Followers", "Leader", undefined),
     deadlineSeconds: fc.constantFrom(1, 300),

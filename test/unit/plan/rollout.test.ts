@@ -351,6 +351,32 @@ describe("a canary", () => {
     expect(world.status.blocked?.map((b) => b.guard)).toEqual(["PromotionGiven"]);
   });
 
+  test("goes on by operations of type Promote, a step for each, and is refused when nothing is tried", () => {
+    const world = canary(3, { promotion: "Manual", bakeSeconds: 10 });
+    for (const [operation, count] of [
+      ["first", 2],
+      ["second", 3],
+    ] as const) {
+      live(world, 40);
+      world.operate(operation, { type: "Promote" });
+      live(world, 20);
+      expect(replaced(world)).toHaveLength(count);
+    }
+    world.settle();
+    world.operate("third", { type: "Promote" });
+    world.settle();
+    expect([...world.operations.values()].map((o) => o.status.phase)).toEqual(["Done", "Done", "Refused"]);
+  });
+
+  test("is given up by an operation of type Abort", () => {
+    const world = canary(3);
+    live(world, 20);
+    world.operate("enough", { type: "Abort" });
+    world.settle();
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+    expect(world.status.rollout?.failed?.[0]?.reason).toBe("it was given up by operation enough");
+  });
+
   test("goes back without steps when the spec is taken back", () => {
     const world = canary(3);
     live(world, 10);
