@@ -67,15 +67,6 @@ bench-scale: deps ## Measure one operator with many clusters on fake nodes, besi
 	node bench/scale.ts
 	node bench/render.ts
 
-.PHONY: bench-scale
-bench-scale: deps ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)
-	hack/lab/lab build
-	hack/lab/lab build-kwok
-	node hack/bundle.ts operator
-	cd bench/baseline && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(CURDIR)/dist/baseline .
-	node bench/scale.ts
-	node bench/render.ts
-
 .PHONY: clean
 clean: ## Remove what was built here; caches stay
 	rm -rf dist
