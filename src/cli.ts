@@ -1,5 +1,6 @@
 /** `kubectl quorate`: looks at clusters and asks for what is done once. */
 import { Command } from "commander";
+import { dump } from "js-yaml";
 import pc from "picocolors";
 import { ClusterSpec } from "./api/cluster-spec.ts";
 import { API_VERSION } from "./api/names.ts";
@@ -8,6 +9,7 @@ import { KubeClient } from "./kube/client.ts";
 import { kubeconfigConnection } from "./kube/connection.ts";
 import { listAll } from "./kube/list.ts";
 import type { KubeObject } from "./kube/object.ts";
+import { ruleGroup } from "./slo/rules.ts";
 
 const CLUSTER = { apiVersion: API_VERSION, kind: "ClusterSpec" } as const;
 const WATCH_MS = 1000;
@@ -81,6 +83,20 @@ program
     const created = await api.create<KubeObject>(operation);
     process.stdout.write(`ClusterOperation ${created.metadata.name} created; kubectl get qco shows how it goes\n`);
     await api.close();
+  });
+
+program
+  .command("rules")
+  .argument("<name>", "ClusterSpec with spec.slo")
+  .description("Print recording and alert rules for the objectives of a cluster, as a Prometheus rule file.")
+  .action(async (name: string) => {
+    const { api, namespace } = await connect(program.opts<GlobalOptions>());
+    const found = await api.get<KubeObject>({ ...CLUSTER, namespace, name });
+    await api.close();
+    if (found === undefined) throw new Error(`there is no ClusterSpec ${name} in namespace ${namespace}`);
+    const { slo } = ClusterSpec.parse(found).spec;
+    if (slo === undefined) throw new Error(`ClusterSpec ${name} has no spec.slo: state objectives first`);
+    process.stdout.write(dump({ groups: [ruleGroup({ namespace, cluster: name }, slo)] }, { lineWidth: -1 }));
   });
 
 try {

@@ -33,26 +33,32 @@ const STATEMENTS = 'action=~"probeWrite|observe"';
 const ANSWERED = 'result=~"ok|conflict"';
 
 const BAD_SHARES: Readonly<Record<ObjectiveName, (increase: Increase, limitMs: number) => string>> = {
-  Availability: (increase) => `${increase("write_slices_total", 'result="bad"')} / ${increase("write_slices_total")}`,
+  Availability: (increase) =>
+    `${increase("write_slices_total", 'result="bad"')} / (${increase("write_slices_total")} > 0)`,
   Latency: (increase, limitMs) => {
     const le = `le="${boundOf(limitMs, ACTION_BOUNDS_SECONDS)}"`;
     const ok = [STATEMENTS, 'result="ok"'];
-    return `1 - ${increase("action_seconds_bucket", ...ok, le)} / ${increase("action_seconds_count", ...ok)}`;
+    return `1 - ${increase("action_seconds_bucket", ...ok, le)} / (${increase("action_seconds_count", ...ok)} > 0)`;
   },
   Errors: (increase) =>
-    `${increase("action_seconds_count", STATEMENTS, 'result="error"')} / ${increase("action_seconds_count", STATEMENTS)}`,
+    `${increase("action_seconds_count", STATEMENTS, 'result="error"')} / (${increase("action_seconds_count", STATEMENTS)} > 0)`,
   ApiLatency: (increase, limitMs) => {
     const le = `le="${boundOf(limitMs, LEASE_BOUNDS_SECONDS)}"`;
-    return `1 - ${increase("lease_write_seconds_bucket", ANSWERED, le)} / ${increase("lease_write_seconds_count")}`;
+    return `1 - ${increase("lease_write_seconds_bucket", ANSWERED, le)} / (${increase("lease_write_seconds_count")} > 0)`;
   },
 };
 
-function badShare({ name, limitMs = 0 }: Objective, subject: Subject, range: string): string {
+/** The share of time or of attempts within `range` that was bad; nothing when there was nothing to count. */
+export function badShare({ name, limitMs = 0 }: Objective, subject: Subject, range: string): string {
   return BAD_SHARES[name](
-    (metric, ...matchers) =>
-      `sum(increase(quorate_member_${metric}{${[...selector(subject), ...matchers].join(",")}}[${range}]))`,
+    (metric, ...matchers) => `sum(increase(${seriesOf(subject, metric, ...matchers)}[${range}]))`,
     limitMs,
   );
+}
+
+/** The series of one of the agents' metrics, of all members of a cluster. */
+export function seriesOf(subject: Subject, metric: string, ...matchers: readonly string[]): string {
+  return `quorate_member_${metric}{${[...selector(subject), ...matchers].join(",")}}`;
 }
 
 function selector({ namespace, cluster }: Subject): string[] {

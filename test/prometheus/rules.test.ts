@@ -1,0 +1,147 @@
+// The rules, judged by promtool: each alert when it is due, and no other.
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ServiceLevel } from "../../src/api/objectives.ts";
+import { ruleGroup } from "../../src/slo/rules.ts";
+
+const execute = promisify(execFile);
+const SUBJECT = { namespace: "shop", cluster: "orders" };
+const slo = ServiceLevel.parse({
+  dataPlane: { latencyP95Milliseconds: 200, errorPercent: "0.1" },
+  controlPlane: { apiLatencyP95Milliseconds: 500 },
+});
+const LABELS = 'namespace="shop",cluster="orders",member="orders-0"';
+
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quorate-rules-"));
+  await writeRules("30s");
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Writes the rules; over days they are evaluated less often, or promtool takes minutes. */
+function writeRules(interval: string): Promise<void> {
+  return writeFile(join(folder, "rules.yml"), JSON.stringify({ groups: [{ ...ruleGroup(SUBJECT, slo), interval }] }));
+}
+
+/** One series, in promtool's words: values at every half minute, or whatever `every` says. */
+interface Input {
+  readonly series: string;
+  readonly values: string;
+}
+
+const leader = (values: string): Input => ({ series: `quorate_member_leader{${LABELS}}`, values });
+const slices = (result: "good" | "bad", values: string): Input => ({
+  series: `quorate_member_write_slices_total{${LABELS},result="${result}"}`,
+  values,
+});
+const action = (result: string, values: string): Input => ({
+  series: `quorate_member_action_seconds_count{${LABELS},action="observe",result="${result}"}`,
+  values,
+});
+const bucket = (le: string, values: string): Input => ({
+  series: `quorate_member_action_seconds_bucket{${LABELS},action="observe",result="ok",le="${le}"}`,
+  values,
+});
+
+/** The alerts that fire at a time, as `name objective`. */
+async function alertsAt(at: string, input: readonly Input[], every = "30s"): Promise<string[]> {
+  await writeRules(every);
+  const names = ["QuorateBudgetBurnsFast", "QuorateBudgetBurnsSlowly", "QuorateBudgetUnknown"];
+  const tests = [
+    {
+      interval: every,
+      input_series: input,
+      alert_rule_test: names.map((alertname) => ({ eval_time: at, alertname, exp_alerts: [] })),
+    },
+  ];
+  await writeFile(
+    join(folder, "test.yml"),
+    JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: every, tests }),
+  );
+  // No alert is expected: whatever fires is in what promtool complains of.
+  const said = await execute("/usr/bin/promtool", ["test", "rules", join(folder, "test.yml")]).then(
+    () => "",
+    (error: unknown) =>
+      String((error as { readonly stdout?: string }).stdout) + String((error as { readonly stderr?: string }).stderr),
+  );
+  if (!/FAILED|^$/.test(said)) throw new Error(said);
+  const fired = said.matchAll(/alertname: (\w+)[^]*?got:\[([^]*?)(?=alertname: |$)/g);
+  return [...fired].flatMap(([, name = "", got = ""]) => {
+    const objectives = [...got.matchAll(/objective="(\w+)"/g)].map(([, objective]) => `${name} ${objective}`);
+    return objectives.length > 0 ? [...new Set(objectives)] : [name];
+  });
+}
+
+test("promtool finds nothing wrong with them", async () => {
+  const { stdout } = await execute("/usr/bin/promtool", ["check", "rules", join(folder, "rules.yml")]);
+  expect(stdout).toContain("SUCCESS");
+});
+
+describe("availability", { timeout: 120_000 }, () => {
+  const FAST = "QuorateBudgetBurnsFast Availability";
+  const SLOW = "QuorateBudgetBurnsSlowly Availability";
+
+  test("that is kept wakes nobody", async () => {
+    expect(await alertsAt("1h10m", [leader("1x150"), slices("good", "0+30x150"), slices("bad", "0x150")])).toEqual([]);
+  });
+
+  test("with writes that fail for three minutes pages, and no more half an hour later", async () => {
+    const outage = [
+      leader("1x210"),
+      slices("good", "0+30x120 3600x6 3600+30x80"),
+      slices("bad", "0x120 0+30x6 180x80"),
+    ];
+    expect(await alertsAt("1h3m", outage)).toContain(FAST);
+    expect(await alertsAt("1h36m", outage)).not.toContain(FAST);
+  });
+
+  test("without a leader pages, although nobody writes and nothing fails", async () => {
+    const unled = [leader("1x120 0x60"), slices("good", "0+30x120 3600x60"), slices("bad", "0x180")];
+    expect(await alertsAt("1h3m", unled)).toContain(FAST);
+  });
+
+  test("that is missed by a little for days is a ticket and no page", async () => {
+    const steady = [leader("1x450"), slices("good", "0+598.8x450"), slices("bad", "0+1.2x450")];
+    expect(await alertsAt("74h", steady, "10m")).toEqual([SLOW]);
+  });
+
+  test("of a cluster that is a few minutes old pages nobody for one bad second", async () => {
+    expect(await alertsAt("5m", [leader("1x20"), slices("good", "0+30x20"), slices("bad", "0 1x19")])).toEqual([]);
+  });
+
+  test("of a cluster that nobody scrapes is unknown, after a while", async () => {
+    const gone = [leader("1x120 stale"), slices("good", "0+30x120 stale"), slices("bad", "0x120 stale")];
+    expect(await alertsAt("1h10m", gone)).toEqual([]);
+    expect(await alertsAt("1h30m", gone)).toEqual(["QuorateBudgetUnknown"]);
+  });
+});
+
+describe("statements", { timeout: 120_000 }, () => {
+  const well = [leader("1x150"), slices("good", "0+30x150"), slices("bad", "0x150")];
+
+  test("of which one in five fails page for errors alone", async () => {
+    const errors = [...well, action("ok", "0+80x150"), action("error", "0+20x150"), bucket("0.2", "0+80x150")];
+    expect(await alertsAt("1h10m", errors)).toEqual([
+      "QuorateBudgetBurnsFast Errors",
+      "QuorateBudgetBurnsSlowly Errors",
+    ]);
+  });
+
+  test("that are all slow page for latency alone", async () => {
+    const slow = [...well, action("ok", "0+100x150"), action("error", "0x150"), bucket("0.2", "0x150")];
+    expect(await alertsAt("1h10m", slow)).toEqual([
+      "QuorateBudgetBurnsFast Latency",
+      "QuorateBudgetBurnsSlowly Latency",
+    ]);
+  });
+
+  test("of which there are none say nothing", async () => {
+    expect(await alertsAt("1h10m", [...well, action("ok", "7x150"), action("error", "0x150")])).toEqual([]);
+  });
+});
