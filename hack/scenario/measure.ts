@@ -19,8 +19,8 @@ export interface Measurement {
 
 /** How to measure. */
 export interface MeasureOptions {
-  /** Faults into each subject. */
-  readonly runs: number;
+  /** Faults into each subject, or into each by its place; spread evenly over the rounds. */
+  readonly runs: number | readonly number[];
   /** Least time after a fault until it is healed; in any case the client writes again before. */
   readonly watchMs: number;
   /** Quiet time of a subject between two faults: a leader must have stayed a while, or the failover budget rightly steps in. */
@@ -45,7 +45,14 @@ export async function measureInTurns(
 ): Promise<Measurement[]> {
   const bouts = subjects.map((subject) => new Bout(subject, fault, options));
   for (const bout of bouts) await bout.start();
-  for (let run = 1; run <= options.runs; run++) for (const bout of bouts) await bout.run(run);
+  const runs = bouts.map((_, at) => (typeof options.runs === "number" ? options.runs : (options.runs[at] ?? 0)));
+  const rounds = Math.max(...runs);
+  for (let round = 1; round <= rounds; round++) {
+    for (const [at, bout] of bouts.entries()) {
+      const [before, after] = [round - 1, round].map((done) => Math.floor((done * (runs[at] ?? 0)) / rounds));
+      if (after !== before) await bout.run();
+    }
+  }
   const results: Measurement[] = [];
   for (const bout of bouts) results.push(await bout.finish());
   return results;
@@ -73,13 +80,13 @@ class Bout {
     await this.#writer.start();
   }
 
-  async run(run: number): Promise<void> {
+  async run(): Promise<void> {
     const { watchMs, quietMs, onRun } = this.#options;
     // Another subject's node may have been cut meanwhile: whole first, then quiet.
     await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
     await pause(Math.max(0, this.#quietSinceMs + quietMs - Date.now()));
     const injected = await inject(this.#fault, this.#subject);
-    onRun?.(this.#subject, run, injected.description);
+    onRun?.(this.#subject, this.#windows.length + 1, injected.description);
     await pause(watchMs);
     const watchedMs = injected.atMs + watchMs;
     await until("writes to go on", UNHEALTHY_AFTER_MS, async () => {
