@@ -25,7 +25,7 @@ async function reports(member: string, status: object): Promise<void> {
 
 async function asked(cluster: string): Promise<unknown[]> {
   const claims = await Promise.all([0, 1, 2].map((at) => read("v1", "PersistentVolumeClaim", `${cluster}-${at}-data`)));
-  return claims.map(({ spec }) => (spec?.["resources"] as { requests: { storage: string } }).requests.storage);
+  return claims.map(({ spec = {} }) => (spec["resources"] as { requests: { storage: string } }).requests.storage);
 }
 
 async function guards(cluster: string): Promise<string[]> {
@@ -110,7 +110,7 @@ describe("a follower whose volume is on a node that is no more", () => {
 
   test("keeps it with Replace while the node is there, until a person says that it is off", async () => {
     const labels = { "kubernetes.io/hostname": "host-3" }; // the node's name is another one, as with some clouds
-    await admin.create({ apiVersion: "v1", kind: "Node", metadata: { name: "node-3", labels } } as KubeObject);
+    await admin.create({ apiVersion: "v1", kind: "Node", metadata: { name: "node-3", labels } });
     const uid = await bereft("cut", "host-3", { disruption: { deadNode: "Replace" } });
     await atRest();
     expect(await isGoing("cut-2", uid)).toBe(false);
