@@ -22,10 +22,10 @@ export async function patroniSubject(
   const manifest = await readFile(join(import.meta.dirname, "patroni.yaml"), "utf8");
   await apply(
     manifest
-      .replaceAll("NAMESPACE", namespace)
-      .replaceAll("TTL", String(timings.ttl))
-      .replaceAll("LOOP_WAIT", String(timings.loopWait))
-      .replaceAll("RETRY_TIMEOUT", String(timings.retryTimeout)),
+      .replaceAll("@NAMESPACE@", namespace)
+      .replaceAll("@TTL@", String(timings.ttl))
+      .replaceAll("@LOOP_WAIT@", String(timings.loopWait))
+      .replaceAll("@RETRY_TIMEOUT@", String(timings.retryTimeout)),
   );
   const leader = (): Promise<LeaderPod> =>
     until("a Patroni leader", 60_000, () => podBySelector(namespace, "application=patroni,role in (primary,master)"));
