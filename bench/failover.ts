@@ -1,9 +1,9 @@
 /**
  * Write gaps of every fault, ours and the peer's, on the same lab in the same run.
  *
- * Subjects of a group run at the same time and take turns: while one is broken the others are left alone, so all meet the
- * same machine, and the quiet time that a subject needs between two faults is used. A name that occurs twice in a group is
- * two clusters, whose figures are taken together.
+ * Subjects of a group run at the same time and take turns: while one is broken the others are left alone. By default each is
+ * alone: four clusters and their clients take two thirds of two cores at rest, and made every gap three times as long. A name
+ * that occurs twice in a group is two clusters, whose figures are taken together.
  *
  * CASES (all) and CONTENDERS (see below) choose what is measured. The first name of the first group is what it is about and gets
  * RUNS (30) faults, every other name BESIDE_RUNS (10). Appends to bench/results/failover.jsonl; docs/benchmarks.md is made from that.
@@ -33,9 +33,7 @@ const CASES = (process.env["CASES"]?.split(",") ?? DEFAULT_CASES).map((name) => 
   if (fault === undefined) throw new Error(`unknown case ${name}; there are ${FAULTS.join(", ")}`);
   return fault;
 });
-const GROUPS = (
-  process.env["CONTENDERS"] ?? "quorate-fast,quorate-fast,patroni-tuned;quorate-standard,quorate-standard,patroni"
-)
+const GROUPS = (process.env["CONTENDERS"] ?? "quorate-fast;patroni;patroni-tuned;quorate-standard")
   .split(";")
   .map((group) => group.split(","));
 const BESIDE_RUNS = Math.min(RUNS, Number(process.env["BESIDE_RUNS"] ?? 10));
