@@ -1,6 +1,7 @@
 // What one small planner says. The interlock in plan-cluster.ts takes at most one of those that are busy.
 import type { Intent } from "../api/agent-wire.ts";
 import type { RolloutStatus } from "../api/update.ts";
+import type { ExclusiveChange } from "./interlock.ts";
 import type { Block, Step } from "./plan.ts";
 
 /** One planner's word about its own concern. */
@@ -20,6 +21,8 @@ export interface Decision {
   readonly switchover?: NonNullable<Intent["switchover"]>;
   readonly restart?: NonNullable<Intent["restart"]>;
   readonly rebuild?: NonNullable<Intent["rebuild"]>;
+  /** The planned change whose step runs now; for metrics. */
+  readonly planned?: ExclusiveChange;
   /** How far a roll of the members is. */
   readonly rollout?: RolloutStatus;
   readonly requeueAfterMs?: number;

@@ -89,8 +89,11 @@ function interlock(world: World): Decision {
     if (change === "") change = decision.change ?? "";
     rollout ??= decision.rollout;
     if (!decision.busy) continue;
+    const isHeld = (decision.blocked ?? []).length > 0 || decision.change === undefined;
+    const planned = isHeld ? {} : { planned: kind };
     return afterPause(world, {
       ...decision,
+      ...planned,
       change,
       blocked,
       reports,
@@ -160,6 +163,7 @@ interface Outcome {
   readonly blocked?: readonly Block[];
   readonly change?: string;
   readonly rollout?: Plan["rollout"];
+  readonly planned?: Plan["planned"];
   readonly pending?: Plan["pending"];
   readonly requeueAfterMs?: number;
   readonly stalled?: boolean;
@@ -173,6 +177,7 @@ function plan(seen: Observation, outcome: Outcome): Plan {
     blocked: blocked.map((block) => withSince(seen, seen.cluster, block)),
     change: change.slice(0, 128),
     rollout: outcome.rollout,
+    planned: outcome.planned,
     pending: outcome.pending,
     requeueAfterMs: soonest(outcome.requeueAfterMs, recheck),
     stalled,

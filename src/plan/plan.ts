@@ -4,6 +4,7 @@ import type { Blocked } from "../api/cluster-spec.ts";
 import type { RolloutStatus, UpdatePolicy } from "../api/update.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";
 import type { Guard } from "./guards.ts";
+import type { ExclusiveChange } from "./interlock.ts";
 
 /** An object to be deleted, in exactly the incarnation that was seen. */
 export interface Doomed {
@@ -62,6 +63,8 @@ export interface Plan {
   readonly change: string;
   /** How far a roll of the members is; undefined when nobody looked. */
   readonly rollout: RolloutStatus | undefined;
+  /** The planned change whose step runs now; undefined while nothing runs, and while a guard holds it back. */
+  readonly planned: ExclusiveChange | undefined;
   /** A template that waits although nobody holds it back in the ClusterSpec; undefined when there is none. */
   readonly pending: PendingChange | undefined;
   /** Look again after so long even if nothing is heard. */

@@ -8,6 +8,8 @@ import type { RolloutStatus } from "../api/update.ts";
 export interface Found {
   readonly blocked: readonly Blocked[];
   readonly rollout?: RolloutStatus | undefined;
+  /** Kind of the planned change whose step runs. */
+  readonly planned?: string | undefined;
 }
 
 /** How a roll ends. A failed one is rolled back later, or not. */
@@ -76,8 +78,11 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     },
   });
   registry.registerMetric(rollout);
+  const plannedOf = plannedSteps(registry);
   return {
-    planned: (key, { blocked, rollout: found }) => {
+    planned: (key, { blocked, rollout: found, planned }) => {
+      if (planned === undefined) plannedOf.delete(key);
+      else plannedOf.set(key, planned);
       if (blocked.length === 0) blockedOf.delete(key);
       else blockedOf.set(key, blocked);
       if (found !== undefined) rolloutOf.set(key, found);
@@ -94,9 +99,30 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     gone: (key) => {
       blockedOf.delete(key);
       rolloutOf.delete(key);
+      plannedOf.delete(key);
       const [namespace = "", cluster = ""] = key.split("/");
       for (const change of CHANGES) changes.remove({ namespace, cluster, change });
       for (const result of ROLLOUT_RESULTS) rollouts.remove({ namespace, cluster, result });
     },
   };
+}
+
+/** The planned change that runs on each cluster, shown as long as it does. */
+function plannedSteps(registry: Registry): Map<string, string> {
+  const plannedOf = new Map<string, string>();
+  const step = new Gauge({
+    name: "quorate_planned_step",
+    help: "1 while a step of a planned change runs; alerts about the cluster may be held back meanwhile. Absent while a guard holds it back.",
+    labelNames: ["namespace", "cluster", "change"],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const [key, change] of [...plannedOf].slice(0, MAX_CLUSTERS)) {
+        const [namespace = "", cluster = ""] = key.split("/");
+        this.set({ namespace, cluster, change }, 1);
+      }
+    },
+  });
+  registry.registerMetric(step);
+  return plannedOf;
 }

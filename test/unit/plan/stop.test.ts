@@ -66,4 +66,12 @@ describe("a stopped cluster", () => {
     expect(world.status.readyRatio).toBe("5/5");
     expect(new Set([...world.pods.values()].map((pod) => pod.templateHash)).size).toBe(1);
   });
+
+  test("is a planned step while it stops, and none once it has", () => {
+    const world = running(3);
+    world.change({ members: 3, stopped: true });
+    expect(world.plan().planned).toBe("Stop");
+    world.settle();
+    expect(world.plan().planned).toBeUndefined();
+  });
 });

@@ -68,3 +68,17 @@ test("rolls are counted by how they end, and drawn by revision and phase", async
   observer.gone("shop/orders");
   expect([...(await series("quorate_rollout_info")), ...(await series("quorate_rollouts_total"))]).toEqual([]);
 });
+
+test("a planned step shows while it runs, and goes with it or with its cluster", async () => {
+  observer.planned("shop/orders", { blocked: [], planned: "Rollout" });
+  expect(await series("quorate_planned_step")).toEqual([
+    'quorate_planned_step{namespace="shop",cluster="orders",change="Rollout"} 1',
+  ]);
+  observer.planned("shop/orders", { blocked: [], planned: "ScaleOut" });
+  expect(await series("quorate_planned_step")).toEqual([expect.stringContaining('change="ScaleOut"')]);
+  observer.planned("shop/orders", { blocked: [] });
+  expect(await series("quorate_planned_step")).toEqual([]);
+  observer.planned("shop/orders", { blocked: [], planned: "Stop" });
+  observer.gone("shop/orders");
+  expect(await series("quorate_planned_step")).toEqual([]);
+});
