@@ -10,7 +10,8 @@ const PEER = "patroni";
 async function readFigures(): Promise<Figure[]> {
   const folder = join(ROOT, "bench/results");
   const newest = new Map<string, Figure>();
-  for (const file of (await readdir(folder)).filter((name) => name.endsWith(".jsonl")).toSorted()) {
+  const files = await readdir(folder).catch(() => []); // nothing has been measured yet
+  for (const file of files.filter((name) => name.endsWith(".jsonl")).toSorted()) {
     for (const line of (await readFile(join(folder, file), "utf8")).split("\n").filter((one) => one !== "")) {
       const figure = JSON.parse(line) as Figure;
       newest.set([figure.bench, figure.case, figure.subject, figure.metric].join("/"), figure);
@@ -104,7 +105,9 @@ const text = [
   "<!-- Made by bench/render.ts from bench/results; do not edit. -->",
   "# Benchmarks",
   "",
-  `Machine: ${machine}.`,
+  figures.length === 0
+    ? "No figures are recorded yet: `make bench-failover`, `make bench-change` and `make bench-scale` make them."
+    : `Machine: ${machine}.`,
   "",
   ...failoverTable(figures),
   ...scaleTable(figures),
