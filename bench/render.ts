@@ -1,4 +1,5 @@
 /** Makes docs/benchmarks.md from bench/results/*.jsonl: the newest figure of each case and subject. */
+import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
@@ -10,7 +11,7 @@ const PEER = "patroni";
 async function readFigures(): Promise<Figure[]> {
   const folder = join(ROOT, "bench/results");
   const newest = new Map<string, Figure>();
-  const files = await readdir(folder).catch(() => []); // nothing has been measured yet
+  const files = existsSync(folder) ? await readdir(folder) : []; // absent: nothing has been measured yet
   for (const file of files.filter((name) => name.endsWith(".jsonl")).toSorted()) {
     for (const line of (await readFile(join(folder, file), "utf8")).split("\n").filter((one) => one !== "")) {
       const figure = JSON.parse(line) as Figure;
