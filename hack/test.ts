@@ -31,12 +31,17 @@ const LINT: Suite = {
 const UNIT: Suite = { name: "unit", before: [], project: "unit" };
 const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" };
 const MODEL: Suite = { name: "model", before: [], project: "model" };
-const API: Suite = { name: "api", before: [["hack/lab/lab", "build"]], project: "api" };
-const ENGINE: Suite = { name: "engine", before: [["hack/host-postgres"]], project: "engine" };
-const PROMETHEUS: Suite = { name: "prometheus", before: [["hack/host-prometheus"]], project: "prometheus" };
+/** What the suites after it need, made or installed once: two lanes would install beside each other, or build the same twice. */
+const TOOLS: Suite = {
+  name: "tools",
+  before: [["hack/lab/lab", "build"], ["hack/host-postgres"], ["hack/host-prometheus"]],
+};
+const API: Suite = { name: "api", before: [], project: "api" };
+const ENGINE: Suite = { name: "engine", before: [], project: "engine" };
+const PROMETHEUS: Suite = { name: "prometheus", before: [], project: "prometheus" };
 const MEMBERS: Suite = {
   name: "members",
-  before: [["hack/host-postgres"], ["make", "-s", "bundle"]],
+  before: [["make", "-s", "bundle"]],
   project: "members",
 };
 const LAB: Suite = {
@@ -52,6 +57,7 @@ const LAB: Suite = {
 // The members' tests are about time: they have the processor to themselves but for what mostly waits.
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [MODEL]],
+  [[TOOLS]],
   [
     [INIT, MEMBERS],
     [API, ENGINE, PROMETHEUS],
