@@ -57,6 +57,7 @@ bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=â€
 .PHONY: bench-simulator
 bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1)
 	node bench/simulator.ts
+	node bench/render.ts
 
 .PHONY: bench-scale
 bench-scale: deps ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)

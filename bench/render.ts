@@ -94,6 +94,56 @@ function scaleTable(figures: readonly Figure[]): string[] {
   return [...lines, ""];
 }
 
+/** What a change of three members costs, in the order of the table. */
+const CHANGE_METRICS: Readonly<Record<string, string>> = {
+  write_gap_total: "all gaps in writes together, ms",
+  write_gap_largest: "largest gap in writes, ms",
+  duration: "from the change of the spec to its end, s",
+  pods_restarted: "pods restarted",
+};
+
+function changeTable(figures: readonly Figure[]): string[] {
+  const rows = figures.filter((figure) => figure.bench === "change");
+  if (rows.length === 0) return [];
+  const lines = [
+    "## Change: rolls, and ways out of revisions that do not work",
+    "",
+    "A cluster of three members under a client that inserts every 20 ms. A gap is a stretch of more than 150 ms without an",
+    "acknowledged row. `lost`: rows acknowledged and missing at the end. Made by `make bench-change`.",
+    "",
+    "| change | what | runs | median | P95 | max | lost | commit |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  for (const name of [...new Set(rows.map((row) => row.case))].toSorted()) {
+    for (const [metric, what] of Object.entries(CHANGE_METRICS)) {
+      const row = rows.find((one) => one.case === name && one.metric === metric);
+      if (row === undefined) continue;
+      lines.push(
+        `| ${name} | ${what} | ${row.n} | ${row.p50} | ${row.p95} | ${row.max} | ${row.lost ?? ""} | ${row.commit} |`,
+      );
+    }
+  }
+  return [...lines, ""];
+}
+
+function simulatorTable(figures: readonly Figure[]): string[] {
+  const find = (metric: string) => figures.find((one) => one.bench === "simulator" && one.metric === metric);
+  const [schedules, violations, rate] = [find("schedules"), find("violations"), find("rate")];
+  if (schedules === undefined || violations === undefined || rate === undefined) return [];
+  return [
+    "## Every pair of changes in the simulator",
+    "",
+    "Each change with each other, in both orders, the second begun at each step of the first; every other schedule acts on what",
+    "was seen before the world moved on. A violation: a step that the safety rules forbid, or an end that is not what both",
+    "changes ask for. Made by `make bench-simulator`.",
+    "",
+    "| schedules | violations | schedules a second | load average | commit |",
+    "| --- | --- | --- | --- | --- |",
+    `| ${schedules.p50} | ${violations.p50} | ${rate.p50} | ${rate.load ?? ""} | ${rate.commit} |`,
+    "",
+  ];
+}
+
 function toText(figure: Figure | undefined): string {
   if (figure === undefined) return "";
   return figure.n === 1 ? String(figure.p50) : [figure.p50, figure.p95, figure.p99].join(" / ");
@@ -111,6 +161,8 @@ const text = [
     : `Machine: ${machine}.`,
   "",
   ...failoverTable(figures),
+  ...changeTable(figures),
+  ...simulatorTable(figures),
   ...scaleTable(figures),
   notes,
 ].join("\n");

@@ -1,15 +1,14 @@
 /**
- * Every pair of changes, the second begun at each step of the first, in the planner's simulator: how many schedules, and how
- * many did not end as both changes ask. Appends to bench/results/simulator.jsonl.
+ * Every pair of changes, the second begun at each step of the first, in the planner's simulator: how many schedules, how
+ * many a second, and how many did not end as both changes ask. Appends to bench/results/simulator.jsonl.
  *
  * STEPS (8) of the first change, SEEDS (1) for each.
  */
-import { execFileSync } from "node:child_process";
-import { appendFile, mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import { runSchedule, schedules } from "../test/unit/plan/pairs.ts";
+import { record } from "./figures.ts";
 
-const ROOT = join(import.meta.dirname, "..");
+const PROGRESS_EVERY = 500;
+
 const startMs = performance.now();
 let count = 0;
 let violations = 0;
@@ -21,23 +20,11 @@ for (const schedule of schedules(Number(process.env["STEPS"] ?? 8), Number(proce
     violations += 1;
     process.stdout.write(`${JSON.stringify(schedule)}: ${error instanceof Error ? error.message : String(error)}\n`);
   }
+  if (count % PROGRESS_EVERY === 0) process.stdout.write(`${count} schedules, ${violations} violations\n`);
 }
-const shared = {
-  bench: "simulator",
-  case: "pairs",
-  subject: "quorate",
-  n: count,
-  seconds: Math.round((performance.now() - startMs) / 1000),
-  commit: execFileSync("git", ["-C", ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
-  date: new Date().toISOString(),
-};
-await mkdir(join(ROOT, "bench/results"), { recursive: true });
-for (const [metric, value] of [
-  ["schedules", count],
-  ["violations", violations],
-] as const) {
-  const line = JSON.stringify({ ...shared, metric, unit: "count", value });
-  await appendFile(join(ROOT, "bench/results/simulator.jsonl"), `${line}\n`);
-  process.stdout.write(`${line}\n`);
-}
+const seconds = (performance.now() - startMs) / 1000;
+const about = { bench: "simulator", case: "pairs", subject: "quorate" };
+await record({ ...about, metric: "schedules", unit: "count" }, [count], { seconds: Math.round(seconds) });
+await record({ ...about, metric: "violations", unit: "count" }, [violations]);
+await record({ ...about, metric: "rate", unit: "schedules/s" }, [Number((count / seconds).toFixed(2))]);
 process.exitCode = violations === 0 ? 0 : 1;
