@@ -4,11 +4,12 @@
  * `agent install FOLDER` copies the folder that holds it, the whole runtime, into a volume (init container); `agent run` is the agent itself.
  */
 import { cp } from "node:fs/promises";
-import { agentMetrics } from "./agent/metrics.ts";
+import { agentMetrics, usageMetrics } from "./agent/metrics.ts";
 import { InitClient } from "./agent/init-client.ts";
 import { Member } from "./agent/member.ts";
 import { AGENT_VERSION } from "./agent/version.ts";
 import { readEngine, readSettings } from "./agent/settings.ts";
+import { readUsage } from "./agent/usage.ts";
 import { startHealthServer } from "./agent/health-server.ts";
 import { systemClock } from "./clock.ts";
 import { KubeClient } from "./kube/client.ts";
@@ -40,6 +41,7 @@ async function run(): Promise<void> {
       ? await kubeconfigConnection()
       : await inClusterConnection(process.env);
   const metrics = agentMetrics({ cluster, namespace, member, node });
+  const showUsage = usageMetrics(metrics.registry);
   init.on("exited", () => metrics.engineExits.inc());
   const api = new KubeClient(connection);
   const events = new EventRecorder({ api, controller: "quorate.io/agent", instance: settings.QUORATE_POD });
@@ -57,7 +59,10 @@ async function run(): Promise<void> {
   await startHealthServer(
     {
       ready: () => instance.ready(),
-      metrics: () => metrics.registry.metrics(),
+      metrics: async () => {
+        showUsage(await readUsage(settings.QUORATE_DATA_DIR));
+        return metrics.registry.metrics();
+      },
       status: () => instance.status(),
     },
     settings.QUORATE_HEALTH_PORT,

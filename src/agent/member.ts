@@ -32,10 +32,11 @@ import { PROFILES } from "./protocol/profile.ts";
 import { initialState, type State } from "./protocol/state.ts";
 import type { BootFindings, EventBody, PersistedRecord } from "./protocol/types.ts";
 import { describeMember } from "./protocol/member-view.ts";
+import { countQuorum, showMember } from "./indicators.ts";
 import { watchLeader } from "./leader-watch.ts";
 import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
-import { buildReport, lagOf } from "./report.ts";
+import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { probeWrites } from "./write-probe.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
@@ -365,9 +366,9 @@ export class Member {
       this.#observation = undefined;
       this.#parts.log.debug({ err: error }, "The engine did not answer");
     }
-    this.#parts.metrics.engineUp.set(this.#observation === undefined ? 0 : 1);
     this.#dispatch(engineStateOf(this.#observation));
     const epoch = this.#servingEpoch();
+    if (epoch !== undefined) countQuorum(this.#parts.metrics, this.#observation, this.#intent);
     if (epoch !== undefined && this.#observation !== undefined && this.#intent !== undefined) {
       this.#routes.reads(this.#observation, this.#intent, epoch);
     }
@@ -429,8 +430,7 @@ export class Member {
       parametersRefused: this.#parameters.refused,
     };
     this.#reports.report(buildReport(parts));
-    this.#parts.metrics.lagBytes.set(Number(lagOf(parts) ?? Number.NaN));
-    this.#parts.metrics.lagSeconds.set(this.#observation?.replayLagSeconds ?? 0);
+    showMember(this.#parts.metrics, parts, this.#intent);
   }
 
   /** Restart and Rebuild are asked by name and id, once; a leader with followers refuses both: move it first. */

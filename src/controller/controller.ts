@@ -5,6 +5,7 @@ import { type Clock, type Random, systemClock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { OwnWrites } from "../kube/own-writes.ts";
+import { clusterStates } from "../observe/cluster-states.ts";
 import { Measurer } from "../observe/measurer.ts";
 import { NamedObjects } from "../observe/named-objects.ts";
 import { Prometheus } from "../observe/prometheus.ts";
@@ -15,9 +16,11 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
 import { budgetMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
+import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/state-metrics.ts";
 import { concernsOf } from "./keys.ts";
 import { membershipChanges } from "./membership-changes.ts";
 import { newlyOverridden, newsOf } from "./narrator.ts";
+import { podEndOf } from "./pod-ends.ts";
 import { type PassResult, reconciler } from "./reconcile.ts";
 import { rolloutNews } from "./rollout-news.ts";
 import { runWorkers } from "./workers.ts";
@@ -51,6 +54,7 @@ export class Controller {
   readonly #observePass: ReturnType<ReturnType<typeof reconcileMetrics>>;
   readonly #observeCluster: ClusterObserver;
   readonly #observeOverride: ReturnType<typeof overrideMetrics>;
+  readonly #podEnds: PodEndCounter;
   readonly #recorder: EventRecorder;
   #measurer: Measurer | undefined;
 
@@ -64,6 +68,8 @@ export class Controller {
     this.#observePass = reconcileMetrics(registry)("cluster");
     this.#observeCluster = clusterMetrics(registry, () => this.#clock.now().getTime());
     this.#observeOverride = overrideMetrics(registry);
+    stateMetrics(registry, () => clusterStates(this.stores, this.#clock.now().getTime()));
+    this.#podEnds = podEndMetrics(registry);
     budgetMetrics(registry, () => this.#measurer?.budgets() ?? []);
     const observeEvent = eventMetrics(registry);
     this.stores = new Stores({
@@ -104,6 +110,8 @@ export class Controller {
     const { log } = this.#options;
     const queue = new WorkQueue({ clock: this.#clock, random: this.#random, observer: this.#observeQueue });
     const stopListening = stores.subscribe((change) => {
+      const end = podEndOf(change);
+      if (end !== undefined) this.#podEnds.ended(end.key, end.reason);
       for (const { key, priority } of concernsOf(stores, change)) queue.add(key, priority);
     });
     const closed = Promise.withResolvers<void>();
@@ -159,6 +167,7 @@ export class Controller {
       onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {
         const key = `${cluster.namespace}/${cluster.name}`;
+        this.#podEnds.known(key);
         const { joined, left } = membershipChanges(seen, cluster);
         this.#observeCluster.planned(key, plan);
         for (const { result } of rolloutNews(cluster.status.rollout, plan.rollout)) {
@@ -168,7 +177,10 @@ export class Controller {
         for (const { guard } of newlyOverridden(seen, cluster)) this.#observeOverride(guard);
         for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
       },
-      onGone: (key) => this.#observeCluster.gone(key),
+      onGone: (key) => {
+        this.#observeCluster.gone(key);
+        this.#podEnds.gone(key);
+      },
     });
     return {
       queue,

@@ -8,11 +8,19 @@ import type { KubeObject, ObjectMeta, Stored } from "../kube/object.ts";
 import { withoutBookkeeping } from "../kube/reflector.ts";
 import type { NodeView, PodView } from "../plan/observation.ts";
 
+/** How a machine ends a member that it has no room for. */
+export const POD_ENDS = ["OOMKilled", "Evicted"] as const;
+export type PodEnd = (typeof POD_ENDS)[number];
+
 /** A pod reduced to what the planner reads. */
 export interface ProjectedPod extends KubeObject {
   readonly view: Omit<PodView, "uid" | "resourceVersion">;
-  /** Where its agent answers, and how often its containers restarted: for whoever measures. */
-  readonly measuring: { readonly address: string | undefined; readonly restarts: number };
+  /** Where its agent answers, how often its containers restarted, and how its machine last ended it: for whoever measures. */
+  readonly measuring: {
+    readonly address: string | undefined;
+    readonly restarts: number;
+    readonly lastEnd: { readonly reason: PodEnd; readonly at: string } | undefined;
+  };
 }
 
 /** A node reduced to what the planner reads. */
@@ -104,14 +112,22 @@ interface WireContainerStatus {
   readonly restartCount?: number;
   readonly state?: {
     readonly waiting?: { readonly reason?: string; readonly message?: string };
-    readonly terminated?: { readonly reason?: string; readonly exitCode?: number };
+    readonly terminated?: WireTermination;
   };
+  readonly lastState?: { readonly terminated?: WireTermination };
+}
+
+interface WireTermination {
+  readonly reason?: string;
+  readonly exitCode?: number;
+  readonly finishedAt?: string;
 }
 
 interface WirePod extends KubeObject {
   readonly spec?: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
+    readonly reason?: string;
     readonly podIP?: string;
     readonly conditions?: readonly {
       readonly type: string;
@@ -150,8 +166,19 @@ function projectPod(object: Stored<KubeObject>): Stored<ProjectedPod> {
     measuring: {
       address: status?.podIP,
       restarts: (status?.containerStatuses ?? []).reduce((sum, one) => sum + (one.restartCount ?? 0), 0),
+      lastEnd: lastEndOf(pod),
     },
   };
+}
+
+/** What ended a container now is what ended it last once it runs again: by its time they are the same. */
+function lastEndOf({ status }: WirePod): ProjectedPod["measuring"]["lastEnd"] {
+  if (status?.phase === "Failed" && status.reason === "Evicted") return { reason: "Evicted", at: "" };
+  const ended = (status?.containerStatuses ?? []).flatMap(
+    (one) => one.state?.terminated ?? one.lastState?.terminated ?? [],
+  );
+  const killed = ended.find(({ reason }) => reason === "OOMKilled");
+  return killed === undefined ? undefined : { reason: "OOMKilled", at: killed.finishedAt ?? "" };
 }
 
 function identityOf(object: Stored<KubeObject>): Stored<KubeObject>["metadata"] {

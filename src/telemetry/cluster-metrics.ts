@@ -81,6 +81,9 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
   const plannedOf = plannedSteps(registry);
   return {
     planned: (key, { blocked, rollout: found, planned }) => {
+      const [namespace = "", cluster = ""] = key.split("/");
+      // There before the first one ends: a counter that appears with 1 looks as if nothing had happened.
+      for (const result of ROLLOUT_RESULTS) rollouts.inc({ namespace, cluster, result }, 0);
       if (planned === undefined) plannedOf.delete(key);
       else plannedOf.set(key, planned);
       if (blocked.length === 0) blockedOf.delete(key);

@@ -10,7 +10,8 @@ let copy: string;
 beforeEach(async () => {
   copy = await mkdtemp(join(tmpdir(), "quorate-generated-"));
   await cp(join(root, "crds"), join(copy, "crds"), { recursive: true });
-  for (const page of ["docs/reference.md", "docs/change.md"]) await cp(join(root, page), join(copy, page));
+  for (const page of ["docs/reference.md", "docs/change.md", "docs/metrics.md"])
+    await cp(join(root, page), join(copy, page));
 });
 afterEach(() => rm(copy, { recursive: true }));
 

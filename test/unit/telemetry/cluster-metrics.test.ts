@@ -63,7 +63,9 @@ test("rolls are counted by how they end, and drawn by revision and phase", async
     'quorate_rollout_info{namespace="shop",cluster="orders",revision="h1",phase="Complete"} 1',
   ]);
   expect(await series("quorate_rollouts_total")).toEqual([
+    'quorate_rollouts_total{namespace="shop",cluster="orders",result="completed"} 0',
     'quorate_rollouts_total{namespace="shop",cluster="orders",result="failed"} 1',
+    'quorate_rollouts_total{namespace="shop",cluster="orders",result="rolled_back"} 0',
   ]);
   observer.gone("shop/orders");
   expect([...(await series("quorate_rollout_info")), ...(await series("quorate_rollouts_total"))]).toEqual([]);

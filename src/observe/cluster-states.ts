@@ -1,0 +1,96 @@
+// What every cluster and its members are at this moment, for metrics. Reads caches and parses nothing: a scrape asks for all clusters.
+import { LABEL_MEMBER } from "../api/names.ts";
+import type { MaintenanceWindow } from "../api/objectives.ts";
+import type { KubeObject, Stored } from "../kube/object.ts";
+import { isOpen } from "../plan/maintenance.ts";
+import type { ProjectedPod } from "./kinds.ts";
+import type { Stores } from "./stores.ts";
+
+/** One member as the operator sees it. */
+export interface MemberState {
+  readonly member: string;
+  readonly node: string;
+  readonly role: string;
+  /** Hash of its pod's template. */
+  readonly revision: string;
+}
+
+/** One cluster as the operator sees it. */
+export interface ClusterState {
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly engine: string;
+  readonly version: string;
+  readonly topology: string;
+  readonly durability: string;
+  readonly profile: string;
+  /** Members that shall serve; none while the cluster is stopped on purpose. */
+  readonly desired: number;
+  readonly ready: number;
+  readonly members: readonly MemberState[];
+  /** Names of the maintenance windows, and whether each is open. */
+  readonly windows: readonly { readonly window: string; readonly isOpen: boolean }[];
+}
+
+/** A ClusterSpec as the API server stores it, defaults filled in. */
+interface WireCluster extends KubeObject {
+  readonly spec?: {
+    readonly engine?: { readonly name?: string; readonly version?: string };
+    readonly topology?: string;
+    readonly members?: number;
+    readonly stopped?: boolean;
+    readonly durability?: { readonly mode?: string };
+    readonly failover?: { readonly profile?: string };
+    readonly maintenanceWindows?: readonly MaintenanceWindow[];
+  };
+  readonly status?: { readonly readyMembers?: number };
+}
+
+/** The states of all clusters; none before the caches are synced. */
+export function clusterStates(stores: Stores, nowMs: number): readonly ClusterState[] {
+  if (!stores.isSynced) return [];
+  return stores
+    .of("ClusterSpec")
+    .all()
+    .map((object) => toState(object, stores, nowMs));
+}
+
+function toState(
+  { metadata, spec = {}, status = {} }: Stored<WireCluster>,
+  stores: Stores,
+  nowMs: number,
+): ClusterState {
+  const { namespace = "", name }: KubeObject["metadata"] = metadata;
+  const pods = stores.of("Pod").ofCluster(namespace, name) as readonly Stored<ProjectedPod>[];
+  return {
+    namespace,
+    cluster: name,
+    engine: spec.engine?.name ?? "",
+    version: spec.engine?.version ?? "",
+    topology: spec.topology ?? "",
+    durability: spec.durability?.mode ?? "",
+    profile: spec.failover?.profile ?? "",
+    desired: spec.stopped === true ? 0 : (spec.members ?? 0),
+    ready: status.readyMembers ?? 0,
+    members: pods.flatMap((pod) => toMember(pod) ?? []),
+    windows: (spec.maintenanceWindows ?? []).map((window) => ({
+      window: window.name,
+      isOpen: isOpenNow(window, nowMs),
+    })),
+  };
+}
+
+function toMember({ metadata, view }: Stored<ProjectedPod>): MemberState | undefined {
+  const member = metadata.labels?.[LABEL_MEMBER];
+  if (member === undefined) return undefined;
+  return { member, node: view.node ?? "", role: view.report?.role ?? "none", revision: view.templateHash ?? "" };
+}
+
+/** A window that the planner refuses is never open. */
+function isOpenNow(window: MaintenanceWindow, nowMs: number): boolean {
+  try {
+    return isOpen(window, nowMs);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,100 @@
+// What clusters and their members are, for joins: figures of agents are told apart by member, and everything else one may want
+// to tell them apart by stands here once. Shown as the caches have it at each scrape, so nothing outlives its cluster.
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { ClusterState } from "../observe/cluster-states.ts";
+import { POD_ENDS, type PodEnd } from "../observe/kinds.ts";
+
+type Row = readonly [labels: Readonly<Record<string, string>>, value: number];
+
+/** Shows `current()` at every scrape. */
+export function stateMetrics(registry: Registry, current: () => readonly ClusterState[]): void {
+  const show = (
+    {
+      name,
+      help,
+      labelNames,
+    }: { readonly name: string; readonly help: string; readonly labelNames: readonly string[] },
+    rowsOf: (state: ClusterState) => readonly Row[],
+  ): void => {
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames: ["namespace", "cluster", ...labelNames],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const state of current()) {
+          const { namespace, cluster } = state;
+          for (const [labels, value] of rowsOf(state)) this.set({ namespace, cluster, ...labels }, value);
+        }
+      },
+    });
+    registry.registerMetric(gauge);
+  };
+  show(
+    {
+      name: "quorate_cluster_info",
+      help: "1 for every ClusterSpec, with what it runs.",
+      labelNames: ["engine", "version", "topology", "durability", "profile"],
+    },
+    ({ engine, version, topology, durability, profile }) => [[{ engine, version, topology, durability, profile }, 1]],
+  );
+  show(
+    {
+      name: "quorate_cluster_members",
+      help: "Members of a cluster: desired are those that shall serve (none while it is stopped), ready those whose pods are.",
+      labelNames: ["state"],
+    },
+    ({ desired, ready }) => [
+      [{ state: "desired" }, desired],
+      [{ state: "ready" }, ready],
+    ],
+  );
+  show(
+    {
+      name: "quorate_member_info",
+      help: "1 for every member that has a pod, with its node, its role and the revision it runs.",
+      labelNames: ["member", "node", "role", "revision"],
+    },
+    ({ members }) => members.map((one) => [{ ...one }, 1]),
+  );
+  show(
+    {
+      name: "quorate_maintenance_window_open",
+      help: "1 while a maintenance window is open, else 0.",
+      labelNames: ["window"],
+    },
+    ({ windows }) => windows.map(({ window, isOpen }) => [{ window }, isOpen ? 1 : 0]),
+  );
+}
+
+/** Counts members that their machine ended. Keys are `namespace/name`. */
+export interface PodEndCounter {
+  /** The cluster is there: so are its counts, at zero at first, or nobody would see the first one. */
+  known(key: string): void;
+  ended(key: string, reason: PodEnd): void;
+  gone(key: string): void;
+}
+
+/** Makes the counter. */
+export function podEndMetrics(registry: Registry): PodEndCounter {
+  const ends = new Counter({
+    name: "quorate_pod_ends_total",
+    help: "Times a member was ended because memory (OOMKilled) or its node (Evicted) had run out.",
+    labelNames: ["namespace", "cluster", "reason"],
+    registers: [registry],
+  });
+  const labelsOf = (key: string, reason: PodEnd) => {
+    const [namespace = "", cluster = ""] = key.split("/");
+    return { namespace, cluster, reason };
+  };
+  return {
+    known: (key) => {
+      for (const reason of POD_ENDS) ends.inc(labelsOf(key, reason), 0);
+    },
+    ended: (key, reason) => ends.inc(labelsOf(key, reason)),
+    gone: (key) => {
+      for (const reason of POD_ENDS) ends.remove(labelsOf(key, reason));
+    },
+  };
+}
