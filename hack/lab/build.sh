@@ -111,5 +111,13 @@ lab_build_kwok() {
   build_module kwok "$KWOK_VERSION" sigs.k8s.io/kwok/cmd/kwok
 }
 
+# What judges manifests and installs the chart in tests.
+lab_build_checkers() {
+  mkdir -p "$CACHE/bin"
+  build_module helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm
+  build_module kubeconform "$KUBECONFORM_VERSION" github.com/yannh/kubeconform/cmd/kubeconform
+  build_module kube-score "$KUBE_SCORE_VERSION" github.com/zegl/kube-score/cmd/kube-score
+}
+
 # Tests without a lab need the programs alone, and call this file.
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then exec "$(dirname "$0")/lab" build; fi

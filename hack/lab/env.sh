@@ -5,6 +5,9 @@ KUBERNETES_VERSION=v1.34.4
 ETCD_VERSION=v3.6.8
 COREDNS_VERSION=v1.15.0
 KWOK_VERSION=v0.8.0
+HELM_VERSION=v3.22.0
+KUBECONFORM_VERSION=v0.8.0
+KUBE_SCORE_VERSION=v1.20.0
 
 STATE=${QUORATE_LAB:-/var/lib/quorate-lab}
 CACHE=${QUORATE_CACHE:-$HOME/.cache/quorate}
@@ -28,6 +31,9 @@ bin() { # NAME: the cached program
     etcd | etcdctl) version=$ETCD_VERSION ;;
     coredns) version=$COREDNS_VERSION ;;
     kwok) version=$KWOK_VERSION ;;
+    helm) version=$HELM_VERSION ;;
+    kubeconform) version=$KUBECONFORM_VERSION ;;
+    kube-score) version=$KUBE_SCORE_VERSION ;;
   esac
   printf '%s/bin/%s-%s' "$CACHE" "$1" "$version"
 }
