@@ -34,7 +34,12 @@ const MODEL: Suite = { name: "model", before: [], project: "model" };
 /** What the suites after it need, made or installed once: two lanes would install beside each other, or build the same twice. */
 const TOOLS: Suite = {
   name: "tools",
-  before: [["hack/lab/lab", "build"], ["hack/host-postgres"], ["hack/host-prometheus"]],
+  before: [
+    ["hack/lab/lab", "build"],
+    ["hack/lab/lab", "build-checkers"],
+    ["hack/host-postgres"],
+    ["hack/host-prometheus"],
+  ],
 };
 const API: Suite = { name: "api", before: [], project: "api" };
 const ENGINE: Suite = { name: "engine", before: [], project: "engine" };

@@ -1,4 +1,5 @@
 // KindDefinition → CustomResourceDefinition.
+import { createHash } from "node:crypto";
 import { GROUP, VERSION } from "../../src/api/names.ts";
 import { checkConventions } from "./conventions.ts";
 import type { KindDefinition } from "./kinds.ts";
@@ -40,38 +41,47 @@ export function objectSchema(kind: KindDefinition): StructuralSchema {
   return root;
 }
 
+/** The annotation of a CRD that changes with its content: the chart refuses to run beside an older one. */
+export const ANNOTATION_SCHEMA = "quorate.io/schema";
+
+/** A CustomResourceDefinition, as far as generators look into it. */
+export interface CustomResourceDefinition {
+  readonly metadata: { readonly name: string; readonly annotations: Readonly<Record<string, string>> };
+  readonly spec: object;
+}
+
 /** The CustomResourceDefinition object of a kind. */
-export function toCustomResourceDefinition(kind: KindDefinition): object {
+export function toCustomResourceDefinition(kind: KindDefinition): CustomResourceDefinition {
+  const spec = definition(kind);
+  const revision = createHash("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 12);
+  const head = { apiVersion: "apiextensions.k8s.io/v1", kind: "CustomResourceDefinition" };
+  return { ...head, metadata: { name: crdName(kind), annotations: { [ANNOTATION_SCHEMA]: revision } }, spec };
+}
+
+function definition(kind: KindDefinition): object {
   const hasStatus = "status" in kind.schema.shape;
   return {
-    apiVersion: "apiextensions.k8s.io/v1",
-    kind: "CustomResourceDefinition",
-    metadata: { name: crdName(kind) },
-    spec: {
-      group: GROUP,
-      scope: kind.scope,
-      names: {
-        kind: kind.kind,
-        listKind: `${kind.kind}List`,
-        plural: kind.plural,
-        singular: kind.kind.toLowerCase(),
-        shortNames: kind.shortNames,
-        // Not `all`: `kubectl delete all --all` must not delete a database.
-        categories: ["quorate"],
-      },
-      versions: [
-        {
-          name: VERSION,
-          served: true,
-          storage: true,
-          ...(hasStatus ? { subresources: { status: {}, ...(kind.scale ? { scale: kind.scale } : {}) } } : {}),
-          ...(kind.selectableFields
-            ? { selectableFields: kind.selectableFields.map((jsonPath) => ({ jsonPath })) }
-            : {}),
-          additionalPrinterColumns: kind.printerColumns,
-          schema: { openAPIV3Schema: objectSchema(kind) },
-        },
-      ],
+    group: GROUP,
+    scope: kind.scope,
+    names: {
+      kind: kind.kind,
+      listKind: `${kind.kind}List`,
+      plural: kind.plural,
+      singular: kind.kind.toLowerCase(),
+      shortNames: kind.shortNames,
+      // Not `all`: `kubectl delete all --all` must not delete a database.
+      categories: ["quorate"],
     },
+    versions: [
+      {
+        name: VERSION,
+        served: true,
+        storage: true,
+        ...(hasStatus ? { subresources: { status: {}, ...(kind.scale ? { scale: kind.scale } : {}) } } : {}),
+        ...(kind.selectableFields ? { selectableFields: kind.selectableFields.map((jsonPath) => ({ jsonPath })) } : {}),
+        additionalPrinterColumns: kind.printerColumns,
+        schema: { openAPIV3Schema: objectSchema(kind) },
+      },
+    ],
   };
 }

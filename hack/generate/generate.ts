@@ -1,13 +1,15 @@
 // `node hack/generate/generate.ts` writes crds/ and docs/reference.md from the schemas in src/api, docs/metrics.md from the
-// programs' instruments, and the parts of docs/change.md that are data in src/plan.
+// programs' instruments, the parts of docs/change.md that are data in src/plan, and deploy/ and charts/quorate from the
+// trees in manifests/.
 // With --check it writes nothing and fails when a file is stale, missing or left over.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { dump } from "js-yaml";
 import { withGeneratedParts } from "./change-page.ts";
 import { crdName, toCustomResourceDefinition } from "./crd.ts";
 import { KINDS } from "./kinds.ts";
+import { installationFiles } from "./manifests/installation.ts";
 import { metricsPage } from "./metrics-page.ts";
 import { toReference } from "./reference.ts";
 
@@ -29,10 +31,14 @@ export function generateFiles(root: string): ReadonlyMap<string, string> {
   files.set("docs/reference.md", toReference(KINDS));
   files.set("docs/metrics.md", metricsPage());
   files.set("docs/change.md", withGeneratedParts(readOrEmpty(join(root, "docs/change.md"))));
+  for (const [path, text] of installationFiles(root, toYaml)) files.set(path, text);
   return files;
 }
 
-/** Paths below `root` that differ from what would be generated, those in crds/ that nothing generates among them. */
+/** Folders in which everything is generated, so that what nothing generates is left over. */
+const GENERATED_FOLDERS = ["crds", "deploy", "charts/quorate/crds", "charts/quorate/engines"];
+
+/** Paths below `root` that differ from what would be generated, those that nothing generates any more among them. */
 export function staleFiles(root: string): string[] {
   const files = generateFiles(root);
   const changed = [...files]
@@ -42,9 +48,17 @@ export function staleFiles(root: string): string[] {
 }
 
 function leftovers(root: string, files: ReadonlyMap<string, string>): string[] {
-  return readdirSync(join(root, "crds"))
-    .map((name) => `crds/${name}`)
-    .filter((path) => !files.has(path));
+  return GENERATED_FOLDERS.flatMap((folder) => filesBelow(join(root, folder)).map((path) => join(folder, path)))
+    .filter((path) => !files.has(path))
+    .toSorted();
+}
+
+/** Paths of all files below a folder, relative to it; none when it does not exist. */
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
 }
 
 function readOrEmpty(path: string): string {
@@ -58,7 +72,6 @@ function readOrEmpty(path: string): string {
 
 function main(root: string): void {
   const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
-  mkdirSync(join(root, "crds"), { recursive: true });
   if (values.check) {
     const stale = staleFiles(root);
     if (stale.length > 0) {

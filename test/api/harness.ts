@@ -14,9 +14,18 @@ import { kubeconfigConnection } from "../../src/kube/connection.ts";
 import { auditArgs, type AuditRule } from "./audit.ts";
 
 const run = promisify(execFile);
-const KUBERNETES_VERSION = "v1.34.4";
+/** The Kubernetes that tests run against. */
+export const KUBERNETES_VERSION = "v1.34.4";
 const ETCD_VERSION = "v3.6.8";
-const KWOK_VERSION = "v0.8.0";
+/** Programs that have versions of their own, as in hack/lab/env.sh; the others are Kubernetes'. */
+const VERSIONS: Readonly<Record<string, string>> = {
+  etcd: ETCD_VERSION,
+  etcdctl: ETCD_VERSION,
+  kwok: "v0.8.0",
+  helm: "v3.22.0",
+  kubeconform: "v0.8.0",
+  "kube-score": "v1.20.0",
+};
 const START_DEADLINE_MS = 60_000;
 
 /** How to start a control plane. */
@@ -29,9 +38,9 @@ export interface ControlPlaneOptions {
 
 /** The path of a cached program, `QUORATE_CACHE` or `~/.cache/quorate`. @throws when it was not built yet. */
 export function binary(name: string): string {
-  const version = { etcd: ETCD_VERSION, etcdctl: ETCD_VERSION, kwok: KWOK_VERSION }[name] ?? KUBERNETES_VERSION;
+  const version = VERSIONS[name] ?? KUBERNETES_VERSION;
   const path = join(process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate"), "bin", `${name}-${version}`);
-  if (!existsSync(path)) throw new Error(`${path} is missing: run hack/lab/build.sh`);
+  if (!existsSync(path)) throw new Error(`${path} is missing: run hack/lab/lab build, build-checkers or build-kwok`);
   return path;
 }
 

@@ -9,9 +9,9 @@ let copy: string;
 
 beforeEach(async () => {
   copy = await mkdtemp(join(tmpdir(), "quorate-generated-"));
-  await cp(join(root, "crds"), join(copy, "crds"), { recursive: true });
-  for (const page of ["docs/reference.md", "docs/change.md", "docs/metrics.md"])
-    await cp(join(root, page), join(copy, page));
+  const folders = ["crds", "deploy", "charts", "engines", "examples"];
+  const files = ["docs/reference.md", "docs/change.md", "docs/metrics.md", "package.json"];
+  for (const path of [...folders, ...files]) await cp(join(root, path), join(copy, path), { recursive: true });
 });
 afterEach(() => rm(copy, { recursive: true }));
 
@@ -25,10 +25,12 @@ test("a file that was edited, is missing or is left over is stale", async () => 
   const page = await readFile(join(copy, "docs/change.md"), "utf8");
   await writeFile(join(copy, "docs/change.md"), page.replace("| `NotPaused`", "| `Paused`"));
   await writeFile(join(copy, "crds/backups.quorate.io.yaml"), "of a kind that is gone");
+  await writeFile(join(copy, "deploy/rbac/clusterrole.yaml"), "edited");
   expect(staleFiles(copy)).toEqual([
     "crds/engines.quorate.io.yaml",
     "docs/reference.md",
     "docs/change.md",
+    "deploy/rbac/clusterrole.yaml",
     "crds/backups.quorate.io.yaml",
   ]);
 });

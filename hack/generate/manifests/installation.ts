@@ -1,0 +1,54 @@
+// deploy/ and charts/quorate, together: what both are made of is read once.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { load } from "js-yaml";
+import { VERSION } from "../../../src/api/names.ts";
+import { ANNOTATION_SCHEMA, crdName, toCustomResourceDefinition } from "../crd.ts";
+import { KINDS } from "../kinds.ts";
+import { chartFiles, type CrdPart } from "./chart.ts";
+import { kustomizeFiles } from "./kustomize.ts";
+import { chartValues } from "./values.ts";
+
+/** The tag of images that are built from a working copy, which kustomize's installation runs. */
+export const WORKING_TAG = "dev";
+
+/**
+ * Every generated file of both installations, by its path from the root of the repository.
+ * @param crdText - Text of a CRD's file.
+ */
+export function installationFiles(root: string, crdText: (crd: object) => string): ReadonlyMap<string, string> {
+  const engines = builtInEngines(join(root, "engines"));
+  const schema = chartValues([...engines.keys()]);
+  const tag = { tag: WORKING_TAG };
+  const files = new Map<string, string>();
+  for (const [path, text] of kustomizeFiles(schema.parse({ image: tag, agentImage: tag }))) {
+    files.set(`deploy/${path}`, text);
+  }
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };
+  const example = load(readFileSync(join(root, "examples/postgres/cluster.yaml"), "utf8")) as object;
+  for (const [path, text] of chartFiles({ version, schema, engines, example, crds: crdParts(crdText) })) {
+    files.set(`charts/quorate/${path}`, text);
+  }
+  return files;
+}
+
+function builtInEngines(folder: string): ReadonlyMap<string, string> {
+  const names = readdirSync(folder).filter((name) => name.endsWith(".yaml"));
+  return new Map(
+    names.toSorted().map((name) => [name.slice(0, -".yaml".length), readFileSync(join(folder, name), "utf8")]),
+  );
+}
+
+function crdParts(crdText: (crd: object) => string): CrdPart[] {
+  return KINDS.map((kind) => {
+    const crd = toCustomResourceDefinition(kind);
+    return {
+      name: crdName(kind),
+      kind: kind.kind,
+      version: VERSION,
+      description: kind.schema.description ?? "",
+      revision: crd.metadata.annotations[ANNOTATION_SCHEMA] ?? "",
+      text: crdText(crd),
+    };
+  });
+}

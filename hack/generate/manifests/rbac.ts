@@ -1,0 +1,151 @@
+// What the operator may do, as Kubernetes' roles. Cluster-wide it is one ClusterRole; for one namespace a Role, and a ClusterRole
+// for reading what lies in no namespace.
+import { commonLabels, OPERATOR } from "./labels.ts";
+import { Commented, type Condition, type Manifest, NAMESPACE, Setting, type Tree } from "./tree.ts";
+
+interface Rule {
+  readonly why?: string;
+  readonly group: string;
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  /** What lies in no namespace is read with a ClusterRole in every case. */
+  readonly isClusterScoped?: true;
+}
+
+const CHILD_VERBS = ["create", "delete", "get", "list", "patch", "watch"];
+
+const RULES: readonly Rule[] = [
+  {
+    why: "What users want, and what came of it. Never written but for status.",
+    group: "quorate.io",
+    resources: ["clusteroperations", "clusterspecs"],
+    verbs: ["get", "list", "watch"],
+  },
+  { group: "quorate.io", resources: ["engines"], verbs: ["get", "list", "watch"], isClusterScoped: true },
+  {
+    group: "quorate.io",
+    resources: ["clusteroperations/status", "clusterspecs/status"],
+    verbs: ["patch", "update"],
+  },
+  {
+    why: "Children of a cluster. Server-side apply needs patch, and create for what is not there yet.",
+    group: "",
+    resources: ["configmaps", "persistentvolumeclaims", "serviceaccounts", "services"],
+    verbs: CHILD_VERBS,
+  },
+  { group: "apps", resources: ["controllerrevisions", "statefulsets"], verbs: CHILD_VERBS },
+  { group: "networking.k8s.io", resources: ["networkpolicies"], verbs: CHILD_VERBS },
+  { group: "policy", resources: ["poddisruptionbudgets"], verbs: CHILD_VERBS },
+  { group: "rbac.authorization.k8s.io", resources: ["rolebindings", "roles"], verbs: CHILD_VERBS },
+  {
+    why: "Secrets are read one by one, by the names the operator gave them: it cannot see those of others by listing.",
+    group: "",
+    resources: ["secrets"],
+    verbs: ["create", "delete", "get", "patch"],
+  },
+  {
+    why: "Pods of members: watched for readiness and reports, deleted to restart. Granted: get, patch.",
+    group: "",
+    resources: ["pods"],
+    verbs: ["delete", "get", "list", "patch", "watch"],
+  },
+  {
+    why: "Nodes: a cordoned one loses its leader before it is drained.",
+    group: "",
+    resources: ["nodes"],
+    verbs: ["get", "list", "watch"],
+    isClusterScoped: true,
+  },
+  {
+    why: "Volumes and their classes: whether a claim can grow, and whether its node is gone for good.",
+    group: "",
+    resources: ["persistentvolumes"],
+    verbs: ["get"],
+    isClusterScoped: true,
+  },
+  { group: "storage.k8s.io", resources: ["storageclasses"], verbs: ["get", "list", "watch"], isClusterScoped: true },
+  {
+    why: "Leases: created once for each cluster and written by members only; the operator's own is its leader election.\nGranted: get, list, update, watch.",
+    group: "coordination.k8s.io",
+    resources: ["leases"],
+    verbs: ["create", "delete", "get", "list", "update", "watch"],
+  },
+  {
+    why: "Routes of -rw and -ro: created once and written by the leading member. Granted: get, list, update, watch.",
+    group: "discovery.k8s.io",
+    resources: ["endpointslices"],
+    verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
+  },
+  { why: "Granted: create, patch.", group: "events.k8s.io", resources: ["events"], verbs: ["create", "patch"] },
+];
+
+const EVERYWHERE: Condition = {
+  expression: 'eq .Values.watch "AllNamespaces"',
+  plain: ({ watch }) => watch === "AllNamespaces",
+};
+/** The operator looks after the clusters of its own namespace only. */
+export const ONE_NAMESPACE: Condition = {
+  expression: 'eq .Values.watch "ReleaseNamespace"',
+  plain: ({ watch }) => watch === "ReleaseNamespace",
+};
+const API_GROUP = "rbac.authorization.k8s.io";
+// Several releases may each look after their own namespace.
+const READER = new Setting('printf "quorate-operator-%s" .Release.Namespace', () => "quorate-operator-quorate-system");
+const SUBJECTS: Tree = [{ kind: "ServiceAccount", name: OPERATOR, namespace: NAMESPACE }];
+
+const ABOUT = `What the operator may do. It grants members a Role of their own, and may neither escalate nor bind: therefore it holds
+every right of that Role itself (marked "granted"). No wildcard, no list of Secrets, no exec into pods.`;
+
+/** The rights of the operator, for either way of watching. */
+export function roles(): readonly Manifest[] {
+  const inNamespace = RULES.filter((rule) => rule.isClusterScoped !== true);
+  const outside = RULES.filter((rule) => rule.isClusterScoped === true);
+  return [
+    role("ClusterRole", { name: OPERATOR }, RULES, { comment: ABOUT, condition: EVERYWHERE }),
+    role("Role", { name: OPERATOR, namespace: NAMESPACE }, inNamespace, { comment: ABOUT, condition: ONE_NAMESPACE }),
+    role("ClusterRole", { name: READER }, outside, {
+      comment: "What lies in no namespace, for reading.",
+      condition: ONE_NAMESPACE,
+    }),
+  ];
+}
+
+/** Who has those rights. */
+export function bindings(): readonly Manifest[] {
+  return [
+    binding("ClusterRoleBinding", { name: OPERATOR }, { kind: "ClusterRole", name: OPERATOR }, EVERYWHERE),
+    binding("RoleBinding", { name: OPERATOR, namespace: NAMESPACE }, { kind: "Role", name: OPERATOR }, ONE_NAMESPACE),
+    binding("ClusterRoleBinding", { name: READER }, { kind: "ClusterRole", name: READER }, ONE_NAMESPACE),
+  ];
+}
+
+function role(
+  kind: string,
+  meta: { readonly [field: string]: Tree },
+  rules: readonly Rule[],
+  about: Omit<Manifest, "tree">,
+): Manifest {
+  const items = rules.map(({ why, group, resources, verbs }) => {
+    const rule: Tree = { apiGroups: [group], resources, verbs };
+    return why === undefined ? rule : new Commented(`\n${why}`, rule);
+  });
+  const metadata = { ...meta, labels: commonLabels() };
+  return { ...about, tree: { apiVersion: `${API_GROUP}/v1`, kind, metadata, rules: items } };
+}
+
+function binding(
+  kind: string,
+  meta: { readonly [field: string]: Tree },
+  roleRef: { readonly [field: string]: Tree },
+  condition: Condition,
+): Manifest {
+  const metadata = { ...meta, labels: commonLabels() };
+  const tree = {
+    apiVersion: `${API_GROUP}/v1`,
+    kind,
+    metadata,
+    roleRef: { apiGroup: API_GROUP, ...roleRef },
+    subjects: SUBJECTS,
+  };
+  return { condition, tree };
+}
