@@ -38,6 +38,7 @@ import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
 import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
+import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -100,8 +101,7 @@ export class Member {
     const { settings, engine, api, init, clock, log, metrics } = parts;
     this.#parts = parts;
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "promises.json");
-    const namespace = settings.QUORATE_NAMESPACE;
-    const cluster = settings.QUORATE_CLUSTER;
+    const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster } = settings;
     const onApiError = (error: unknown): void => log.debug({ err: error }, "API call failed");
     this.#driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
       metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
@@ -433,11 +433,10 @@ export class Member {
     showMember(this.#parts.metrics, parts, this.#intent);
   }
 
-  /** Restart and Rebuild are asked by name and id, once; a leader with followers refuses both: move it first. */
+  /** Asked by name and id, once. A leader with followers refuses Restart and Rebuild: move it first. Hooks are for the leader. */
   #takeOneShots(intent: Intent): void {
-    const leads = this.#runtime?.state.role.kind === "leader";
     this.#oneShots
-      .take(intent, leads, {
+      .take(intent, this.#runtime?.state.role.kind === "leader", {
         answered: () => this.#report(),
         restart: () => this.#control.stop("fast").then(() => this.#dispatch({ type: "EngineGone" })),
         rebuild: async () => {
@@ -445,6 +444,7 @@ export class Member {
           await this.#volume.markIncomplete();
           this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
         },
+        hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#servingEpoch() }),
       })
       .catch((error: unknown) => this.#fatal(error));
   }

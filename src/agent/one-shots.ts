@@ -1,30 +1,38 @@
-/** Requests of the intent that are carried out once by one member: restart and rebuild. Answers survive the agent. */
+/** Requests of the intent that are carried out once by one member: restart, rebuild and the Engine's hooks. Answers survive the agent. */
 import { z } from "zod";
-import type { Intent, MemberReport } from "../api/agent-wire.ts";
+import type { HookRequest, Intent, MemberReport } from "../api/agent-wire.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
-type Kind = "restart" | "rebuild";
+const Kind = z.enum(["restart", "rebuild", "hook"]);
+type Kind = z.infer<typeof Kind>;
 type Answer = NonNullable<MemberReport["restart"]>;
 
-const AnswersJson = z.record(
-  z.enum(["restart", "rebuild"]),
+/** How a hook ended. Refused is its own no; Failed, that it could not be run or could not say. */
+export type HookOutcome = Pick<Answer, "message"> & { readonly result: "Done" | "Refused" | "Failed" };
+
+const AnswersJson = z.partialRecord(
+  Kind,
   z
     .object({ id: z.string(), result: z.enum(["Running", "Done", "Refused", "Failed"]), message: z.string() })
     .nullable(),
 );
 
 /** How requests are carried out. */
-export type Acts = Readonly<Record<Kind, () => Promise<void>>> & {
+export interface Acts {
+  readonly restart: () => Promise<void>;
+  readonly rebuild: () => Promise<void>;
+  readonly hook: (request: HookRequest) => Promise<HookOutcome>;
   /** Called after every answer. */
   readonly answered: () => void;
-};
+}
 
 /** What has been asked of this member and how it went. */
 export class OneShots {
   readonly #member: string;
   readonly #file: string;
-  #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null };
+  #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, hook: null };
   readonly #begun = new Set<string>();
+  #written: Promise<void> = Promise.resolve();
 
   constructor(member: string, file: string) {
     this.#member = member;
@@ -62,6 +70,20 @@ export class OneShots {
       if (kind === "restart") await this.#answer(kind, { id, result: "Done", message: "the engine was restarted" });
       acts.answered();
     }
+    if (intent.hook?.member === this.#member) await this.#runHook(intent.hook, acts);
+  }
+
+  /** A hook that the agent before died over is run again: it knows by its update's id what it has done. */
+  async #runHook(request: HookRequest, acts: Acts): Promise<void> {
+    const { id, action } = request;
+    if (!this.#isNew("hook", id)) return;
+    this.#begun.add(id);
+    await this.#answer("hook", { id, result: "Running", message: `${action} runs on ${this.#member}` });
+    acts.answered();
+    const outcome = await acts.hook(request);
+    // Asked for another one meanwhile: this answer is not waited for any more.
+    if (this.#answers.hook?.id === id) await this.#answer("hook", { id, ...outcome });
+    acts.answered();
   }
 
   /** Not answered to its end, and not begun by this agent: the one before may have died over it. */
@@ -70,8 +92,10 @@ export class OneShots {
     return !this.#begun.has(id) && (answer?.id !== id || answer.result === "Running");
   }
 
-  async #answer(kind: Kind, answer: Answer): Promise<void> {
+  /** One write after the other: while a hook runs, other requests are answered. */
+  #answer(kind: Kind, answer: Answer): Promise<void> {
     this.#answers = { ...this.#answers, [kind]: answer };
-    await writeStateFile(this.#file, this.#answers);
+    this.#written = this.#written.catch(() => undefined).then(() => writeStateFile(this.#file, this.#answers));
+    return this.#written;
   }
 }

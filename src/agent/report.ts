@@ -15,7 +15,7 @@ export interface ReportParts {
   readonly leaderSince: string | null;
   readonly switchover: MemberReport["switchover"];
   readonly parametersRefused: string | undefined;
-  readonly answers: Pick<MemberReport, "restart" | "rebuild">;
+  readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
 
 /** How far this member is behind; null when it cannot be known. */
@@ -43,6 +43,7 @@ export function buildReport(parts: ReportParts): MemberReport {
     switchover: parts.switchover,
     restart: parts.answers.restart,
     rebuild: parts.answers.rebuild,
+    hook: parts.answers.hook,
     ...(parts.parametersRefused === undefined ? {} : { parametersRefused: parts.parametersRefused }),
   };
 }

@@ -96,6 +96,12 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_SYNC_NAMES: "",
     QUORATE_SYNC_ACK: "0",
     QUORATE_MEMBERS: "",
+    QUORATE_UPDATE_ID: "",
+    QUORATE_FROM_VERSION: "",
+    QUORATE_FROM_REVISION: "",
+    QUORATE_TO_VERSION: "",
+    QUORATE_TO_REVISION: "",
+    QUORATE_CONSENT: "false",
   };
 }
 

@@ -14,6 +14,29 @@ export const IntentMember = z.object({
 });
 export type IntentMember = z.infer<typeof IntentMember>;
 
+/** An action of the Engine around an update, by its name in the Engine contract. */
+export const HookName = z.enum(["beforeUpdate", "afterUpdate", "canRollBack"]);
+export type HookName = z.infer<typeof HookName>;
+
+/** A hook that the leader is asked to run. It is asked anew, under another id, when somebody else leads. */
+export const HookRequest = z.object({
+  id: z.string(),
+  action: HookName,
+  member: z.string(),
+  /** The member runs it only while it leads in this epoch. */
+  epoch: z.int(),
+  /** The same in every request about one update; the hook can tell by it that it ran before. */
+  update: z.string(),
+  /** Empty where nobody noted it down. */
+  fromVersion: z.string(),
+  toVersion: z.string(),
+  fromRevision: z.string(),
+  toRevision: z.string(),
+  /** A person consented to a change that cannot be taken back. */
+  consent: z.boolean(),
+});
+export type HookRequest = z.infer<typeof HookRequest>;
+
 /** What the operator wants of the agents of one cluster; agents keep the last one they saw when the API server is away. */
 export const Intent = z.object({
   generation: z.int(),
@@ -28,6 +51,7 @@ export const Intent = z.object({
   switchover: z.object({ id: z.string(), from: z.string().nullable(), to: z.string().nullable() }).nullable(),
   restart: z.object({ id: z.string(), member: z.string() }).nullable(),
   rebuild: z.object({ id: z.string(), member: z.string() }).nullable(),
+  hook: HookRequest.nullable().default(null),
   parameters: z.record(z.string(), z.string()),
 });
 export type Intent = z.infer<typeof Intent>;
@@ -55,6 +79,8 @@ export const MemberReport = z.object({
   switchover: Answer.nullable(),
   restart: Answer.nullable(),
   rebuild: Answer.nullable(),
+  /** Refused is the hook's own no. Agents of earlier versions know no hooks. */
+  hook: Answer.nullable().default(null),
   /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */
   parametersRefused: z.string().optional(),
 });

@@ -65,6 +65,10 @@ export const EngineSession = z.object({
 });
 export type EngineSession = z.infer<typeof EngineSession>;
 
+/** What is true of every hook of an update. */
+const HOOK =
+  "It sees QUORATE_UPDATE_ID, the same in every run for one update, QUORATE_FROM_VERSION, QUORATE_TO_VERSION, QUORATE_FROM_REVISION, QUORATE_TO_REVISION and QUORATE_EPOCH. It may run again after it succeeded, and beside a run whose agent died: hold a lock. Any other exit code is a failure and is tried again.";
+
 /** Everything the agent may do to an engine; each action must be idempotent. */
 export const EngineActions = z.object({
   initialize: EngineAction.describe(
@@ -99,6 +103,15 @@ export const EngineActions = z.object({
   probeWrite: EngineAction.optional().describe(
     "probeWrite commits something small; the agent measures it for the write-availability objective.",
   ),
+  beforeUpdate: EngineAction.optional().describe(
+    `beforeUpdate prepares the data for another revision: runs on the leader before the first member changes, and nothing changes until it succeeds. Exit code 3 says: the change cannot be taken back, and nothing was done; once a person consented it runs again with QUORATE_CONSENT=true. ${HOOK}`,
+  ),
+  afterUpdate: EngineAction.optional().describe(
+    `afterUpdate finishes an update: runs on the leader once every member runs the revision and is in sync. Until it succeeds the revision counts as tried, and can still be rolled back. ${HOOK}`,
+  ),
+  canRollBack: EngineAction.optional().describe(
+    `canRollBack is asked on the leader before members leave a revision for the one before. Exit code 3 says: no, the earlier one cannot use the data any more. ${HOOK}`,
+  ),
 });
 export type EngineActions = z.infer<typeof EngineActions>;
 
@@ -117,6 +130,14 @@ const sessionRules: readonly CelRule[] = Object.entries(EngineActions.shape).map
 const EngineVersion = z.object({
   version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
   image: z.string().min(1).max(512).describe("image that runs this version."),
+  irreversibleFrom: z
+    .array(z.string().min(1).max(63))
+    .max(32)
+    .meta(listSet)
+    .default([])
+    .describe(
+      "irreversibleFrom lists versions that cannot use the data any more once this version led: an update from one of them waits for a person's consent.",
+    ),
 });
 
 const EngineStop = z.object({

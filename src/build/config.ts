@@ -48,6 +48,7 @@ export interface IntentState {
   readonly switchover: Intent["switchover"];
   readonly restart: Intent["restart"];
   readonly rebuild: Intent["rebuild"];
+  readonly hook: Intent["hook"];
 }
 
 /** The intent of a cluster for its agents. */
@@ -65,6 +66,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     switchover: state.switchover,
     restart: state.restart,
     rebuild: state.rebuild,
+    hook: state.hook,
     parameters: reloadableParameters(context),
   };
 }

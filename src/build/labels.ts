@@ -21,6 +21,10 @@ export const ANNOTATION_PROMOTE = `${GROUP}/promote`;
 export const ANNOTATION_ABORT = `${GROUP}/abort-revision`;
 /** On a ClusterSpec, by the user: `<template hash>.<failures>` of a failed revision to be tried once more. */
 export const ANNOTATION_RETRY = `${GROUP}/retry-revision`;
+/** On a ClusterSpec, by the user: `<template hash>.<failures>` of an update that may go on although it cannot be taken back. */
+export const ANNOTATION_CONSENT = `${GROUP}/consent-irreversible`;
+/** On a ClusterSpec, by the user: `<template hash>.<failures>` of an update to be rolled back whatever the Engine says. */
+export const ANNOTATION_FORCE_ROLLBACK = `${GROUP}/force-rollback`;
 /** On a ControllerRevision: what became of the revision, as JSON. */
 export const ANNOTATION_REVISION_NOTE = `${GROUP}/revision-note`;
 /** On a ControllerRevision of ours: its template hash. Those that StatefulSets make for themselves do not have it. */

@@ -1,5 +1,5 @@
 // What one small planner says. The interlock in plan-cluster.ts takes at most one of those that are busy.
-import type { Intent } from "../api/agent-wire.ts";
+import type { HookRequest, Intent } from "../api/agent-wire.ts";
 import type { RolloutStatus } from "../api/update.ts";
 import type { ExclusiveChange } from "./interlock.ts";
 import type { Block, Step } from "./plan.ts";
@@ -21,6 +21,7 @@ export interface Decision {
   readonly switchover?: NonNullable<Intent["switchover"]>;
   readonly restart?: NonNullable<Intent["restart"]>;
   readonly rebuild?: NonNullable<Intent["rebuild"]>;
+  readonly hook?: HookRequest;
   /** The planned change whose step runs now; for metrics. */
   readonly planned?: ExclusiveChange;
   /** How far a roll of the members is. */
@@ -30,3 +31,8 @@ export interface Decision {
 
 /** Nothing to do. */
 export const IDLE: Decision = { busy: false };
+
+/** Whether members change, or are about to. */
+export function takesStep({ steps = [], switchover }: Partial<Decision>): boolean {
+  return steps.length > 0 || switchover !== undefined;
+}

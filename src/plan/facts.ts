@@ -207,7 +207,7 @@ export function requestId(purpose: string, nowMs: number): string {
 
 /** When a request of the planner itself was made; undefined for those of a ClusterOperation, whose id is a uid. */
 export function requestedMs(id: string): number | undefined {
-  const seconds = /^[a-z-]+\.([0-9]+)$/.exec(id)?.[1];
+  const seconds = /^[a-z0-9-]+\.([0-9]+)$/.exec(id)?.[1];
   return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
@@ -248,10 +248,11 @@ function settleSwitchover(
   return { state: "Failed", id: request.id, message: `no answer within ${deadlineMs / 1000} s` };
 }
 
-function settle(
+/** What became of a request of the intent, by what the agents answered. */
+export function settle(
   request: { readonly id: string } | null | undefined,
   reports: readonly MemberReport[],
-  kind: "switchover" | "restart" | "rebuild",
+  kind: "switchover" | "restart" | "rebuild" | "hook",
 ): Request {
   if (request === null || request === undefined) return { state: "None" };
   const answers = reports.flatMap((report) => report[kind] ?? []).filter((answer) => answer.id === request.id);

@@ -87,6 +87,23 @@ export const GUARDS = {
     holds: "`spec.update.partition` holds back fewer members",
     override: "Lower `spec.update.partition`.",
   },
+  UpdatePrepared: {
+    holds: "the Engine's action beforeUpdate, where it has one, succeeded on the leader",
+    override: "None needed: it is tried again by itself. Mend what the message names, or take the change back.",
+  },
+  UpdateFinished: {
+    holds: "the Engine's action afterUpdate, where it has one, succeeded on the leader",
+    override: "None needed: it is tried again by itself. Mend what the message names, or take the change back.",
+  },
+  IrreversibleChangeConsented: {
+    holds: "a change that the Engine calls irreversible has a person's consent",
+    override: "Annotate the ClusterSpec with the revision and its try, after a backup; or take the change back.",
+  },
+  RollbackPossible: {
+    holds: "the Engine says that the revision before can use the data, where it has something to say about that",
+    override:
+      "Correct the spec, so that members go forward. Who knows better than the Engine can annotate the ClusterSpec with the revision and its try.",
+  },
   VolumeUsable: {
     holds: "the volume is bound and is not being deleted",
     override: "A ClusterOperation of type Rebuild gives the member a new volume.",

@@ -5,6 +5,7 @@ import { canonicalJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { isInSync, listedMembers, requestedMs, switchoverDeadlineMs, type Request, type World } from "./facts.ts";
+import { hookRequest } from "./hook-request.ts";
 import type { Step } from "./plan.ts";
 
 /** The step that brings the intent up to date, or none. Written on the condition that it is the one that was seen. */
@@ -18,6 +19,7 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
     switchover: decision.switchover ?? keptSwitchover(world),
     restart: decision.restart ?? kept(now?.restart, world.restart),
     rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
+    hook: decision.hook ?? kept(now?.hook, hookRequest(world)),
   };
   const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
   const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);

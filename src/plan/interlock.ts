@@ -28,6 +28,12 @@ export const INTERLOCKS = [
     why: "Members elect by themselves. Every change that needs a leader waits for one, and goes on from who leads then.",
   },
   {
+    change: "UpdateHook",
+    by: "agents",
+    runs: "Beside",
+    why: "The leader runs what the Engine wants done around an update. A leader that goes ends it, and the next one begins it again.",
+  },
+  {
     change: "Rollback",
     by: "operator",
     runs: "Alone",

@@ -129,17 +129,26 @@ export function noteWanted(world: World, change: Partial<RevisionNote>): readonl
     failures: 0,
     reason: "",
     promoted: "None",
+    version: world.context.engineVersion,
+    hooks: {},
+    irreversible: "",
   };
-  const note = { ...(before?.note ?? fresh), ...change };
-  const record = before === undefined ? renderRevision(world.context, note) : { ...before, note };
-  return applyIfDifferent(buildRevision(world.context, record), world.seen.children);
+  const record = before ?? renderRevision(world.context, fresh);
+  return noteOn(world, record, change);
+}
+
+/** Steps that note down `change` about a recorded revision, if it is not noted yet. */
+export function noteOn(world: World, record: RevisionRecord, change: Partial<RevisionNote>): readonly Step[] {
+  const noted = { ...record, note: { ...record.note, ...change } };
+  return applyIfDifferent(buildRevision(world.context, noted), world.seen.children);
 }
 
 /** Steps that note down that the wanted revision is tried from now on: for the first time, or once more. */
 export function noteTrying(world: World): readonly Step[] {
   const state = wantedRecord(world)?.note.state;
   if (state === "Trying" || state === "Good") return [];
-  return noteWanted(world, { state: "Trying", startedAt: timestamp(world.seen.nowMs), promoted: "None" });
+  const startedAt = timestamp(world.seen.nowMs);
+  return noteWanted(world, { state: "Trying", startedAt, promoted: "None", hooks: {}, irreversible: "" });
 }
 
 /** Steps that note down that the wanted revision failed, once more. */

@@ -6,7 +6,7 @@ import { contentHash } from "../build/hash.ts";
 import { ANNOTATION_RETRY } from "../build/labels.ts";
 import { pinnedTemplate, type RevisionRecord } from "../build/revision.ts";
 import { buildStatefulSet, type Revision } from "../build/stateful-set.ts";
-import { type Decision, IDLE } from "./decision.ts";
+import { type Decision, IDLE, takesStep } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { isInSync, isOnLostNode, listedMembers, openRequest, requestId, successors, type World } from "./facts.ts";
 import { noLeader, noSuccessor, notInSync } from "./membership.ts";
@@ -29,6 +29,7 @@ import { failureDueMs, failureOf } from "./rollout-failure.ts";
 import { type Reach, reachOf } from "./stages.ts";
 import { replicasOf } from "./stop.ts";
 import { timestamp } from "./timestamp.ts";
+import { afterUpdate, beforeRollback, beforeUpdate } from "./update-hooks.ts";
 
 const LOOK_AGAIN_MS = 10_000;
 const BROKEN_AFTER_MS = 60_000; // a container restarts and a volume is attached in less
@@ -59,7 +60,7 @@ export function planRollback(world: World): Decision {
   if (reason !== undefined) return givingUp(world, roll, reason);
   if (roll.target.direction !== "Back" || roll.outdated.length === 0) return IDLE;
   const decision = returning(world, roll);
-  return (decision.steps ?? []).length > 0 || decision.switchover !== undefined ? decision : IDLE;
+  return takesStep(decision) || decision.hook !== undefined || decision.reports !== undefined ? decision : IDLE;
 }
 
 function rollOf(world: World): Roll {
@@ -80,18 +81,19 @@ function trying(world: World, roll: Roll): Decision {
   const reach = reachOf(world, roll.updated);
   const repairs = roll.outdated.filter((m) => isBroken(world, m) && !ranWell(world, m));
   // A member that serves nobody waits for nobody: otherwise a bad revision could never be rolled forward.
-  const next: Partial<Decision> =
+  const step: Partial<Decision> =
     repairs.length > 0
       ? { steps: repairs.flatMap((m) => replace(world, roll.target, m)) }
       : (holdOf(world, roll, reach) ?? advance(world, roll, reach.limit - roll.updated.length));
+  const next = takesStep(step) ? (beforeUpdate(world) ?? step) : step;
   const baking = reach.bakingUntilMs === undefined ? "" : `, baking until ${timestamp(reach.bakingUntilMs)}`;
   const phase = (next.blocked ?? []).length > 0 ? "Blocked" : baking === "" ? "Progressing" : "Baking";
   return {
     busy: true,
-    change: `Rolling out ${progressOf(world, roll)}${baking}`,
-    reports: noteTrying(world),
     rollout: statusOf(world, roll, phase, reach.step),
     ...next,
+    change: changing(`Rolling out ${progressOf(world, roll)}${baking}`, next),
+    reports: [...noteTrying(world), ...(next.reports ?? [])],
     ...lookAgain(world, roll, next),
   };
 }
@@ -99,12 +101,13 @@ function trying(world: World, roll: Roll): Decision {
 /** A revision that every member ran before: there is nothing to try, so neither steps nor gates hold it up. */
 function returning(world: World, roll: Roll): Decision {
   const isBack = roll.target.direction === "Back";
-  const next = advance(world, roll, roll.outdated.length);
+  const step = advance(world, roll, roll.outdated.length);
+  const next = takesStep(step) ? (beforeRollback(world, roll.outdated) ?? step) : step;
   return {
     busy: true,
-    change: `${isBack ? "Rolling back to" : "Returning to"} ${progressOf(world, roll)}`,
     rollout: statusOf(world, roll, isBack ? "RollingBack" : "Progressing"),
     ...next,
+    change: changing(`${isBack ? "Rolling back to" : "Returning to"} ${progressOf(world, roll)}`, next),
     ...lookAgain(world, roll, next),
   };
 }
@@ -119,12 +122,20 @@ function concluded(world: World, roll: Roll): Decision {
     return block === undefined ? IDLE : { busy: false, blocked: [block] };
   }
   const isTried = wantedRecord(world)?.note.state === "Trying";
-  if (isComplete(world, roll)) return { ...IDLE, reports: noteGood(world), rollout: statusOf(world, roll, "Complete") };
+  const isThere = isComplete(world, roll);
+  const unfinished = isThere && isTried ? afterUpdate(world) : undefined;
+  if (isThere && unfinished === undefined)
+    return { ...IDLE, reports: noteGood(world), rollout: statusOf(world, roll, "Complete") };
   if (!isTried) return { ...IDLE, requeueAfterMs: LOOK_AGAIN_MS };
-  const change = `Rolling out ${progressOf(world, roll)}`;
-  const waiting = waitFor(world, target, "");
+  const waiting = unfinished ?? waitFor(world, target, "");
+  const change = changing(`Rolling out ${progressOf(world, roll)}`, waiting);
   const phase = waiting.blocked === undefined ? "Progressing" : "Blocked";
-  return { busy: true, change, rollout: statusOf(world, roll, phase), ...waiting, ...lookAgain(world, roll, waiting) };
+  return { busy: true, rollout: statusOf(world, roll, phase), ...waiting, change, ...lookAgain(world, roll, waiting) };
+}
+
+/** The roll in a few words, and what is done for it that is no step of its own. */
+function changing(roll: string, { change }: Partial<Decision>): string {
+  return change === undefined ? roll : `${roll}, ${change}`;
 }
 
 /** The revision has failed: that is noted down before anything is done about it. */

@@ -20,6 +20,7 @@ export const RUNNING: MemberReport = {
   switchover: null,
   restart: null,
   rebuild: null,
+  hook: null,
 };
 
 interface WithTemplate extends KubeObject {

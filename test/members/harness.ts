@@ -70,6 +70,7 @@ export class MemberCluster {
       switchover: null,
       restart: null,
       rebuild: null,
+      hook: null,
       parameters: {},
     };
   }

@@ -21,11 +21,14 @@ export class ActionError extends Error {
   override readonly name = "ActionError";
   readonly action: ActionName;
   readonly code: number;
+  /** What the action itself said, or why it could not be run. */
+  readonly detail: string;
 
   constructor(action: ActionName, code: number, detail: string) {
     super(`action ${action} failed: ${detail}`);
     this.action = action;
     this.code = code;
+    this.detail = detail;
   }
 }
 

@@ -2,8 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Intent } from "../../../src/api/agent-wire.ts";
-import { type Acts, OneShots } from "../../../src/agent/one-shots.ts";
+import type { HookRequest, Intent } from "../../../src/api/agent-wire.ts";
+import { type Acts, type HookOutcome, OneShots } from "../../../src/agent/one-shots.ts";
+import { writeStateFile } from "../../../src/agent/state-file.ts";
 
 let folder: string;
 let done: string[];
@@ -22,13 +23,17 @@ async function agent(): Promise<OneShots> {
 
 function asking(requests: Partial<Intent>, members = 3): Intent {
   const names = Array.from({ length: members }, (_, at) => ({ name: `orders-${at}` }));
-  return { members: names, restart: null, rebuild: null, ...requests } as unknown as Intent;
+  return { members: names, restart: null, rebuild: null, hook: null, ...requests } as unknown as Intent;
 }
 
 const acts: Acts = {
   answered: () => undefined,
   restart: () => Promise.resolve(void done.push("restart")),
   rebuild: () => Promise.resolve(void done.push("rebuild")),
+  hook: ({ action }) => {
+    done.push(action);
+    return Promise.resolve({ result: "Done", message: "" });
+  },
 };
 const RESTART = asking({ restart: { id: "op/orders-1", member: "orders-1" } });
 
@@ -72,4 +77,52 @@ test("what is asked of another member is left to it", async () => {
   const oneShots = await agent();
   await oneShots.take(asking({ rebuild: { id: "op", member: "orders-2" } }), false, acts);
   expect(oneShots.answers.rebuild).toBeNull();
+});
+
+function asked(id: string, change: object = {}): Intent {
+  return asking({ hook: { id, action: "beforeUpdate", member: "orders-1", ...change } as unknown as HookRequest });
+}
+
+test("a hook is run once, also by the next agent, and its answer is kept in its own words", async () => {
+  const refuses: Acts = { ...acts, hook: () => Promise.resolve({ result: "Refused", message: "no way back" }) };
+  await (await agent()).take(asked("before-update-3.1"), true, refuses);
+  const next = await agent();
+  await next.take(asked("before-update-3.1"), true, acts);
+  expect(done).toEqual([]);
+  expect(next.answers.hook).toEqual({ id: "before-update-3.1", result: "Refused", message: "no way back" });
+});
+
+test("a hook that the agent before died over is run again", async () => {
+  const dying = await agent();
+  const died = dying.take(asked("before-update-3.1"), true, {
+    ...acts,
+    hook: () => Promise.reject(new Error("killed")),
+  });
+  await expect(died).rejects.toThrow("killed");
+  expect(dying.answers.hook).toMatchObject({ result: "Running" });
+  await (await agent()).take(asked("before-update-3.1"), true, acts);
+  expect(done).toEqual(["beforeUpdate"]);
+});
+
+test("a hook that ends after another was asked for does not take that one's place", async () => {
+  const oneShots = await agent();
+  let end: (outcome: HookOutcome) => void = () => undefined;
+  const first = oneShots.take(asked("before-update-3.1"), true, {
+    ...acts,
+    hook: () => new Promise((resolve) => (end = resolve)),
+  });
+  await expect.poll(() => oneShots.answers.hook?.result).toBe("Running");
+  await oneShots.take(asked("after-update-3.2", { action: "afterUpdate" }), true, acts);
+  end({ result: "Failed", message: "leadership passed on while it ran" });
+  await first;
+  expect(oneShots.answers.hook).toMatchObject({ id: "after-update-3.2", result: "Done" });
+});
+
+test("answers that an earlier agent wrote, which knew no hooks, still count", async () => {
+  await writeStateFile(join(folder, "answers.json"), {
+    restart: { id: "op/orders-1", result: "Done", message: "" },
+    rebuild: null,
+  });
+  await (await agent()).take(RESTART, false, acts);
+  expect(done).toEqual([]);
 });

@@ -1,4 +1,5 @@
 // Builders are tables: a context in, one manifest out, always the same bytes.
+import { RevisionNote } from "../../../src/api/revision-note.ts";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parametersInForce } from "../../../src/agent/parameters.ts";
@@ -25,6 +26,7 @@ const STATE = {
   switchover: null,
   restart: null,
   rebuild: null,
+  hook: null,
 };
 
 function everything(spec: object = {}): Manifest[] {
@@ -115,7 +117,7 @@ describe("revisions", () => {
 });
 
 test("a recorded revision gives every member the template that it was rendered with", () => {
-  const note = { state: "Good", startedAt: "", failures: 0, reason: "", promoted: "None" } as const;
+  const note = RevisionNote.parse({ state: "Good", startedAt: "", failures: 0, reason: "", promoted: "None" });
   const context = contextOf({ pods: { annotations: { owner: "orders-0" } } });
   const record = parseRevision(buildRevision(context, renderRevision(context, note)));
   if (record === undefined) throw new Error("not read back");

@@ -1,9 +1,12 @@
 // The smallest engine and ClusterSpec that planners and builders can work with.
+import { HookName } from "../../../src/api/agent-wire.ts";
 import { ClusterIntent } from "../../../src/api/cluster-spec.ts";
 import { EngineActions, EngineSpec } from "../../../src/api/engine.ts";
 import { type BuildContext, resolveVersion } from "../../../src/build/context.ts";
 
-/** An engine that does nothing, with two versions, one account, one fixed and one reloadable parameter. */
+const HOOKS: readonly string[] = HookName.options;
+
+/** An engine that does nothing and has nothing to say about updates, with two versions, one account, one fixed and one reloadable parameter. */
 export const engine: EngineSpec = EngineSpec.parse({
   topologies: ["ActivePassive"],
   versions: [
@@ -15,9 +18,17 @@ export const engine: EngineSpec = EngineSpec.parse({
   start: ["engine"],
   accounts: [{ name: "admin" }],
   files: { start: "#!/bin/sh\n" },
-  actions: Object.fromEntries(Object.keys(EngineActions.shape).map((name) => [name, { exec: ["true"] }])),
+  actions: Object.fromEntries(
+    Object.keys(EngineActions.shape).flatMap((name) => (HOOKS.includes(name) ? [] : [[name, { exec: ["true"] }]])),
+  ),
   parameters: { defaults: { size: "10" }, fixed: ["port"], reloadable: ["verbosity"] },
   durabilityModes: ["Async", "Quorum", "All"],
+});
+
+/** The same engine, which wants to be asked around every update. */
+export const hookedEngine: EngineSpec = EngineSpec.parse({
+  ...engine,
+  actions: { ...engine.actions, ...Object.fromEntries(HOOKS.map((name) => [name, { exec: ["true"] }])) },
 });
 
 /** `.spec` of a ClusterSpec with its defaults. */

@@ -1,6 +1,8 @@
 // Two changes at once: the second begins at any step of the first. Whatever the order, it ends as both ask, safely all the way
 // (the simulator checks every step), and then nothing moves any more.
+import { HookName } from "../../../src/api/agent-wire.ts";
 import { canonicalJson } from "../../../src/build/hash.ts";
+import { hookedEngine } from "./fixture.ts";
 import { evict, healNode, loseNode } from "./faults.ts";
 import { Simulator } from "./simulator.ts";
 
@@ -57,6 +59,12 @@ export const CHANGES = {
   Restart: { begin: (world) => world.operate("restart", { type: "Restart" }) },
   Switchover: { begin: (world) => world.operate("switchover", { type: "Switchover" }) },
   Rebuild: { begin: (world) => world.operate("rebuild", { type: "Rebuild", member: "orders-1" }) },
+  FailingHooks: {
+    begin: (world) => {
+      for (const hook of HookName.options) world.hookAnswers.set(hook, "Failed");
+    },
+    end: (world) => world.hookAnswers.clear(),
+  },
   Repair: { begin: (world) => void world.children.delete("Service/orders-rw") },
   OperatorUpgrade: { begin: (world) => void (world.agentImage = "quorate/agent:2") },
 } as const satisfies Record<string, Change>;
@@ -76,6 +84,7 @@ export interface Schedule {
 /** Runs one schedule. @throws {Error} at the first thing that is not as it must be. */
 export function runSchedule({ first, second, at, seed, stale }: Schedule): void {
   const world = new Simulator(BASE, lottery(seed));
+  world.engine = hookedEngine;
   world.settle();
   const good = world.pods.get("orders-0")?.templateHash;
   let spec: object = BASE;
@@ -170,6 +179,7 @@ function isRevision(name: ChangeName): boolean {
 /** The way does not matter: what is there is what a new cluster with this spec has. */
 function assertLikeFresh(world: Simulator, spec: object): void {
   const fresh = new Simulator(spec);
+  fresh.engine = world.engine;
   fresh.settle();
   for (const [key, child] of fresh.children) {
     if (!/^(StatefulSet|Service|PodDisruptionBudget|NetworkPolicy|Role)\//.test(key)) continue;

@@ -69,7 +69,8 @@ test("a changed Engine restarts nothing either", () => {
   const world = running(3);
   const before = [...world.pods.values()].map((pod) => pod.uid);
   const [first, ...others] = engine.versions;
-  world.engine = { ...engine, versions: [{ version: first?.version ?? "", image: "example/engine:1.1" }, ...others] };
+  const changed = { version: first?.version ?? "", image: "example/engine:1.1", irreversibleFrom: [] };
+  world.engine = { ...engine, versions: [changed, ...others] };
   world.settle();
   expect(kept(world, before)).toBe(3);
   expect(pendingOf(world)?.message).toContain("containers[engine].image: example/engine:1 → example/engine:1.1");

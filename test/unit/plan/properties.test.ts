@@ -1,13 +1,13 @@
 // Whatever is observed, the planner answers, answers the same in any order, and never does certain things.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { MemberReport } from "../../../src/api/agent-wire.ts";
+import { HookName, type HookRequest, type MemberReport } from "../../../src/api/agent-wire.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
 import type { MemberView, Observation } from "../../../src/plan/observation.ts";
 import { GUARDS } from "../../../src/plan/guards.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
-import { engine, intentOf } from "./fixture.ts";
+import { hookedEngine, intentOf } from "./fixture.ts";
 import { NO_REPORT } from "./views.ts";
 
 const anyAnswer = fc.option(
@@ -28,6 +28,7 @@ const anyReport: fc.Arbitrary<MemberReport> = fc
     switchover: anyAnswer,
     restart: anyAnswer,
     rebuild: anyAnswer,
+    hook: anyAnswer,
   })
   .map((report) => ({ ...NO_REPORT, ...report }));
 
@@ -104,6 +105,21 @@ const anyRequest = fc.option(
   }),
 );
 
+const anyHook = fc.option(
+  fc.record({
+    id: fc.constantFrom("before-update-1.1893455999", "can-roll-back-2.1", "op-a"),
+    action: fc.constantFrom(...HookName.options),
+    member: fc.constantFrom("orders-0", "orders-9"),
+    epoch: fc.integer({ min: 0, max: 2 }),
+    update: fc.constantFrom("h1.0", "h2.1"),
+    fromVersion: fc.constantFrom("1", ""),
+    fromRevision: fc.constant("h1"),
+    toVersion: fc.constant("2"),
+    toRevision: fc.constant("h2"),
+    consent: fc.boolean(),
+  }),
+);
+
 const anyOperation = fc.record({
   name: fc.constantFrom("a", "b"),
   uid: fc.constantFrom("op-a", "op-b"),
@@ -125,6 +141,7 @@ const anyObservation = fc
     wanted: fc.integer({ min: 1, max: 5 }),
     listed: fc.option(fc.uniqueArray(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 5 })),
     switchover: anyRequest,
+    hook: anyHook,
     operations: fc.uniqueArray(anyOperation, { maxLength: 2, selector: (operation) => operation.name }),
     spec: fc.constantFrom(
       {},
@@ -147,6 +164,7 @@ interface Drawn {
   readonly wanted: number;
   readonly listed: number[] | null;
   readonly switchover: { id: string; from: string | null; to: string | null } | null;
+  readonly hook: HookRequest | null;
   readonly operations: unknown[];
   readonly spec: object;
   readonly fate: string;
@@ -180,7 +198,7 @@ function toObservation(drawn: Drawn): Observation {
     maxLagBytes: "1",
     paused: false,
   };
-  const requests = { switchover: drawn.switchover, restart: null, rebuild: null, parameters: {} };
+  const requests = { switchover: drawn.switchover, restart: null, rebuild: null, hook: drawn.hook, parameters: {} };
   const observation = {
     nowMs: Date.parse("2030-01-01T00:00:00Z"),
     settings: { agentImage: "quorate/agent:1" },
@@ -190,7 +208,7 @@ function toObservation(drawn: Drawn): Observation {
       drawn.fate === "gone"
         ? undefined
         : { ...cluster, deleting: drawn.fate === "deleting", intent, status: drawn.status },
-    engine,
+    engine: hookedEngine,
     members: drawn.members,
     children: new Map(),
     named: {

@@ -1,5 +1,7 @@
 // What the planner must never do, whatever the world looks like: asked about every step before it is carried out.
-import type { Manifest } from "../../../src/build/manifest.ts";
+import { ANNOTATION_TEMPLATE_HASH } from "../../../src/api/names.ts";
+import { childKey, type Manifest } from "../../../src/build/manifest.ts";
+import { parseRevision } from "../../../src/build/revision.ts";
 import type { Step } from "../../../src/plan/plan.ts";
 import type { Simulator } from "./simulator.ts";
 import { describe } from "./views.ts";
@@ -11,7 +13,8 @@ export function assertSafe(world: Simulator, step: Step): void {
 }
 
 function harmOf(world: Simulator, step: Step): string | undefined {
-  if (step.kind === "Apply" && step.manifest.kind === "StatefulSet") return stoppingHarm(world, step.manifest);
+  if (step.kind === "Apply" && step.manifest.kind === "StatefulSet")
+    return stoppingHarm(world, step.manifest) ?? updateHarm(world, step.manifest);
   if (step.kind !== "Delete") return undefined;
   const { kind, name } = step.object;
   switch (kind) {
@@ -34,6 +37,25 @@ function stoppingHarm(world: Simulator, { metadata, spec }: Manifest): string | 
   const others = [...world.pods.keys()].filter((name) => name !== metadata.name);
   if (!world.spec.stopped) return "stops a member";
   return metadata.name === world.leader && others.length > 0 ? "stops the leader before the others" : undefined;
+}
+
+/** A member changes its revision only once the Engine's hook said that it may, whichever way it goes. */
+function updateHarm(world: Simulator, { metadata }: Manifest): string | undefined {
+  const hashOf = (manifest: Manifest | undefined) => manifest?.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH];
+  const before = hashOf(world.children.get(childKey("StatefulSet", metadata.name))?.manifest);
+  const after = hashOf({ metadata } as Manifest);
+  const good = [...world.children.values()].flatMap(({ manifest }) =>
+    manifest.kind === "ControllerRevision" && parseRevision(manifest)?.note.state === "Good" ? hashOf(manifest) : [],
+  );
+  const isAsked = world.engine.actions.beforeUpdate !== undefined;
+  if (!isAsked || before === undefined || before === after || good.length === 0) return undefined;
+  const [action, about] = good.includes(after)
+    ? (["canRollBack", before] as const)
+    : (["beforeUpdate", after] as const);
+  if (good.includes(before) && good.includes(after)) return undefined;
+  const said = world.hooks.findLast((hook) => hook.action === action && hook.update.startsWith(`${about}.`));
+  if (said === undefined) return `changes ${metadata.name} although ${action} was not asked`;
+  return undefined;
 }
 
 function volumeHarm(world: Simulator, member: string): string | undefined {

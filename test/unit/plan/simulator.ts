@@ -1,10 +1,9 @@
 // A small world for the planner: an API server's objects, and the StatefulSet controller, kubelets and agents as one would
 // imagine them, in any order that `choose` likes. Safety is checked on every step that the planner takes.
-import { INTENT_KEY, Intent, type MemberReport } from "../../../src/api/agent-wire.ts";
+import { type HookName, type HookRequest, INTENT_KEY, Intent, type MemberReport } from "../../../src/api/agent-wire.ts";
 import { OperationIntent, type OperationStatus } from "../../../src/api/cluster-operation.ts";
 import type { ClusterIntent, ClusterStatus } from "../../../src/api/cluster-spec.ts";
 import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
-import { ANNOTATION_INPUT_HASH } from "../../../src/build/labels.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
 import type { Measured, MemberView, NodeView, Observation, OperationView } from "../../../src/plan/observation.ts";
@@ -19,6 +18,7 @@ import {
   type Pod,
   toChild,
   toPodView,
+  toSetView,
   requestedBytes,
   toVolumeView,
   type Volume,
@@ -59,6 +59,10 @@ export class Simulator {
   mute = false;
   /** How often a leader refused to hand over. */
   refusals = 0;
+  /** What the Engine's hooks answer, where it is not Done. */
+  readonly hookAnswers = new Map<HookName, "Refused" | "Failed">();
+  /** Hooks that came to their end, in order, with the revision that they were about. */
+  readonly hooks: HookRequest[] = [];
   /** Members whose engines were restarted on request, in order. */
   readonly restarts: string[] = [];
   /** Everything the planner did, a line each. */
@@ -289,10 +293,13 @@ export class Simulator {
 
   /** Requests of the intent that were not answered yet. */
   #answers(intent: Intent, leader: string): (() => void)[] {
-    const { switchover } = intent;
-    const answered = (member: string, kind: "switchover" | "restart" | "rebuild") =>
+    const { switchover, hook } = intent;
+    const answered = (member: string, kind: "switchover" | "restart" | "rebuild" | "hook") =>
       this.pods.get(member)?.report?.[kind]?.id === intent[kind]?.id;
     const moves: (() => void)[] = [];
+    if (hook !== null && this.pods.get(hook.member)?.report !== undefined && !answered(hook.member, "hook")) {
+      moves.push(() => this.#runHook(hook));
+    }
     if (switchover?.from === leader && !answered(leader, "switchover")) {
       moves.push(() => this.#answerSwitchover(leader, switchover.id, switchover.to ?? ""));
     }
@@ -315,6 +322,15 @@ export class Simulator {
     if (kind !== "restart" || leads) return;
     this.#setReady(pod, false);
     pod.report = { ...pod.report, state: "Starting" };
+  }
+
+  /** Only a leader runs hooks, and only in the office that it was asked in. */
+  #runHook(request: HookRequest): void {
+    const { id, action, member, epoch } = request;
+    const holds = member === this.leader && this.pods.get(member)?.report?.epoch === epoch;
+    const result = holds ? (this.hookAnswers.get(action) ?? "Done") : "Failed";
+    if (holds) this.hooks.push(request);
+    this.#report(member, { hook: { id, result, message: `${action} says ${result}` } });
   }
 
   #follows(name: string): boolean {
@@ -361,24 +377,10 @@ export class Simulator {
     const set = this.children.get(childKey("StatefulSet", name));
     const pod = this.pods.get(name);
     const volume = this.volumes.get(name);
-    const annotations = set?.manifest.metadata.annotations ?? {};
     return {
       name,
       ordinal: Number(name.split("-").at(-1)),
-      statefulSet:
-        set === undefined
-          ? undefined
-          : {
-              uid: set.uid,
-              resourceVersion: String(set.version),
-              revision: {
-                templateHash: annotations[ANNOTATION_TEMPLATE_HASH] ?? "",
-                inputHash: annotations[ANNOTATION_INPUT_HASH] ?? "",
-              },
-              template: (set.manifest["spec"] as { template: unknown }).template,
-              replicas: this.#replicas(name),
-              deleting: false,
-            },
+      statefulSet: set === undefined ? undefined : toSetView(set, this.#replicas(name)),
       pod: pod === undefined ? undefined : toPodView(name, pod, this.trouble),
       volume: volume === undefined ? undefined : toVolumeView(name, volume),
     };

@@ -1,10 +1,22 @@
 // How the simulator's objects look to the planner.
 import type { MemberReport } from "../../../src/api/agent-wire.ts";
-import { ANNOTATION_CLUSTER_UID, nameOf } from "../../../src/api/names.ts";
-import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INITIALIZED } from "../../../src/build/labels.ts";
+import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
+import {
+  ANNOTATION_APPLIED_HASH,
+  ANNOTATION_DELETE_WITH,
+  ANNOTATION_INITIALIZED,
+  ANNOTATION_INPUT_HASH,
+} from "../../../src/build/labels.ts";
 import type { Manifest } from "../../../src/build/manifest.ts";
 import { parseQuantity } from "../../../src/build/quantity.ts";
-import type { ChildView, HomeView, MemberView, PodView, ResizeView } from "../../../src/plan/observation.ts";
+import type {
+  ChildView,
+  HomeView,
+  MemberView,
+  PodView,
+  ResizeView,
+  StatefulSetView,
+} from "../../../src/plan/observation.ts";
 import type { Step } from "../../../src/plan/plan.ts";
 
 /** A claim and what is on its volume. */
@@ -50,12 +62,32 @@ export const NO_REPORT: MemberReport = {
   switchover: null,
   restart: null,
   rebuild: null,
+  hook: null,
 };
 
 /** A child as the API server has it. */
 export function toChild({ uid, version, manifest }: { uid: string; version: number; manifest: Manifest }): ChildView {
   const appliedHash = manifest.metadata.annotations?.[ANNOTATION_APPLIED_HASH];
   return { uid, resourceVersion: String(version), appliedHash, deleting: false, live: manifest };
+}
+
+/** A StatefulSet as it is observed. */
+export function toSetView(
+  { uid, version, manifest }: { uid: string; version: number; manifest: Manifest },
+  replicas: number,
+): StatefulSetView {
+  const annotations = manifest.metadata.annotations ?? {};
+  return {
+    uid,
+    resourceVersion: String(version),
+    revision: {
+      templateHash: annotations[ANNOTATION_TEMPLATE_HASH] ?? "",
+      inputHash: annotations[ANNOTATION_INPUT_HASH] ?? "",
+    },
+    template: (manifest["spec"] as { template: unknown }).template,
+    replicas,
+    deleting: false,
+  };
 }
 
 /** A pod as it is observed. */
