@@ -27,6 +27,8 @@ export interface ClusterState {
   /** Members that shall serve; none while the cluster is stopped on purpose. */
   readonly desired: number;
   readonly ready: number;
+  /** A first leader has served. */
+  readonly isInitialized: boolean;
   readonly members: readonly MemberState[];
   /** Names of the maintenance windows, and whether each is open. */
   readonly windows: readonly { readonly window: string; readonly isOpen: boolean }[];
@@ -43,7 +45,7 @@ interface WireCluster extends KubeObject {
     readonly failover?: { readonly profile?: string };
     readonly maintenanceWindows?: readonly MaintenanceWindow[];
   };
-  readonly status?: { readonly readyMembers?: number };
+  readonly status?: { readonly readyMembers?: number; readonly initialized?: boolean };
 }
 
 /** The states of all clusters; none before the caches are synced. */
@@ -72,6 +74,7 @@ function toState(
     profile: spec.failover?.profile ?? "",
     desired: spec.stopped === true ? 0 : (spec.members ?? 0),
     ready: status.readyMembers ?? 0,
+    isInitialized: status.initialized === true,
     members: pods.flatMap((pod) => toMember(pod) ?? []),
     windows: (spec.maintenanceWindows ?? []).map((window) => ({
       window: window.name,

@@ -12,31 +12,14 @@ import {
   windowMsOf,
 } from "./objectives.ts";
 import { badShare, seriesOf, type Subject } from "./queries.ts";
-
-/** A rule as Prometheus reads it. */
-export interface Rule {
-  readonly record?: string;
-  readonly alert?: string;
-  readonly expr: string;
-  readonly for?: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
-
-/** A group as it stands in a rule file, or in a PrometheusRule. */
-export interface RuleGroup {
-  readonly name: string;
-  readonly interval: string;
-  readonly rules: readonly Rule[];
-}
+import { annotationsOf, INTERVAL, type Rule, type RuleGroup, RUNBOOKS_URL } from "./rule.ts";
 
 /** 1 while a member leads, else 0; absent while no member is scraped. */
 const LED = "quorate:cluster_led:bool";
-const INTERVAL = "30s";
 const MEASURED_FOR = 20; // evaluations: of a cluster that is younger, one bad second is a large share
 
-/** The rules of one cluster. */
-export function ruleGroup(subject: Subject, slo: ServiceLevel): RuleGroup {
+/** The rules of one cluster. @param runbooksUrl - Address of the folder that holds the runbooks. */
+export function ruleGroup(subject: Subject, slo: ServiceLevel, runbooksUrl = RUNBOOKS_URL): RuleGroup {
   const windowMs = windowMsOf(slo);
   const rangeOf = (units: number) => formatDuration((units * windowMs) / UNITS_PER_WINDOW);
   const ranges = [...BURN_UNITS, UNITS_PER_WINDOW].map(rangeOf);
@@ -53,8 +36,19 @@ export function ruleGroup(subject: Subject, slo: ServiceLevel): RuleGroup {
         burnAlert(objective, subject, "Ticket", rangeOf),
       ]),
       unknownAlert(subject, rangeOf(BURN_UNITS[0] ?? 1)),
-    ],
+    ].map((rule) => withRunbook(rule, runbooksUrl)),
   };
+}
+
+/** The alerts that a cluster's own objectives make. */
+export const OBJECTIVE_ALERTS = ["QuorateBudgetBurnsFast", "QuorateBudgetBurnsSlowly", "QuorateBudgetUnknown"] as const;
+export type ObjectiveAlert = (typeof OBJECTIVE_ALERTS)[number];
+
+function withRunbook(rule: Rule, runbooksUrl: string): Rule {
+  const { alert, annotations } = rule;
+  if (alert === undefined || annotations === undefined) return rule;
+  const { summary = "", next = "" } = annotations;
+  return { ...rule, annotations: annotationsOf(alert, runbooksUrl, { summary, next }) };
 }
 
 function labelsOf({ namespace, cluster }: Subject, objective?: Objective): Record<string, string> {
@@ -107,30 +101,27 @@ function burnAlert(
     alert,
     expr: `(${each.join(" or ")}) and on(namespace, cluster) ${isMeasured}`,
     labels: { severity: label, objective: objective.name },
-    annotations: annotationsOf(subject, `${subject.namespace}/${subject.cluster} ${summary}: ${objective.name}`),
+    annotations: told(subject, `${subject.namespace}/${subject.cluster} ${summary}: ${objective.name}`),
   };
 }
 
-/** No member is scraped: nobody knows whether the objectives are kept. */
+/** No member is scraped: nobody knows whether the objectives are kept. Of a cluster that is stopped nobody needs to. */
 function unknownAlert(subject: Subject, range: string): Rule {
+  const stopped = '(quorate_cluster_members{state="desired"} == 0)';
   return {
     alert: "QuorateBudgetUnknown",
-    expr: `absent_over_time(${LED}${selectorOf(subject)}[${range}])`,
+    expr: `absent_over_time(${LED}${selectorOf(subject)}[${range}]) unless on(namespace, cluster) ${stopped}`,
     for: "10m",
     labels: { severity: "ticket" },
-    annotations: annotationsOf(
+    annotations: told(
       subject,
       `${subject.namespace}/${subject.cluster} is not scraped; its objectives are not known to be kept`,
     ),
   };
 }
 
-function annotationsOf({ namespace, cluster }: Subject, summary: string): Record<string, string> {
-  return {
-    summary,
-    description: `Look first: kubectl quorate -n ${namespace} status ${cluster}`,
-    runbook: "docs/slo.md",
-  };
+function told({ namespace, cluster }: Subject, summary: string): Record<string, string> {
+  return { summary, next: `kubectl quorate status -n ${namespace} ${cluster}` };
 }
 
 /** Without the noise of binary fractions: 0.001 and not 0.0009999999999999432. */

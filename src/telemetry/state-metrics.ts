@@ -52,6 +52,14 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
   );
   show(
     {
+      name: "quorate_cluster_initialized",
+      help: "1 once a first leader of the cluster has served, else 0.",
+      labelNames: [],
+    },
+    ({ isInitialized }) => [[{}, isInitialized ? 1 : 0]],
+  );
+  show(
+    {
       name: "quorate_member_info",
       help: "1 for every member that has a pod, with its node, its role and the revision it runs.",
       labelNames: ["member", "node", "role", "revision"],

@@ -13,6 +13,7 @@ const ORDERS: ClusterState = {
   profile: "Fast",
   desired: 3,
   ready: 2,
+  isInitialized: true,
   members: [{ member: "orders-0", node: "n1", role: "leader", revision: "h1" }],
   windows: [{ window: "saturday", isOpen: true }],
 };
@@ -37,6 +38,7 @@ test("a cluster, its members and its windows show as they are, and go when they 
     `quorate_cluster_members{${of},state="desired"} 3`,
     `quorate_cluster_members{${of},state="ready"} 2`,
   ]);
+  expect(await series("quorate_cluster_initialized")).toEqual([`quorate_cluster_initialized{${of}} 1`]);
   expect(await series("quorate_member_info")).toEqual([
     `quorate_member_info{${of},member="orders-0",node="n1",role="leader",revision="h1"} 1`,
   ]);

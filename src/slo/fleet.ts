@@ -1,0 +1,43 @@
+// Rules for all clusters of a Prometheus: the indicators, and the alerts about them. Loaded once; those of a cluster's own
+// objectives come with the cluster.
+import { type Alert, ALERTS } from "./alerts.ts";
+import { indicatorRules } from "./indicators.ts";
+import { annotationsOf, INTERVAL, type Rule, type RuleGroup, RUNBOOKS_URL } from "./rule.ts";
+
+/** The groups. @param runbooksUrl - Address of the folder that holds the runbooks. */
+export function fleetGroups(runbooksUrl = RUNBOOKS_URL): readonly RuleGroup[] {
+  return [
+    { name: "quorate-indicators", interval: INTERVAL, rules: indicatorRules() },
+    { name: "quorate-alerts", interval: INTERVAL, rules: ALERTS.flatMap((alert) => alertRules(alert, runbooksUrl)) },
+  ];
+}
+
+/** One rule, and where planned work keeps it quiet a second one for work that does not end. */
+function alertRules(alert: Alert, runbooksUrl: string): readonly Rule[] {
+  const { expr, quietWhilePlanned, plannedAtMost } = alert;
+  if (quietWhilePlanned === "Never") return [toRule(alert, runbooksUrl, expr, alert.for)];
+  const planned = `quorate:planned_lately:max${quietWhilePlanned}`;
+  const quiet = toRule(alert, runbooksUrl, `(${expr}) unless on (namespace, cluster) ${planned}`, alert.for);
+  if (plannedAtMost === undefined) return [quiet];
+  const lasting = toRule(alert, runbooksUrl, `(${expr}) and on (namespace, cluster) ${planned}`, plannedAtMost);
+  return [quiet, { ...lasting, labels: { ...lasting.labels, during: "planned" } }];
+}
+
+function toRule(
+  { name, code, severity, summary, next, about }: Alert,
+  runbooksUrl: string,
+  expr: string,
+  wait: string,
+): Rule {
+  const subject = about === "Cluster" ? "{{ $labels.namespace }}/{{ $labels.cluster }}" : "The operator";
+  return {
+    alert: name,
+    expr,
+    ...(wait === "0m" ? {} : { for: wait }),
+    labels: { severity, failure: code },
+    annotations: annotationsOf(name, runbooksUrl, {
+      summary: `${subject} ${summary}`,
+      next: next.replace("{cluster}", "-n {{ $labels.namespace }} {{ $labels.cluster }}"),
+    }),
+  };
+}
