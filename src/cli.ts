@@ -9,6 +9,8 @@ import { KubeClient } from "./kube/client.ts";
 import { kubeconfigConnection } from "./kube/connection.ts";
 import { listAll } from "./kube/list.ts";
 import type { KubeObject } from "./kube/object.ts";
+import { fleetGroups } from "./slo/fleet.ts";
+import { type RuleGroup, RUNBOOKS_URL } from "./slo/rule.ts";
 import { ruleGroup } from "./slo/rules.ts";
 
 const CLUSTER = { apiVersion: API_VERSION, kind: "ClusterSpec" } as const;
@@ -87,17 +89,25 @@ program
 
 program
   .command("rules")
-  .argument("<name>", "ClusterSpec with spec.slo")
-  .description("Print recording and alert rules for the objectives of a cluster, as a Prometheus rule file.")
-  .action(async (name: string) => {
-    const { api, namespace } = await connect(program.opts<GlobalOptions>());
-    const found = await api.get<KubeObject>({ ...CLUSTER, namespace, name });
-    await api.close();
-    if (found === undefined) throw new Error(`there is no ClusterSpec ${name} in namespace ${namespace}`);
-    const { slo } = ClusterSpec.parse(found).spec;
-    if (slo === undefined) throw new Error(`ClusterSpec ${name} has no spec.slo: state objectives first`);
-    process.stdout.write(dump({ groups: [ruleGroup({ namespace, cluster: name }, slo)] }, { lineWidth: -1 }));
+  .argument("[name]", "ClusterSpec with spec.slo; when left out, the rules that all clusters share")
+  .option("--runbooks <url>", "folder of the runbooks, for the links in alerts", RUNBOOKS_URL)
+  .description(
+    "Print recording and alert rules as a Prometheus rule file: of a cluster's objectives, or those for all.",
+  )
+  .action(async (name: string | undefined, options: { runbooks: string }) => {
+    const groups = name === undefined ? fleetGroups(options.runbooks) : [await objectiveRules(name, options.runbooks)];
+    process.stdout.write(dump({ groups }, { lineWidth: -1 }));
   });
+
+async function objectiveRules(name: string, runbooksUrl: string): Promise<RuleGroup> {
+  const { api, namespace } = await connect(program.opts<GlobalOptions>());
+  const found = await api.get<KubeObject>({ ...CLUSTER, namespace, name });
+  await api.close();
+  if (found === undefined) throw new Error(`there is no ClusterSpec ${name} in namespace ${namespace}`);
+  const { slo } = ClusterSpec.parse(found).spec;
+  if (slo === undefined) throw new Error(`ClusterSpec ${name} has no spec.slo: state objectives first`);
+  return ruleGroup({ namespace, cluster: name }, slo, runbooksUrl);
+}
 
 try {
   await program.parseAsync();

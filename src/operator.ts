@@ -24,6 +24,14 @@ const Environment = z.object({
   QUORATE_LEADER_ELECTION: z.enum(["on", "off"]).default("on"),
   /** Address of a Prometheus, for budgets and for the queries of canary analyses; without it only the agents are asked. */
   QUORATE_PROMETHEUS_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Address of the folder that holds the runbooks, for the links in alerts. */
+  QUORATE_RUNBOOKS_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Labels of PrometheusRules, by which a Prometheus selects them: `name=value`, separated by commas. */
+  QUORATE_RULE_LABELS: z
+    .string()
+    .regex(/^([^=,]+=[^=,]*)(,[^=,]+=[^=,]*)*$/, "expected name=value, separated by commas")
+    .transform((text): Record<string, string> => Object.fromEntries(text.split(",").map((one) => one.split("="))))
+    .optional(),
   QUORATE_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   QUORATE_HEALTH_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
 });
@@ -36,12 +44,15 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
   const instance = hostname();
   const watched = settings.QUORATE_WATCH_NAMESPACE;
   const prometheusUrl = settings.QUORATE_PROMETHEUS_URL;
+  const runbooksUrl = settings.QUORATE_RUNBOOKS_URL;
+  const labels = settings.QUORATE_RULE_LABELS;
   const controller = new Controller({
     api,
     registry,
     log,
     instance,
     settings: { agentImage: settings.QUORATE_AGENT_IMAGE },
+    rules: { ...(runbooksUrl === undefined ? {} : { runbooksUrl }), ...(labels === undefined ? {} : { labels }) },
     ...(watched === undefined ? {} : { namespace: watched }),
     ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
   });

@@ -48,6 +48,7 @@ export const nameOf = {
   revision: (cluster: string, templateHash: string): string => `${cluster}-revision-${templateHash}`,
   intent: (cluster: string): string => `${cluster}-intent`,
   budget: (cluster: string): string => `${cluster}-budget`,
+  rules: (cluster: string): string => `${cluster}-objectives`,
   engineFiles: (cluster: string): string => `${cluster}-engine`,
   readWrite: (cluster: string): string => `${cluster}-rw`,
   readOnly: (cluster: string): string => `${cluster}-ro`,

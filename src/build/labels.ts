@@ -53,7 +53,7 @@ export function podSelector(cluster: string): Record<string, string> {
 }
 
 /** The owner reference that lets the garbage collector take a child away together with its ClusterSpec. */
-export function ownerOf(context: BuildContext): Owner {
+export function ownerOf(context: Pick<BuildContext, "name" | "uid">): Owner {
   return {
     apiVersion: API_VERSION,
     kind: "ClusterSpec",

@@ -23,6 +23,7 @@ import { newlyOverridden, newsOf } from "./narrator.ts";
 import { podEndOf } from "./pod-ends.ts";
 import { type PassResult, reconciler } from "./reconcile.ts";
 import { rolloutNews } from "./rollout-news.ts";
+import { RuleKeeper, type RuleSettings } from "./rule-keeper.ts";
 import { runWorkers } from "./workers.ts";
 
 export interface ControllerOptions {
@@ -34,6 +35,8 @@ export interface ControllerOptions {
   readonly namespace?: string;
   /** Address of the Prometheus that is asked for budgets and users' queries; absent: only the agents are. */
   readonly prometheusUrl?: string;
+  /** How rules for Prometheus are written, where the API server has them. */
+  readonly rules?: RuleSettings;
   /** Name of this process in events. */
   readonly instance: string;
   readonly clock?: Clock;
@@ -124,7 +127,11 @@ export class Controller {
       this.#addAll(queue);
       const measurer = this.#newMeasurer(queue);
       this.#measurer = measurer;
-      await Promise.all([runWorkers(this.#workersOptions(queue, measurer), signal), measurer.run(signal)]);
+      await Promise.all([
+        runWorkers(this.#workersOptions(queue, measurer), signal),
+        measurer.run(signal),
+        this.#newRuleKeeper().run(signal),
+      ]);
     } finally {
       this.#measurer = undefined;
       stopListening();
@@ -152,6 +159,12 @@ export class Controller {
       prometheus: prometheusUrl === undefined ? undefined : new Prometheus(prometheusUrl),
       onChange: (key) => queue.add(key, "change"),
     });
+  }
+
+  #newRuleKeeper(): RuleKeeper {
+    const { api, log, namespace, rules = {} } = this.#options;
+    const scope = namespace === undefined ? {} : { namespace };
+    return new RuleKeeper({ api, stores: this.stores, clock: this.#clock, log, settings: rules, ...scope });
   }
 
   #workersOptions(queue: WorkQueue, measurer: Measurer): Parameters<typeof runWorkers>[0] {

@@ -247,7 +247,7 @@ export const ALERTS: readonly Alert[] = [
     expr: 'quorate_cluster_members{state="ready"} > 0 unless on (namespace, cluster) quorate:cluster_leaders:sum',
     for: "10m",
     summary: "has members that are ready and that Prometheus does not scrape: nobody would be told if they failed",
-    next: "kubectl get pods,podmonitors -l quorate.io/cluster={{ $labels.cluster }} -n {{ $labels.namespace }}",
+    next: "kubectl get podmonitors -A",
     causes: [],
     quietWhilePlanned: "Never",
     about: "Cluster",

@@ -24,7 +24,8 @@ export async function close(server: Server): Promise<void> {
   });
 }
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nobody listens on now. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   const port = await listen(server);
   await close(server);

@@ -208,7 +208,8 @@ export function monitor(kind: "PodMonitor" | "ServiceMonitor"): Manifest {
     `printf "%ds" (int .Values.${key}.intervalSeconds)`,
     (values) => `${values[key].intervalSeconds}s`,
   );
-  const endpoints = [{ port: "http", path: "/metrics", interval }];
+  // Series name the cluster they are about; without honorLabels they would get the operator's namespace.
+  const endpoints = [{ port: "http", path: "/metrics", interval, honorLabels: true }];
   const selector = { matchLabels: commonLabels() };
   return {
     condition: { expression: `.Values.${key}.enabled`, plain: (values) => values[key].enabled },

@@ -76,6 +76,12 @@ const RULES: readonly Rule[] = [
     resources: ["endpointslices"],
     verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
   },
+  {
+    why: "Rules for Prometheus, of clusters that state objectives. Only where the Prometheus Operator's kinds are there.",
+    group: "monitoring.coreos.com",
+    resources: ["prometheusrules"],
+    verbs: ["create", "delete", "list", "patch"],
+  },
   { why: "Granted: create, patch.", group: "events.k8s.io", resources: ["events"], verbs: ["create", "patch"] },
 ];
 
