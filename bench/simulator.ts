@@ -2,17 +2,19 @@
  * Every pair of changes, the second begun at each step of the first, in the planner's simulator: how many schedules, how
  * many a second, and how many did not end as both changes ask. Appends to bench/results/simulator.jsonl.
  *
- * STEPS (8) of the first change, SEEDS (1) for each.
+ * STEPS (8) of the first change, SEEDS (1) for each; SECONDS after which no other schedule is begun (no limit).
  */
 import { runSchedule, schedules } from "../test/unit/plan/pairs.ts";
 import { record } from "./figures.ts";
 
-const PROGRESS_EVERY = 500;
+const PROGRESS_EVERY = 100;
 
+const limitMs = Number(process.env["SECONDS"] ?? Number.POSITIVE_INFINITY) * 1000;
 const startMs = performance.now();
 let count = 0;
 let violations = 0;
 for (const schedule of schedules(Number(process.env["STEPS"] ?? 8), Number(process.env["SEEDS"] ?? 1))) {
+  if (performance.now() - startMs >= limitMs) break;
   count += 1;
   try {
     runSchedule(schedule);

@@ -209,9 +209,10 @@ export function lottery(seed: number): (count: number) => number {
 export function* schedules(steps: number, seeds: number): Generator<Schedule> {
   const names = Object.keys(CHANGES) as ChangeName[];
   let count = 0;
-  for (const first of names) {
-    for (const second of names) {
-      for (let at = 0; at < steps; at += 1) {
+  // Steps outside: a run that is cut short has tried every pair at the earlier ones.
+  for (let at = 0; at < steps; at += 1) {
+    for (const first of names) {
+      for (const second of names) {
         for (let draw = 0; draw < seeds; draw += 1) {
           count += 1;
           yield { first, second, at, seed: count, stale: count % 2 === 0 };
