@@ -96,7 +96,7 @@ export const UpdatePolicy = z.object({
     .max(86_400)
     .default(600)
     .describe(
-      "progressDeadlineSeconds within which a replaced member must get ready; one that does not fails the revision. Copying data does not count.",
+      "progressDeadlineSeconds within which a replaced member must get ready, and an analysis of baked members get data; otherwise the revision fails. Copying data does not count.",
     ),
   onFailure: z
     .enum(["Rollback", "Hold"])

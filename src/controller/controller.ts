@@ -15,7 +15,7 @@ import { WorkQueue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
-import { budgetMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
+import { budgetMetrics, budgetQueryMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
 import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/state-metrics.ts";
 import { concernsOf } from "./keys.ts";
 import { membershipChanges } from "./membership-changes.ts";
@@ -57,6 +57,7 @@ export class Controller {
   readonly #observePass: ReturnType<ReturnType<typeof reconcileMetrics>>;
   readonly #observeCluster: ClusterObserver;
   readonly #observeOverride: ReturnType<typeof overrideMetrics>;
+  readonly #observeQueryErrors: ReturnType<typeof budgetQueryMetrics>;
   readonly #podEnds: PodEndCounter;
   readonly #recorder: EventRecorder;
   #measurer: Measurer | undefined;
@@ -73,6 +74,7 @@ export class Controller {
     this.#observeOverride = overrideMetrics(registry);
     stateMetrics(registry, () => clusterStates(this.stores, this.#clock.now().getTime()));
     this.#podEnds = podEndMetrics(registry);
+    this.#observeQueryErrors = budgetQueryMetrics(registry);
     budgetMetrics(registry, () => this.#measurer?.budgets() ?? []);
     const observeEvent = eventMetrics(registry);
     this.stores = new Stores({
@@ -151,13 +153,19 @@ export class Controller {
   }
 
   #newMeasurer(queue: WorkQueue): Measurer {
-    const { prometheusUrl } = this.#options;
+    const { prometheusUrl, log } = this.#options;
     return new Measurer({
       stores: this.stores,
       clock: this.#clock,
       random: this.#random,
       prometheus: prometheusUrl === undefined ? undefined : new Prometheus(prometheusUrl),
       onChange: (key) => queue.add(key, "change"),
+      onAsked: ({ key, failed, error, isNews }) => {
+        this.#observeQueryErrors(failed);
+        if (!isNews) return;
+        if (failed > 0) log.warn({ key, failed, err: error }, "Prometheus does not answer about objectives");
+        else log.info({ key }, "Prometheus answers about objectives again");
+      },
     });
   }
 

@@ -24,11 +24,24 @@ export interface MeasurerOptions {
   readonly clock: Clock;
   readonly random: Random;
   /** Second source, and the only one for users' queries. */
-  readonly prometheus: Prometheus | undefined;
+  readonly prometheus: Pick<Prometheus, "query" | "measure"> | undefined;
   /** What was measured of a cluster changed in a way that a plan or a status may depend on. */
   readonly onChange: (key: string) => void;
+  /** Prometheus was asked about the objectives of a cluster. */
+  readonly onAsked: (asked: AskedBudgets) => void;
   /** The metrics of an agent. @throws {RetryableError} */
   readonly readAgent?: (address: string, signal: AbortSignal) => Promise<string>;
+}
+
+/** How asking Prometheus about a cluster's objectives went. */
+export interface AskedBudgets {
+  readonly key: string;
+  /** How many queries failed. */
+  readonly failed: number;
+  /** Why the last of those did. */
+  readonly error: unknown;
+  /** Whether that is otherwise than the time before; a first answer is no news. */
+  readonly isNews: boolean;
 }
 
 const SUPERVISE_EVERY_MS = 2_000;
@@ -73,6 +86,8 @@ interface Running {
   digest: string;
   asked: Asked | undefined;
   measured: Measured | undefined;
+  /** Whether Prometheus failed to answer when it was asked last. */
+  unanswered: boolean;
 }
 
 /** Measures clusters while it runs; answers from memory. */
@@ -121,13 +136,21 @@ export class Measurer {
         .get(namespace, nameOf.budget(cluster));
       const measure = new ClusterMeasure(map?.data?.[BUDGET_KEY]);
       const stop = new AbortController();
-      const running: Running = { uid, measure, stop, digest: "", asked: undefined, measured: undefined };
+      const running: Running = {
+        uid,
+        measure,
+        stop,
+        digest: "",
+        asked: undefined,
+        measured: undefined,
+        unanswered: false,
+      };
       this.#running.set(key, running);
       const ended = AbortSignal.any([signal, stop.signal]);
       // Prometheus in a loop of its own: while it is slow, agents are still looked at in time.
       void this.#every(LOOK_EVERY_MS, key, ended, (subject) => this.#round(subject, running, ended));
       void this.#every(ASK_TRIAL_EVERY_MS, key, ended, (subject) => this.#askForTrial(subject, running, ended));
-      void this.#every(ASK_BUDGETS_EVERY_MS, key, ended, (subject) => this.#askForBudgets(subject, measure, ended));
+      void this.#every(ASK_BUDGETS_EVERY_MS, key, ended, (subject) => this.#askForBudgets(subject, running, ended));
     }
   }
 
@@ -216,20 +239,28 @@ export class Measurer {
   }
 
   /** What Prometheus says of the objectives. What it does not say leaves the agents' word alone. */
-  async #askForBudgets(subject: Subjected, measure: ClusterMeasure, signal: AbortSignal): Promise<void> {
-    const { prometheus, clock } = this.#options;
+  async #askForBudgets(subject: Subjected, running: Running, signal: AbortSignal): Promise<void> {
+    const { prometheus, clock, onAsked } = this.#options;
     const { slo } = subject.intent;
     if (prometheus === undefined || slo === undefined) return;
     const units = [...BURN_UNITS, UNITS_PER_WINDOW];
     const sources = new Map<ObjectiveName, OtherSource>();
+    const errors: unknown[] = [];
     for (const objective of objectivesOf(slo)) {
       const query = badShareQuery(objective, subject, units, windowMsOf(slo));
-      const samples = await prometheus.query(query, signal).catch(() => []);
+      const samples = await prometheus.query(query, signal).catch((error: unknown) => {
+        errors.push(error);
+        return [];
+      });
       const known = samples.filter(({ value }) => Number.isFinite(value));
       const badShares = new Map(known.map(({ labels, value }) => [Number(labels[UNITS_LABEL]), Math.max(0, value)]));
       sources.set(objective.name, { badShares });
     }
-    measure.takeOther(clock.monotonicMs(), sources);
+    if (signal.aborted) return;
+    running.measure.takeOther(clock.monotonicMs(), sources);
+    const failed = errors.length;
+    onAsked({ key: subject.key, failed, error: errors.at(-1), isNews: running.unanswered !== failed > 0 });
+    running.unanswered = failed > 0;
   }
 }
 

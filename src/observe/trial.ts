@@ -42,7 +42,7 @@ export type QueryResults = ReadonlyMap<string, { readonly canary: Measurement; r
 export async function askQueries(
   trial: Trial,
   subject: Subject,
-  prometheus: Prometheus | undefined,
+  prometheus: Pick<Prometheus, "measure"> | undefined,
   signal: AbortSignal,
 ): Promise<QueryResults> {
   const canary = trial.canary.map(nameOf.pod);

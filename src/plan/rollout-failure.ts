@@ -4,6 +4,7 @@ import { isInSync, type World } from "./facts.ts";
 import { analyses, burnSinceStep } from "./gates.ts";
 import type { MemberView } from "./observation.ts";
 import { isAborted } from "./revisions.ts";
+import { unjudged } from "./stages.ts";
 
 const BUSY = ["Cloning", "Rewinding"];
 
@@ -13,7 +14,8 @@ export function failureOf(world: World, updated: readonly MemberView[]): string 
   if (updated.length === 0) return undefined;
   const failed = analyses(world).find(({ verdict }) => verdict === "Fail");
   if (failed !== undefined) return `analysis ${failed.name} failed: ${failed.message}`;
-  return updated.map((m) => failureOfMember(world, m)).find((reason) => reason !== undefined) ?? burnSinceStep(world);
+  const ofMember = updated.map((m) => failureOfMember(world, m)).find((reason) => reason !== undefined);
+  return ofMember ?? burnSinceStep(world) ?? unjudged(world, updated);
 }
 
 /** When the next look at `updated` could find a failure that only the passing of time shows. */

@@ -42,12 +42,34 @@ export function reachOf(world: World, updated: readonly MemberView[]): Reach {
   const isThere = updated.every((m) => isInSync(world, m));
   const held = { limit: count, step: `${count}/${world.listed.length}` };
   if (!isThere) return held;
-  const { bakeSeconds } = world.cluster.intent.update.canary;
-  const readyMs = Math.max(...updated.map(({ pod }) => pod?.readySinceMs ?? pod?.createdMs ?? world.seen.nowMs));
-  const bakingUntilMs = readyMs + bakeSeconds * 1000;
+  const bakingUntilMs = bakedMs(world, updated);
   if (world.seen.nowMs < bakingUntilMs) return { ...held, bakingUntilMs };
   const blocked = unproven(world) ?? closed ?? unpromoted(world, limits.indexOf(count));
   return blocked === undefined ? { limit: next, ...step } : { ...held, blocked };
+}
+
+/** When members that are all in sync have baked. */
+function bakedMs(world: World, updated: readonly MemberView[]): number {
+  const readyMs = Math.max(...updated.map(({ pod }) => pod?.readySinceMs ?? pod?.createdMs ?? world.seen.nowMs));
+  return readyMs + world.cluster.intent.update.canary.bakeSeconds * 1000;
+}
+
+/**
+ * Why the members of a step that have baked can still not be judged, when the time for that is over; undefined while it is
+ * not. A measurement that does not come must not leave a cluster between two revisions for ever.
+ */
+export function unjudged(world: World, updated: readonly MemberView[]): string | undefined {
+  const { length } = updated;
+  const isBetweenSteps = length < world.listed.length && stepLimits(world).includes(length);
+  if (!isBetweenSteps || !updated.every((m) => isInSync(world, m))) return undefined;
+  const { progressDeadlineSeconds, canary } = world.cluster.intent.update;
+  const missing = analyses(world).find(({ name, verdict }) => {
+    const overSeconds = canary.analysis.find((one) => one.name === name)?.overSeconds ?? 0;
+    const dueMs = bakedMs(world, updated) + Math.max(progressDeadlineSeconds, overSeconds) * 1000;
+    return verdict === "NoData" && world.seen.nowMs >= dueMs;
+  });
+  if (missing === undefined) return undefined;
+  return `analysis ${missing.name} could not be measured within ${progressDeadlineSeconds} s: ${missing.message}`;
 }
 
 /** The gate that is closed for the next member of an untried revision. */

@@ -1,8 +1,9 @@
 // Metrics of single clusters, as the operator sees them. A series exists while what it tells is true, at the longest as long
 // as its cluster, so names as labels stay bounded by what is there now.
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import type { Blocked } from "../api/cluster-spec.ts";
 import type { RolloutStatus } from "../api/update.ts";
+import { clusterGauge, clusterLabels } from "./cluster-gauge.ts";
 
 /** What the last pass over a cluster found. */
 export interface Found {
@@ -33,23 +34,43 @@ const MAX_CLUSTERS = 1000;
 /** Observes clusters. @param nowMs - Epoch milliseconds. */
 export function clusterMetrics(registry: Registry, nowMs: () => number): ClusterObserver {
   const blockedOf = new Map<string, readonly Blocked[]>();
-  const seconds = new Gauge({
-    name: "quorate_blocked_seconds",
-    help: "How long a guard has held back a step of a cluster, in seconds; absent while it holds nothing back.",
-    labelNames: ["namespace", "cluster", "guard"],
-    registers: [],
-    collect() {
-      this.reset();
-      for (const [key, blocked] of [...blockedOf].slice(0, MAX_CLUSTERS)) {
-        const [namespace = "", cluster = ""] = key.split("/");
-        // Newest first: of two objects that one guard holds back, the series tells the older.
-        for (const { guard, since } of blocked.toSorted((a, b) => Date.parse(b.since) - Date.parse(a.since))) {
-          this.set({ namespace, cluster, guard }, Math.max(0, (nowMs() - Date.parse(since)) / 1000));
-        }
-      }
+  const rolloutOf = new Map<string, RolloutStatus>();
+  const plannedOf = new Map<string, string>();
+  clusterGauge(
+    registry,
+    {
+      name: "quorate_blocked_seconds",
+      help: "How long a guard has held back a step of a cluster, in seconds; absent while it holds nothing back.",
+      labelNames: ["guard"],
     },
-  });
-  registry.registerMetric(seconds);
+    () =>
+      known(blockedOf).flatMap(([key, blocked]) =>
+        // Newest first: of two objects that one guard holds back, the series tells the older.
+        blocked
+          .toSorted((a, b) => Date.parse(b.since) - Date.parse(a.since))
+          .map(({ guard, since }) => {
+            return { key, labels: { guard }, value: Math.max(0, (nowMs() - Date.parse(since)) / 1000) };
+          }),
+      ),
+  );
+  clusterGauge(
+    registry,
+    {
+      name: "quorate_rollout_info",
+      help: "1 for the revision that a cluster's members are brought to, and how far they are; a change of it is an annotation.",
+      labelNames: ["revision", "phase"],
+    },
+    () => known(rolloutOf).map(([key, { revision, phase }]) => ({ key, labels: { revision, phase }, value: 1 })),
+  );
+  clusterGauge(
+    registry,
+    {
+      name: "quorate_planned_step",
+      help: "1 while a step of a planned change runs; alerts about the cluster may be held back meanwhile. Absent while a guard holds it back.",
+      labelNames: ["change"],
+    },
+    () => known(plannedOf).map(([key, change]) => ({ key, labels: { change }, value: 1 })),
+  );
   const changes = new Counter({
     name: "quorate_membership_changes_total",
     help: "Members of a cluster that began (join) or ceased (leave) to serve.",
@@ -63,69 +84,29 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     labelNames: ["namespace", "cluster", "result"],
     registers: [registry],
   });
-  const rolloutOf = new Map<string, RolloutStatus>();
-  const rollout = new Gauge({
-    name: "quorate_rollout_info",
-    help: "1 for the revision that a cluster's members are brought to, and how far they are; a change of it is an annotation.",
-    labelNames: ["namespace", "cluster", "revision", "phase"],
-    registers: [],
-    collect() {
-      this.reset();
-      for (const [key, { revision, phase }] of [...rolloutOf].slice(0, MAX_CLUSTERS)) {
-        const [namespace = "", cluster = ""] = key.split("/");
-        this.set({ namespace, cluster, revision, phase }, 1);
-      }
-    },
-  });
-  registry.registerMetric(rollout);
-  const plannedOf = plannedSteps(registry);
   return {
-    planned: (key, { blocked, rollout: found, planned }) => {
-      const [namespace = "", cluster = ""] = key.split("/");
+    planned: (key, { blocked, rollout, planned }) => {
       // There before the first one ends: a counter that appears with 1 looks as if nothing had happened.
-      for (const result of ROLLOUT_RESULTS) rollouts.inc({ namespace, cluster, result }, 0);
+      for (const result of ROLLOUT_RESULTS) rollouts.inc({ ...clusterLabels(key), result }, 0);
       if (planned === undefined) plannedOf.delete(key);
       else plannedOf.set(key, planned);
       if (blocked.length === 0) blockedOf.delete(key);
       else blockedOf.set(key, blocked);
-      if (found !== undefined) rolloutOf.set(key, found);
+      if (rollout !== undefined) rolloutOf.set(key, rollout);
     },
-    rolloutEnded: (key, result) => {
-      const [namespace = "", cluster = ""] = key.split("/");
-      rollouts.inc({ namespace, cluster, result });
-    },
+    rolloutEnded: (key, result) => rollouts.inc({ ...clusterLabels(key), result }),
     membersChanged: (key, { joined, left }) => {
-      const [namespace = "", cluster = ""] = key.split("/");
-      changes.inc({ namespace, cluster, change: "join" }, joined);
-      changes.inc({ namespace, cluster, change: "leave" }, left);
+      changes.inc({ ...clusterLabels(key), change: "join" }, joined);
+      changes.inc({ ...clusterLabels(key), change: "leave" }, left);
     },
     gone: (key) => {
-      blockedOf.delete(key);
-      rolloutOf.delete(key);
-      plannedOf.delete(key);
-      const [namespace = "", cluster = ""] = key.split("/");
-      for (const change of CHANGES) changes.remove({ namespace, cluster, change });
-      for (const result of ROLLOUT_RESULTS) rollouts.remove({ namespace, cluster, result });
+      for (const map of [blockedOf, rolloutOf, plannedOf]) map.delete(key);
+      for (const change of CHANGES) changes.remove({ ...clusterLabels(key), change });
+      for (const result of ROLLOUT_RESULTS) rollouts.remove({ ...clusterLabels(key), result });
     },
   };
 }
 
-/** The planned change that runs on each cluster, shown as long as it does. */
-function plannedSteps(registry: Registry): Map<string, string> {
-  const plannedOf = new Map<string, string>();
-  const step = new Gauge({
-    name: "quorate_planned_step",
-    help: "1 while a step of a planned change runs; alerts about the cluster may be held back meanwhile. Absent while a guard holds it back.",
-    labelNames: ["namespace", "cluster", "change"],
-    registers: [],
-    collect() {
-      this.reset();
-      for (const [key, change] of [...plannedOf].slice(0, MAX_CLUSTERS)) {
-        const [namespace = "", cluster = ""] = key.split("/");
-        this.set({ namespace, cluster, change }, 1);
-      }
-    },
-  });
-  registry.registerMetric(step);
-  return plannedOf;
+function known<T>(byKey: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {
+  return [...byKey].slice(0, MAX_CLUSTERS);
 }

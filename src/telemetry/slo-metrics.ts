@@ -1,6 +1,7 @@
 // Error budgets of clusters, and how often somebody let a change pass a gate.
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import type { BudgetState } from "../slo/budget.ts";
+import { clusterGauge } from "./cluster-gauge.ts";
 
 /** Budgets of a cluster, by `namespace/name`. */
 export interface ClusterBudgets {
@@ -13,38 +14,38 @@ export interface ClusterBudgets {
  * names depend only on the length of the objective's own window.
  */
 export function budgetMetrics(registry: Registry, current: () => Iterable<ClusterBudgets>): void {
-  const subject = ({ key }: ClusterBudgets) => {
-    const [namespace = "", cluster = ""] = key.split("/");
-    return { namespace, cluster };
-  };
-  const remaining = new Gauge({
+  const remaining = {
     name: "quorate_slo_budget_remaining_ratio",
     help: "Share of an objective's error budget that is left over its window; 0 and below when it is spent.",
-    labelNames: ["namespace", "cluster", "objective"],
-    registers: [],
-    collect() {
-      this.reset();
-      for (const one of current()) {
-        for (const { name, remaining: ratio } of one.budgets) this.set({ ...subject(one), objective: name }, ratio);
-      }
-    },
-  });
-  const burn = new Gauge({
+    labelNames: ["objective"],
+  };
+  clusterGauge(registry, remaining, () =>
+    [...current()].flatMap(({ key, budgets }) =>
+      budgets.map(({ name, remaining: value }) => ({ key, labels: { objective: name }, value })),
+    ),
+  );
+  const burn = {
     name: "quorate_slo_burn_rate",
     help: "How fast an error budget burns over a window; 1 spends it exactly by the end of the objective's window.",
-    labelNames: ["namespace", "cluster", "objective", "window"],
-    registers: [],
-    collect() {
-      this.reset();
-      for (const one of current()) {
-        for (const { name, burns } of one.budgets) {
-          for (const { window, rate } of burns) this.set({ ...subject(one), objective: name, window }, rate);
-        }
-      }
-    },
+    labelNames: ["objective", "window"],
+  };
+  clusterGauge(registry, burn, () =>
+    [...current()].flatMap(({ key, budgets }) =>
+      budgets.flatMap(({ name, burns }) =>
+        burns.map(({ window, rate }) => ({ key, labels: { objective: name, window }, value: rate })),
+      ),
+    ),
+  );
+}
+
+/** Counts queries about objectives that Prometheus did not answer. */
+export function budgetQueryMetrics(registry: Registry): (failed: number) => void {
+  const total = new Counter({
+    name: "quorate_slo_query_errors_total",
+    help: "Queries about objectives that Prometheus failed to answer; the budgets rest on what agents say meanwhile.",
+    registers: [registry],
   });
-  registry.registerMetric(remaining);
-  registry.registerMetric(burn);
+  return (failed) => total.inc(failed);
 }
 
 /** Counts changes that an annotation let pass. What it returns is called once for each guard that begins to be passed over. */

@@ -1,36 +1,21 @@
 // What clusters and their members are, for joins: figures of agents are told apart by member, and everything else one may want
 // to tell them apart by stands here once. Shown as the caches have it at each scrape, so nothing outlives its cluster.
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import type { ClusterState } from "../observe/cluster-states.ts";
 import { POD_ENDS, type PodEnd } from "../observe/kinds.ts";
+import { clusterGauge, clusterLabels, type GaugeText } from "./cluster-gauge.ts";
 
-type Row = readonly [labels: Readonly<Record<string, string>>, value: number];
+type Series = readonly [labels: Readonly<Record<string, string>>, value: number];
 
 /** Shows `current()` at every scrape. */
 export function stateMetrics(registry: Registry, current: () => readonly ClusterState[]): void {
-  const show = (
-    {
-      name,
-      help,
-      labelNames,
-    }: { readonly name: string; readonly help: string; readonly labelNames: readonly string[] },
-    rowsOf: (state: ClusterState) => readonly Row[],
-  ): void => {
-    const gauge = new Gauge({
-      name,
-      help,
-      labelNames: ["namespace", "cluster", ...labelNames],
-      registers: [],
-      collect() {
-        this.reset();
-        for (const state of current()) {
-          const { namespace, cluster } = state;
-          for (const [labels, value] of rowsOf(state)) this.set({ namespace, cluster, ...labels }, value);
-        }
-      },
-    });
-    registry.registerMetric(gauge);
-  };
+  const show = (text: GaugeText, seriesOf: (state: ClusterState) => readonly Series[]): void =>
+    clusterGauge(registry, text, () =>
+      current().flatMap((state) => {
+        const key = `${state.namespace}/${state.cluster}`;
+        return seriesOf(state).map(([labels, value]) => ({ key, labels, value }));
+      }),
+    );
   show(
     {
       name: "quorate_cluster_info",
@@ -92,10 +77,7 @@ export function podEndMetrics(registry: Registry): PodEndCounter {
     labelNames: ["namespace", "cluster", "reason"],
     registers: [registry],
   });
-  const labelsOf = (key: string, reason: PodEnd) => {
-    const [namespace = "", cluster = ""] = key.split("/");
-    return { namespace, cluster, reason };
-  };
+  const labelsOf = (key: string, reason: PodEnd) => ({ ...clusterLabels(key), reason });
   return {
     known: (key) => {
       for (const reason of POD_ENDS) ends.inc(labelsOf(key, reason), 0);

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { agentMetrics, type AgentMetrics } from "../../../src/agent/metrics.ts";
 import { BUDGET_KEY } from "../../../src/build/budget-record.ts";
-import { Measurer } from "../../../src/observe/measurer.ts";
+import { type AskedBudgets, Measurer } from "../../../src/observe/measurer.ts";
+import type { Prometheus } from "../../../src/observe/prometheus.ts";
 import type { Stores } from "../../../src/observe/stores.ts";
 import { FakeClock } from "../fake-clock.ts";
 import { engine, intentOf } from "../plan/fixture.ts";
@@ -19,6 +20,7 @@ interface Member {
 class World {
   readonly clock = new FakeClock();
   readonly changes: string[] = [];
+  readonly answers: AskedBudgets[] = [];
   readonly asked = new Map<string, number>();
   readonly members = new Map<string, Member>();
   readonly clusters = new Map<string, { uid: string; spec: object; initialized: boolean; rollout?: object }>();
@@ -32,13 +34,14 @@ class World {
     this.measurer = this.newMeasurer();
   }
 
-  newMeasurer(): Measurer {
+  newMeasurer(prometheus?: Pick<Prometheus, "query" | "measure">): Measurer {
     const measurer = new Measurer({
       stores: this.#stores(),
       clock: this.clock,
       random: () => 0.5,
-      prometheus: undefined,
+      prometheus,
       onChange: (key) => this.changes.push(key),
+      onAsked: (asked) => this.answers.push(asked),
       readAgent: (address, signal) => this.#read(address, signal),
     });
     void measurer.run(this.#stop.signal);
@@ -277,6 +280,31 @@ describe("an operator that starts anew", () => {
     await late.live(330);
     expect(badSeconds(late)).toBe(0);
     late.stop();
+  });
+});
+
+describe("a Prometheus that does not answer about objectives", () => {
+  test("is told of once when it begins and once when it ends, and counted every time", async () => {
+    const world = new World("orders");
+    let answers = false;
+    world.newMeasurer({
+      query: () => (answers ? Promise.resolve([]) : Promise.reject(new Error("connection refused"))),
+      measure: () => Promise.resolve({ missing: "nobody asks" }),
+    });
+    await world.live(130);
+    answers = true;
+    await world.live(120);
+    const told = world.answers.map(({ failed, isNews }) => [failed > 0, isNews]);
+    expect(told.slice(0, 2)).toEqual([
+      [true, true],
+      [true, false],
+    ]);
+    expect(told.filter(([, isNews]) => isNews)).toEqual([
+      [true, true],
+      [false, true],
+    ]);
+    expect(world.answers[0]).toMatchObject({ key: "shop/orders", error: new Error("connection refused") });
+    world.stop();
   });
 });
 

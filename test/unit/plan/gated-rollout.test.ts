@@ -109,12 +109,18 @@ describe("a budget", () => {
 describe("an analysis", () => {
   const spec = { update };
 
-  test("without data holds the canary at its first step, however long it bakes", () => {
+  test("without data holds the canary at its first step, and takes it back when its time is over", () => {
     const world = rolling(spec, measured());
     run(world, 60);
-    run(world, 86_400);
+    run(world, 600);
     expect(replaced(world)).toEqual(["orders-2"]);
     expect(guards(world)).toEqual(["AnalysisPassed"]);
+    run(world, 120);
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+    expect(world.status.rollout?.failed?.[0]?.reason).toBe(
+      "analysis latency could not be measured within 600 s: it was not yet measured",
+    );
+    expect(world.leader).toBe("orders-0");
   });
 
   test("that passes lets it go on once it has baked", () => {

@@ -3,7 +3,12 @@ import { Registry } from "prom-client";
 import { expect, test } from "vitest";
 import { judgeBudget } from "../../../src/slo/budget.ts";
 import { addBad, NO_HISTORY } from "../../../src/slo/history.ts";
-import { budgetMetrics, overrideMetrics, type ClusterBudgets } from "../../../src/telemetry/slo-metrics.ts";
+import {
+  budgetMetrics,
+  budgetQueryMetrics,
+  overrideMetrics,
+  type ClusterBudgets,
+} from "../../../src/telemetry/slo-metrics.ts";
 
 const WINDOW_MS = 30 * 86_400_000;
 
@@ -35,4 +40,13 @@ test("overrides are counted by guard, from zero", async () => {
   const text = await registry.metrics();
   expect(text).toContain('quorate_gate_overrides_total{guard="BudgetLeft"} 1');
   expect(text).toContain('quorate_gate_overrides_total{guard="WindowOpen"} 0');
+});
+
+test("queries that Prometheus does not answer are counted, from zero", async () => {
+  const registry = new Registry();
+  const count = budgetQueryMetrics(registry);
+  expect(await registry.metrics()).toContain("quorate_slo_query_errors_total 0");
+  count(0);
+  count(3);
+  expect(await registry.metrics()).toContain("quorate_slo_query_errors_total 3");
 });
