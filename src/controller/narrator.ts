@@ -9,6 +9,8 @@ import { objectivesVerdict, type Overridden, overriddenGates } from "../plan/gat
 import type { ClusterView, Observation } from "../plan/observation.ts";
 import { pendingMessage } from "../plan/pending.ts";
 import type { Plan, Step } from "../plan/plan.ts";
+import { isStopped } from "../plan/stop.ts";
+import { STOPPED } from "../status/status.ts";
 import { rolloutNews } from "./rollout-news.ts";
 import { timestamp } from "../plan/timestamp.ts";
 
@@ -29,6 +31,7 @@ export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): rea
   };
   const notes = [
     ...leaderNews(seen, cluster),
+    ...stopNews(seen, cluster),
     ...memberNews(seen, cluster),
     ...rolloutNews(cluster.status.rollout, plan.rollout).map(({ event }) => event),
     ...pendingNews(cluster, plan),
@@ -82,6 +85,17 @@ function leaderNews(seen: Observation, cluster: ClusterView): EventNote[] {
       note: `${leader.name} ${verb}${instead}, epoch ${epoch ?? 0}.`,
     },
   ];
+}
+
+/** A whole cluster that ended as asked, and one that is to run again. */
+function stopNews(seen: Observation, cluster: ClusterView): EventNote[] {
+  const was = cluster.status.conditions?.find(({ type }) => type === "Ready")?.reason === STOPPED;
+  const is = isStopped({ cluster }, seen.members);
+  if (was === is) return [];
+  const first = seen.named.lastLeader === undefined ? "" : ` ${seen.named.lastLeader}, which led last, goes first.`;
+  return is
+    ? [{ type: "Normal", reason: "ClusterStopped", action: "Stop", note: "All members have ended; volumes are kept." }]
+    : [{ type: "Normal", reason: "ClusterStarting", action: "Start", note: `The members start again.${first}` }];
 }
 
 const WORTH_TELLING: Readonly<Record<string, string>> = {

@@ -133,9 +133,12 @@ function verdictsOf(facts: Facts): Verdict[] {
   ];
 }
 
+/** Reason of the Ready condition of a cluster that is stopped as asked. */
+export const STOPPED = "Stopped";
+
 /** Stopped as asked: nothing is served, and nothing is wrong. */
 function stoppedVerdicts(facts: Facts): Verdict[] {
-  const said = { reason: "Stopped", message: "spec.stopped is true: no member runs, and all volumes are kept." };
+  const said = { reason: STOPPED, message: "spec.stopped is true: no member runs, and all volumes are kept." };
   const blocked = blockedVerdict(facts);
   return [
     ...["Ready", "Available", "Progressing", "Degraded"].map((type) => ({ type, status: "False" as const, ...said })),

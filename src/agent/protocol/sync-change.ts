@@ -93,7 +93,8 @@ function stepWidening(turn: Turn): void {
   if (telling === null || telling.change.stage !== "telling") return;
   const { told } = telling.leader;
   const version = { epoch: sync.epoch, version: sync.version };
-  // Who belongs to the cluster no more is not spoken to and cannot contend: what is left of the old set has to know.
+  // Who belongs to the cluster no more is not spoken to and cannot contend: what is left of the old set has to know. The planner
+  // lets a member leave only as a learner that no set names, also when the register went back to a set that names it.
   const left = told.names.filter((member) => turn.others.includes(member));
   const enough = Math.min(told.ack, left.length);
   if (!isSameTarget(told, sync) && countKnowing(turn.state, left, version) < enough) return;
