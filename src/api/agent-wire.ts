@@ -11,6 +11,8 @@ export const IntentMember = z.object({
   agentPort: z.int(),
   initPort: z.int(),
   enginePort: z.int(),
+  /** Where other members' engines reach its engine, when not at `enginePort`. */
+  memberPort: z.int().optional(),
 });
 export type IntentMember = z.infer<typeof IntentMember>;
 
@@ -52,7 +54,20 @@ export const Intent = z.object({
   restart: z.object({ id: z.string(), member: z.string() }).nullable(),
   rebuild: z.object({ id: z.string(), member: z.string() }).nullable(),
   hook: HookRequest.nullable().default(null),
+  defragment: z.object({ id: z.string(), member: z.string() }).optional(),
   parameters: z.record(z.string(), z.string()),
+  /**
+   * Topology Consensus: how often the group was recovered after its majority was lost. Copies of an older incarnation are never
+   * started again: the group was begun anew by `founder`, from its copy alone.
+   */
+  group: z
+    .object({
+      incarnation: z.int().min(0),
+      founder: z.string().nullable(),
+      /** The operation that asked for it. */
+      request: z.string().nullable(),
+    })
+    .optional(),
 });
 export type Intent = z.infer<typeof Intent>;
 
@@ -61,6 +76,16 @@ const Answer = z.object({
   id: z.string(),
   result: z.enum(["Running", "Done", "Refused", "Failed"]),
   message: z.string(),
+});
+
+/** What a member says of the group that its engine forms. */
+const GroupReport = z.object({
+  /** Of the copy on its volume. */
+  incarnation: z.int(),
+  /** The leader alone: everybody whom the engine counts as a member, with and without a vote. */
+  members: z.array(z.string()).optional(),
+  /** Where its log ends, while it knows of no leader: then it stands still, and says which copy is the most advanced. */
+  position: z.object({ term: z.int(), index: z.string() }).optional(),
 });
 
 /** What an agent says of itself in its pod's annotation; written only when it changes, so lag is in coarse steps. */
@@ -81,6 +106,9 @@ export const MemberReport = z.object({
   rebuild: Answer.nullable(),
   /** Refused is the hook's own no. Agents of earlier versions know no hooks. */
   hook: Answer.nullable().default(null),
+  defragment: Answer.nullable().optional(),
+  /** Topology Consensus only. */
+  group: GroupReport.optional(),
   /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */
   parametersRefused: z.string().optional(),
 });

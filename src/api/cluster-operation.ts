@@ -7,17 +7,25 @@ export const OperationIntent = z
   .object({
     clusterName: named("clusterName is the ClusterSpec in the same namespace that the operation is for."),
     type: z
-      .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort"])
+      .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort", "Defragment", "Recover"])
       .describe(
-        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried.",
+        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus anew from its most advanced member when the majority is lost for good.",
       ),
     member: named(
-      "member concerned: the new leader for Switchover (chosen when absent), the member to restart (all when absent) or to rebuild.",
+      "member concerned: the new leader for Switchover (chosen when absent), the member to restart or defragment (all when absent) or to rebuild.",
     ).optional(),
     role: z
       .enum(["Followers", "Leader"])
       .optional()
       .describe("role of the members to restart: Followers, or the Leader, which hands over before; all when absent."),
+    consent: z
+      .string()
+      .min(1)
+      .max(128)
+      .optional()
+      .describe(
+        "consent to a Recover, as the message of a Recover without consent asks for it: it names the copy that the cluster would go on from, and writes that are not in that copy are lost. A Recover without consent changes nothing.",
+      ),
     deadlineSeconds: z
       .int32()
       .min(1)
@@ -39,9 +47,14 @@ export const OperationIntent = z
         reason: "FieldValueRequired",
       },
       {
-        rule: "!has(self.member) || !(self.type in ['Promote', 'Abort'])",
-        message: "member is not for Promote and Abort, which concern the whole cluster: remove member",
+        rule: "!has(self.member) || !(self.type in ['Promote', 'Abort', 'Recover'])",
+        message: "member is not for Promote, Abort and Recover, which concern the whole cluster: remove member",
         fieldPath: ".member",
+      },
+      {
+        rule: "!has(self.consent) || self.type == 'Recover'",
+        message: "consent is for Recover alone: remove consent",
+        fieldPath: ".consent",
       },
       {
         rule: "!has(self.role) || (self.type == 'Restart' && !has(self.member))",

@@ -15,6 +15,7 @@ import {
   timestamp,
 } from "./schema.ts";
 import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
+import { Topology } from "./topology.ts";
 import { RolloutStatus, UpdatePolicy } from "./update.ts";
 
 const EngineChoice = z.object({
@@ -164,11 +165,9 @@ const deletionRules: readonly CelRule[] = ["whenDeleted", "whenScaled"].map((fie
 export const ClusterIntent = z
   .object({
     engine: EngineChoice.describe("engine that the members run."),
-    topology: z
-      .enum(["ActivePassive"])
-      .default("ActivePassive")
+    topology: Topology.default("ActivePassive")
       .describe(
-        "topology of the cluster. Only ActivePassive works in this release: one writer, hot standbys. It cannot be changed.",
+        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. Consensus: the engine elects its leader by a majority. It cannot be changed.",
       )
       .meta(
         cel([
@@ -232,6 +231,12 @@ export const ClusterIntent = z
   })
   .meta(
     cel([
+      {
+        rule: "self.topology != 'Consensus' || (self.durability.mode == 'Quorum' && self.durability.whenDegraded == 'Block')",
+        message:
+          "durability cannot be chosen in topology Consensus, where a majority always confirms: set mode Quorum and whenDegraded Block, or leave durability out",
+        fieldPath: ".durability",
+      },
       {
         rule: "self.durability.mode != 'All' || self.members >= 2",
         message: "durability.mode All needs members of at least 2: raise members or choose Quorum",

@@ -3,6 +3,7 @@
  * Nothing under src/ knows an engine by name; whatever an engine can do is declared here.
  */
 import { z } from "zod";
+import { Topology } from "./topology.ts";
 import { cel, type CelRule, listMap, listSet, named, objectMeta, parameterMap, quantity } from "./schema.ts";
 
 const ARGUMENT = z.string().max(4096);
@@ -69,11 +70,21 @@ export type EngineSession = z.infer<typeof EngineSession>;
 const HOOK =
   "It sees QUORATE_UPDATE_ID, the same in every run for one update, QUORATE_FROM_VERSION, QUORATE_TO_VERSION, QUORATE_FROM_REVISION, QUORATE_TO_REVISION and QUORATE_EPOCH. It may run again after it succeeded, and beside a run whose agent died: hold a lock. Any other exit code is a failure and is tried again.";
 
-/** Everything the agent may do to an engine; each action must be idempotent. */
-export const EngineActions = z.object({
-  initialize: EngineAction.describe(
-    "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only.",
-  ),
+type Optional<T extends Record<string, typeof EngineAction>> = {
+  [K in keyof T]: z.ZodOptional<typeof EngineAction>;
+};
+
+/** The same actions, none of which is needed. */
+function optional<T extends Record<string, typeof EngineAction>>(actions: T): Optional<T> {
+  const entries = Object.entries(actions).map(([name, action]) => [
+    name,
+    action.optional().describe(action.description ?? ""),
+  ]);
+  return Object.fromEntries(entries) as Optional<T>;
+}
+
+/** Actions of an engine whose leader the members elect through the Lease (topology ActivePassive). */
+const leaseActions = {
   configure: EngineAction.describe(
     "configure runs before every start (engine stopped): writes the configuration so that the engine starts as a follower of QUORATE_LEADER_HOST, or of nobody when that is empty. The engine must never come up writable by itself. Exit code 3 says: the data cannot be used any more, clone instead.",
   ),
@@ -82,9 +93,6 @@ export const EngineActions = z.object({
   ),
   rejoin: EngineAction.describe(
     "rejoin makes a data folder whose history may have diverged able to follow QUORATE_LEADER_HOST (engine stopped), for example by rewinding. Exit code 3 says: impossible, clone instead.",
-  ),
-  observe: EngineAction.describe(
-    "observe prints one line of JSON, an EngineObservation: what the running engine is and where its log ends.",
   ),
   seal: EngineAction.describe(
     "seal stops receiving from any leader and returns only when nothing more can arrive (engine running as follower).",
@@ -96,6 +104,40 @@ export const EngineActions = z.object({
   ),
   checkpoint: EngineAction.describe(
     "checkpoint flushes what makes a later stop slow; called on the leader before a planned hand-over.",
+  ),
+};
+
+/** Actions of an engine that elects its leader and keeps its list of members itself (topology Consensus). */
+const consensusActions = {
+  addMember: EngineAction.describe(
+    "addMember makes the group know the member QUORATE_TARGET, reached at QUORATE_TARGET_HOST, as one that does not vote yet, and prints its identity. Runs on the leader.",
+  ),
+  promoteMember: EngineAction.describe(
+    "promoteMember gives the member with identity QUORATE_TARGET_ID a vote; fails while it is behind. Runs on the leader.",
+  ),
+  removeMember: EngineAction.describe(
+    "removeMember takes the member with identity QUORATE_TARGET_ID out of the group; succeeds when it is out already. Runs on the leader.",
+  ),
+  handOver: EngineAction.describe(
+    "handOver makes the member with identity QUORATE_TARGET_ID the leader and returns when it is. Runs on the leader.",
+  ),
+  recover: EngineAction.describe(
+    "recover makes the data folder (engine stopped) a group of this member alone, with a vote of its own. Runs only after a person has consented to lose what other members acknowledged.",
+  ),
+};
+
+/** Everything the agent may do to an engine; each action must be idempotent. Which are needed depends on the topology. */
+export const EngineActions = z.object({
+  initialize: EngineAction.describe(
+    "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only; in topology Consensus the data set is a group of that member alone.",
+  ),
+  observe: EngineAction.describe(
+    "observe prints one line of JSON, an EngineObservation: what the running engine is and where its log ends.",
+  ),
+  ...optional(leaseActions),
+  ...optional(consensusActions),
+  defragment: EngineAction.optional().describe(
+    "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
   ),
   reload: EngineAction.describe(
     "reload makes the running engine take the parameters in QUORATE_PARAMETERS_FILE that need no restart. Exit code 3 says: it refuses one of them, and everything is as it was.",
@@ -126,6 +168,18 @@ const sessionRules: readonly CelRule[] = Object.entries(EngineActions.shape).map
     fieldPath: `.actions.${action}`,
   };
 });
+
+/** What an engine must be able to do to form a topology. */
+const ACTIONS_OF = {
+  ActivePassive: Object.keys(leaseActions),
+  Consensus: Object.keys(consensusActions),
+} as const;
+
+const topologyRules: readonly CelRule[] = Object.entries(ACTIONS_OF).map(([topology, actions]) => ({
+  rule: `!('${topology}' in self.topologies) || (${actions.map((action) => `has(self.actions.${action})`).join(" && ")})`,
+  message: `topology ${topology} needs the actions ${actions.join(", ")}: declare those that are missing`,
+  fieldPath: ".actions",
+}));
 
 const EngineVersion = z.object({
   version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
@@ -191,11 +245,13 @@ export const EngineSpec = z
   .object({
     description: z.string().max(1024).default("").describe("description says in a sentence what this engine is."),
     topologies: z
-      .array(z.enum(["ActivePassive"]))
+      .array(Topology)
       .min(1)
       .max(1)
       .meta(listSet)
-      .describe("topologies this engine can form. Only ActivePassive works in this release."),
+      .describe(
+        "topologies this engine can form. ActivePassive: one writer, elected by the members' agents. Consensus: the engine elects its leader and keeps its list of members itself.",
+      ),
     versions: z
       .array(EngineVersion)
       .min(1)
@@ -209,13 +265,19 @@ export const EngineSpec = z
       })
       .describe("runAs is the identity of every process in a member."),
     port: z.int32().min(1).max(65535).describe("port clients connect to."),
+    memberPort: z
+      .int32()
+      .min(1)
+      .max(65535)
+      .optional()
+      .describe("memberPort that engines of one cluster reach each other on; port when absent. Open to members only."),
     stop: EngineStop.prefault({}).describe("stop says how the engine is stopped."),
     start: z
       .array(ARGUMENT)
       .min(1)
       .max(64)
       .describe(
-        "start is the argv of the engine's main process, in the foreground. It always starts as a follower; promote makes it writable.",
+        "start is the argv of the engine's main process, in the foreground. In topology ActivePassive it always starts as a follower, and promote makes it writable; in topology Consensus QUORATE_GROUP (name=address, comma-separated; empty while unknown) is the group that a first start joins.",
       ),
     accounts: z
       .array(EngineAccount)
@@ -264,7 +326,7 @@ export const EngineSpec = z
       .default(["Async"])
       .describe("durabilityModes the engine can keep."),
   })
-  .meta(cel(sessionRules))
+  .meta(cel([...sessionRules, ...topologyRules]))
   .describe("spec of the engine.");
 export type EngineSpec = z.infer<typeof EngineSpec>;
 
@@ -300,7 +362,30 @@ export const EnginePosition = z.object({
 });
 export type EnginePosition = z.infer<typeof EnginePosition>;
 
-/** The line of JSON that the observe action prints. */
+/** A member as a group of topology Consensus counts it. */
+export const EngineGroupMember = z.object({
+  id: z.string().min(1).max(64),
+  /** Empty for one that is none of the cluster's members. */
+  name: z.string().max(63),
+  votes: z.boolean(),
+  /** Where the others' engines reach it, in the engine's own form. */
+  address: z.string().max(512),
+});
+export type EngineGroupMember = z.infer<typeof EngineGroupMember>;
+
+/** What an engine of topology Consensus says of its group; known also while there is no majority. */
+export const EngineGroup = z.object({
+  /** Identity of the asked member. */
+  id: z.string().min(1).max(64),
+  /** Identity of the leader; empty while the member knows of none. */
+  leaderId: z.string().max(64),
+  /** Grows with every election. */
+  term: z.int().min(0),
+  members: z.array(EngineGroupMember).max(64),
+});
+export type EngineGroup = z.infer<typeof EngineGroup>;
+
+/** The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads. */
 export const EngineObservation = z.object({
   writable: z.boolean(),
   position: EnginePosition,
@@ -323,5 +408,7 @@ export const EngineObservation = z.object({
   version: z.string().max(64).default(""),
   /** Seconds since the newest applied change was made on the leader; only followers know. */
   replayLagSeconds: z.number().nonnegative().optional(),
+  /** Only, and always, in topology Consensus. */
+  group: EngineGroup.optional(),
 });
 export type EngineObservation = z.infer<typeof EngineObservation>;
