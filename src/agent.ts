@@ -6,7 +6,8 @@
 import { cp } from "node:fs/promises";
 import { agentMetrics, usageMetrics } from "./agent/metrics.ts";
 import { InitClient } from "./agent/init-client.ts";
-import { Member } from "./agent/member.ts";
+import { GroupMember } from "./agent/group/member.ts";
+import { Member, type MemberParts } from "./agent/member.ts";
 import { AGENT_VERSION } from "./agent/version.ts";
 import { readEngine, readSettings } from "./agent/settings.ts";
 import { readUsage } from "./agent/usage.ts";
@@ -45,9 +46,10 @@ async function run(): Promise<void> {
   init.on("exited", () => metrics.engineExits.inc());
   const api = new KubeClient(connection);
   const events = new EventRecorder({ api, controller: "quorate.io/agent", instance: settings.QUORATE_POD });
-  const instance = new Member({
+  const engine = await readEngine(settings.QUORATE_ENGINE_DIR);
+  const parts: MemberParts = {
     settings,
-    engine: await readEngine(settings.QUORATE_ENGINE_DIR),
+    engine,
     api,
     init,
     clock: systemClock,
@@ -55,7 +57,8 @@ async function run(): Promise<void> {
     metrics,
     events,
     exit,
-  });
+  };
+  const instance = engine.topologies.includes("Consensus") ? new GroupMember(parts) : new Member(parts);
   await startHealthServer(
     {
       ready: () => instance.ready(),

@@ -1,10 +1,13 @@
-/** Requests of the intent that are carried out once by one member: restart, rebuild and the Engine's hooks. Answers survive the agent. */
+/** Requests of the intent that are carried out once by one member: restart, rebuild, defragment and the Engine's hooks. Answers survive the agent. */
 import { z } from "zod";
 import type { HookRequest, Intent, MemberReport } from "../api/agent-wire.ts";
+import { ActionError } from "./engine/driver.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
-const Kind = z.enum(["restart", "rebuild", "hook"]);
+const Kind = z.enum(["restart", "rebuild", "defragment", "hook"]);
 type Kind = z.infer<typeof Kind>;
+/** Those that may take the member out of service. */
+type Disturbance = Exclude<Kind, "hook">;
 type Answer = NonNullable<MemberReport["restart"]>;
 
 /** How a hook ended. Refused is its own no; Failed, that it could not be run or could not say. */
@@ -17,20 +20,31 @@ const AnswersJson = z.partialRecord(
     .nullable(),
 );
 
-/** How requests are carried out. */
+/** How requests are carried out; one that rejects with an ActionError has failed. Without `defragment` the engine cannot. */
 export interface Acts {
   readonly restart: () => Promise<void>;
   readonly rebuild: () => Promise<void>;
+  readonly defragment?: () => Promise<void>;
   readonly hook: (request: HookRequest) => Promise<HookOutcome>;
   /** Called after every answer. */
   readonly answered: () => void;
+}
+
+const DONE = { restart: "the engine was restarted", defragment: "the data folder was defragmented" } as const;
+
+/** Why a request is not carried out; undefined when it is. */
+function refusalOf(kind: Disturbance, leads: boolean, { members }: Intent, acts: Acts): string | undefined {
+  if (acts[kind] === undefined) return "the Engine declares no action for this";
+  // The only member cannot hand over to anybody: it does in place what it can.
+  if (!leads || (members.length === 1 && kind !== "rebuild")) return undefined;
+  return "this member leads; switch over to another first";
 }
 
 /** What has been asked of this member and how it went. */
 export class OneShots {
   readonly #member: string;
   readonly #file: string;
-  #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, hook: null };
+  #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, defragment: null, hook: null };
   readonly #begun = new Set<string>();
   #written: Promise<void> = Promise.resolve();
 
@@ -51,23 +65,14 @@ export class OneShots {
 
   /** Carries out what `intent` asks of this member and was not answered yet. */
   async take(intent: Intent, leads: boolean, acts: Acts): Promise<void> {
-    for (const kind of ["restart", "rebuild"] as const) {
-      const request = intent[kind];
+    for (const kind of ["restart", "rebuild", "defragment"] as const) {
+      const request = intent[kind] ?? null;
       if (request === null || request.member !== this.#member || !this.#isNew(kind, request.id)) continue;
       const { id } = request;
       this.#begun.add(id);
-      // The only member cannot hand over to anybody: it restarts in place.
-      if (leads && (kind === "rebuild" || intent.members.length > 1)) {
-        await this.#answer(kind, { id, result: "Refused", message: "this member leads; switch over to another first" });
-        acts.answered();
-        continue;
-      }
-      // A rebuild ends this agent and must not begin again with the next. A restart may: Done says that the engine was stopped.
-      const result = kind === "rebuild" ? "Done" : "Running";
-      await this.#answer(kind, { id, result, message: `${kind} begun by the agent` });
-      acts.answered();
-      await acts[kind]();
-      if (kind === "restart") await this.#answer(kind, { id, result: "Done", message: "the engine was restarted" });
+      const refusal = refusalOf(kind, leads, intent, acts);
+      if (refusal === undefined) await this.#carryOut(kind, id, acts);
+      else await this.#answer(kind, { id, result: "Refused", message: refusal });
       acts.answered();
     }
     if (intent.hook?.member === this.#member) await this.#runHook(intent.hook, acts);
@@ -84,6 +89,20 @@ export class OneShots {
     // Asked for another one meanwhile: this answer is not waited for any more.
     if (this.#answers.hook?.id === id) await this.#answer("hook", { id, ...outcome });
     acts.answered();
+  }
+
+  async #carryOut(kind: Disturbance, id: string, acts: Acts): Promise<void> {
+    // A rebuild ends this agent and must not begin again with the next. The others may: Done says that they came to their end.
+    const result = kind === "rebuild" ? "Done" : "Running";
+    await this.#answer(kind, { id, result, message: `${kind} begun by the agent` });
+    acts.answered();
+    try {
+      await acts[kind]?.();
+    } catch (error) {
+      if (!(error instanceof ActionError)) throw error;
+      return this.#answer(kind, { id, result: "Failed", message: error.message.slice(0, 512) });
+    }
+    if (kind !== "rebuild") await this.#answer(kind, { id, result: "Done", message: DONE[kind] });
   }
 
   /** Not answered to its end, and not begun by this agent: the one before may have died over it. */

@@ -102,6 +102,13 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_TO_VERSION: "",
     QUORATE_TO_REVISION: "",
     QUORATE_CONSENT: "false",
+    QUORATE_MEMBER_PORT: String(engine.memberPort ?? engine.port),
+    QUORATE_PEER_DIR: settings.QUORATE_PEER_DIR,
+    QUORATE_GROUP: "",
+    QUORATE_TARGET: "",
+    QUORATE_TARGET_ID: "",
+    QUORATE_TARGET_HOST: "",
+    QUORATE_TARGET_PORT: "",
   };
 }
 

@@ -1,6 +1,6 @@
 /** What the member's volume holds, told by a marker file that stands while a copy is being made. */
 import { existsSync } from "node:fs";
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { VolumeState } from "../protocol/types.ts";
 
@@ -29,10 +29,14 @@ export class Volume {
 
   async state(): Promise<VolumeState> {
     if (existsSync(this.#marker)) return "incomplete";
+    return (await this.#count()) === 0 ? "empty" : "data";
+  }
+
+  async #count(): Promise<number> {
     try {
-      return (await readdir(this.#dataDir)).length === 0 ? "empty" : "data";
+      return (await readdir(this.#dataDir)).length;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return "empty";
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return 0;
       throw error;
     }
   }
@@ -52,6 +56,19 @@ export class Volume {
 
   markUnsettled(): Promise<void> {
     return writeMarker(this.#unsettled);
+  }
+
+  /**
+   * Sets the data aside, engine stopped, so that the volume is empty; what was set aside before goes. A person may still want
+   * to look at it: the group may not have what is in it.
+   */
+  async setAside(): Promise<void> {
+    const aside = `${this.#dataDir}.aside`;
+    if ((await this.#count()) > 0) {
+      await rm(aside, { recursive: true, force: true });
+      await rename(this.#dataDir, aside);
+    }
+    await rm(this.#marker, { force: true });
   }
 
   /** The engine has come up with this data. */

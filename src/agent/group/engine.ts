@@ -1,0 +1,102 @@
+/** The engine of one member of a group: started, stopped and asked; its declared actions with the context they need. */
+import type { IntentMember } from "../../api/agent-wire.ts";
+import type { EngineGroupMember, EngineObservation } from "../../api/engine.ts";
+import type { ActionContext } from "../engine/context.ts";
+import type { EngineHost } from "../engine/control.ts";
+import { ActionError, type ActionName, type EngineDriver } from "../engine/driver.ts";
+import type { Volume } from "../engine/volume.ts";
+import type { EngineView } from "./types.ts";
+
+/** Runs one engine. One call at a time, but for `observe`. */
+export class GroupEngine {
+  readonly #driver: EngineDriver;
+  readonly #host: EngineHost;
+  readonly #volume: Volume;
+  readonly #self: string;
+  #members: readonly IntentMember[] = [];
+
+  constructor(driver: EngineDriver, host: EngineHost, volume: Volume, self: string) {
+    this.#driver = driver;
+    this.#host = host;
+    this.#volume = volume;
+    this.#self = self;
+  }
+
+  /** Where members are reached, from now on. */
+  know(members: readonly IntentMember[]): void {
+    this.#members = members;
+  }
+
+  /** Makes a group of this member alone; if that is cut short the volume counts as incomplete. */
+  initialize(): Promise<void> {
+    return this.#volume.whileIncomplete(async () => {
+      await this.#driver.run("initialize", this.#context());
+    });
+  }
+
+  /** Starts the main process. @param group - Who the group is, as far as it is known; a first start needs to know. */
+  async start(group: readonly EngineGroupMember[], id: string | null): Promise<void> {
+    const named = group.map((member) => {
+      const name = member.id === id ? this.#self : member.name || member.id;
+      return `${name}=${member.address}`;
+    });
+    const { argv, env } = this.#driver.startCommand({ ...this.#context(), QUORATE_GROUP: named.join(",") });
+    await this.#host.start(argv, env);
+  }
+
+  /** Stops every engine process; cleanly when `fast`, within the Engine's grace. */
+  async stop(mode: "fast" | "kill"): Promise<void> {
+    const { signal, graceSeconds } = this.#driver.spec.stop;
+    this.#driver.closeSessions();
+    await (mode === "fast" ? this.#host.stop(signal, graceSeconds * 1000) : this.#host.kill());
+  }
+
+  /** What the running engine is. @throws {ActionError} also when it says nothing of its group. */
+  async observe(): Promise<{ readonly view: EngineView; readonly observation: EngineObservation }> {
+    const observation = await this.#driver.observe(this.#context());
+    const { group, writable, position } = observation;
+    if (group === undefined) throw new ActionError("observe", 1, "field group: missing, topology Consensus needs it");
+    return { view: { leads: writable, group, position }, observation };
+  }
+
+  /** Adds a member that does not vote yet. @returns the identity that it was given. */
+  async add(member: string): Promise<string> {
+    const target = this.#members.find(({ name }) => name === member);
+    if (target === undefined) throw new ActionError("addMember", 1, `${member} is no member any more`);
+    const { stdout } = await this.#driver.run("addMember", {
+      ...this.#context(),
+      QUORATE_TARGET: member,
+      QUORATE_TARGET_HOST: target.host,
+      QUORATE_TARGET_PORT: String(target.memberPort ?? target.enginePort),
+    });
+    const id = stdout.trim();
+    if (!/^[A-Za-z0-9._-]{1,64}$/.test(id))
+      throw new ActionError("addMember", 1, `printed no identity: ${id.slice(0, 64)}`);
+    return id;
+  }
+
+  /** Runs an action that concerns the member with this identity. */
+  async change(action: Extract<ActionName, "promoteMember" | "removeMember" | "handOver">, id: string): Promise<void> {
+    await this.#driver.run(action, { ...this.#context(), QUORATE_TARGET_ID: id });
+  }
+
+  /** Begins the group anew from this copy; the engine must be stopped. */
+  async recover(): Promise<void> {
+    await this.#driver.run("recover", this.#context());
+  }
+
+  /** Gives free space back to the file system. */
+  async defragment(): Promise<void> {
+    await this.#driver.run("defragment", this.#context());
+  }
+
+  /** The context that follows from who the members are. */
+  #context(): Partial<ActionContext> {
+    const own = this.#members.find(({ name }) => name === this.#self);
+    const portOf = (member: IntentMember): string => String(member.memberPort ?? member.enginePort);
+    return {
+      QUORATE_MEMBERS: this.#members.map((member) => `${member.name}=${member.host}:${portOf(member)}`).join(","),
+      ...(own === undefined ? {} : { QUORATE_OWN_HOST: own.host, QUORATE_MEMBER_PORT: portOf(own) }),
+    };
+  }
+}

@@ -1,0 +1,442 @@
+/**
+ * One member whose engine elects its leader itself, put together: looks at everything once a period, takes one move, and says
+ * what it found. No fence is armed and no Lease is held: without a majority the engine lets nobody write.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import type { Intent, MemberReport } from "../../api/agent-wire.ts";
+import { nameOf } from "../../api/names.ts";
+import { sleep } from "../../clock.ts";
+import { ReportWriter } from "../cluster/member-report.ts";
+import { type MemberRoutes, memberRoutes } from "../cluster/member-routes.ts";
+import { ActionError, EngineDriver } from "../engine/driver.ts";
+import { engineHost } from "../engine/host.ts";
+import { Volume } from "../engine/volume.ts";
+import type { InitState } from "../init-client.ts";
+import { followIntent } from "../intent-source.ts";
+import type { MemberParts } from "../member.ts";
+import { OneShots } from "../one-shots.ts";
+import { ParameterKeeper } from "../parameters.ts";
+import { PeerClient, PeerServer, readPeerIdentity } from "../peers.ts";
+import { PROFILES } from "../protocol/profile.ts";
+import { actionContext, parametersFile } from "../settings.ts";
+import { readStateFile, writeStateFile } from "../state-file.ts";
+import { type Teller, tellerOf } from "../teller.ts";
+import { runHook } from "../update-hooks.ts";
+import { AGENT_VERSION } from "../version.ts";
+import { probeWrites } from "../write-probe.ts";
+import { decide, isMissing, standing } from "./decide.ts";
+import { describeGroup, entriesBehind } from "./describe.ts";
+import { GroupEngine } from "./engine.ts";
+import { EngineWatch } from "./engine-watch.ts";
+import { LeaderRoute } from "./leader-route.ts";
+import { GroupMessenger } from "./messenger.ts";
+import { carryOut, type MovePorts } from "./moves.ts";
+import type { GroupRecord, GroupView, Move, Verdict } from "./types.ts";
+import type { Greeting, GreetingReply } from "./wire.ts";
+
+/** How long a member that ends waits for its route to be taken over; a forced deletion leaves 2 s. */
+const LEAVE_MS = 1500;
+
+/** A move that failed is tried again after a period, then after twice as long, up to this many periods. */
+const MAX_PAUSE_PERIODS = 16;
+
+const RecordJson = z.object({ incarnation: z.int().min(0), id: z.string().nullable() });
+
+/** A running member of a group. `start` once. */
+export class GroupMember {
+  readonly #parts: MemberParts;
+  readonly #stop = new AbortController();
+  readonly #driver: EngineDriver;
+  readonly #volume: Volume;
+  readonly #engine: GroupEngine;
+  readonly #messenger: GroupMessenger;
+  readonly #routes: MemberRoutes;
+  readonly #route: LeaderRoute;
+  readonly #reports: ReportWriter;
+  readonly #server: PeerServer;
+  readonly #oneShots: OneShots;
+  readonly #parameters: ParameterKeeper;
+  readonly #tell: Teller;
+  readonly #recordFile: string;
+  readonly #invitations = new Map<string, string>();
+  #wake = new AbortController();
+  #intent: Intent | undefined;
+  #watch: EngineWatch | undefined;
+  #record: GroupRecord = { incarnation: 0, id: null };
+  #copy: GreetingReply["copy"] = "empty";
+  #verdict: Verdict = { move: { kind: "Wait" }, reason: null };
+  #newestGeneration = 0;
+  #missingSinceMs: number | undefined;
+  #recoverySinceMs = 0;
+  #terminating = false;
+  #switchover: MemberReport["switchover"] = null;
+  #failed: Move["kind"] | undefined;
+  #failures = 0;
+  #notBeforeMs = 0;
+
+  constructor(parts: MemberParts) {
+    const { settings, engine, api, init, clock, log, metrics } = parts;
+    this.#parts = parts;
+    const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster, QUORATE_MEMBER: member } = settings;
+    this.#recordFile = join(settings.QUORATE_STATE_DIR, "group.json");
+    this.#driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
+      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
+    );
+    this.#volume = new Volume(settings.QUORATE_DATA_DIR, settings.QUORATE_STATE_DIR);
+    this.#engine = new GroupEngine(this.#driver, engineHost(init), this.#volume, member);
+    const identity = readPeerIdentity(settings.QUORATE_PEER_DIR);
+    const info = {
+      pod: settings.QUORATE_POD,
+      podUid: settings.QUORATE_POD_UID,
+      address: settings.QUORATE_POD_IP,
+      node: settings.QUORATE_NODE,
+    };
+    this.#messenger = new GroupMessenger({
+      client: new PeerClient(identity, `peer.${nameOf.membersService(cluster)}.${namespace}.svc`),
+      self: { cluster, member, info },
+      nowMs: () => this.#nowMs(),
+      answer: () => this.#answer(),
+      heard: ({ generation }) => this.#noteGeneration(generation),
+    });
+    this.#server = new PeerServer(identity, (body) =>
+      Promise.resolve(body).then((one) => this.#messenger.receive(one)),
+    );
+    const onApiError = (error: unknown): void => log.debug({ err: error }, "API call failed");
+    this.#routes = memberRoutes({
+      api,
+      namespace,
+      cluster,
+      clock,
+      mayWrite: () => this.#watch?.seen?.leads === true || this.#terminating,
+      onError: onApiError,
+      self: info,
+      podOf: (name) => this.#messenger.podOf(name),
+      metrics,
+    });
+    this.#route = new LeaderRoute({
+      routes: this.#routes,
+      clock,
+      began: () => metrics.leaderChanges.inc(),
+      routed: (term) => log.info({ term }, "Serving writes"),
+    });
+    this.#reports = new ReportWriter(
+      api,
+      { apiVersion: "v1", kind: "Pod", namespace, name: settings.QUORATE_POD, uid: settings.QUORATE_POD_UID },
+      clock,
+      onApiError,
+    );
+    this.#tell = tellerOf(settings, log, parts.events);
+    this.#parameters = new ParameterKeeper({
+      file: parametersFile(settings),
+      stateFile: join(settings.QUORATE_STATE_DIR, "parameters.json"),
+      restartParameters: settings.restartParameters,
+      reload: () => this.#driver.run("reload"),
+      isUp: () => this.#watch?.seen !== undefined,
+      changed: () => this.#report(),
+    });
+    this.#oneShots = new OneShots(member, join(settings.QUORATE_STATE_DIR, "answers.json"));
+  }
+
+  /** Why the member should get no traffic: its engine does not answer, knows of no leader, or does not vote yet. */
+  ready(): string | undefined {
+    const view = this.#view();
+    if (view === undefined) return "waiting for the intent of the operator";
+    const { role, state, reason } = describeGroup(view, this.#verdict);
+    return role === "none" ? `${state}: ${reason ?? "no leader"}` : undefined;
+  }
+
+  /** For people: what the last round saw, and what it decided. */
+  status(): unknown {
+    const view = this.#view();
+    if (view === undefined) return { view: null, observation: null };
+    const named = { peers: Object.fromEntries(view.peers), invitations: Object.fromEntries(view.invitations) };
+    return { view: { ...view, ...named }, verdict: this.#verdict, observation: this.#watch?.observation ?? null };
+  }
+
+  /** Starts everything; resolves once the first round has begun. */
+  async start(boot: InitState): Promise<void> {
+    const { settings, log, init } = this.#parts;
+    await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
+    await Promise.all([this.#oneShots.load(), this.#parameters.load()]);
+    const kept = await readStateFile(this.#recordFile);
+    if (kept !== undefined) this.#record = RecordJson.parse(kept);
+    // An engine that outlived the previous agent goes on; what is left of one that ended is ended.
+    if (boot.engine === "gone-partial") await this.#engine.stop("kill");
+    const intent = await this.#firstIntent();
+    this.#watch = new EngineWatch(boot.engine === "running" ? "running" : "stopped", {
+      engine: this.#engine,
+      nowMs: () => this.#nowMs(),
+      leaseMs: PROFILES[intent.profile].leaseMs,
+      hung: (silentMs) => log.warn({ silentMs }, "The engine does not answer; it is killed"),
+    });
+    this.#recoverySinceMs = this.#nowMs();
+    log.info({ record: this.#record, engine: boot.engine, agentRestarts: boot.agentRestarts }, "Member started");
+    init.on("exited", ({ code, signal }) => this.#exited(code, signal));
+    init.on("term", () => {
+      this.#terminating = true;
+      this.#wake.abort();
+    });
+    init.on("disconnected", (error) => this.#fatal(error));
+    for (const loop of [this.#roundLoop(), this.#greetLoop(), this.#probeLoop()]) {
+      loop.catch((error: unknown) => this.#fatal(error));
+    }
+  }
+
+  #nowMs(): number {
+    return Math.floor(this.#parts.clock.monotonicMs());
+  }
+
+  get #periodMs(): number {
+    return PROFILES[this.#intent?.profile ?? "Standard"].periodMs;
+  }
+
+  #fatal(error: unknown): void {
+    this.#parts.log.fatal({ err: error }, "The agent ends; init starts it anew and leaves the engine alone");
+    this.#parts.exit(1);
+  }
+
+  #firstIntent(): Promise<Intent> {
+    const { settings, api, log } = this.#parts;
+    return new Promise((resolve) => {
+      followIntent({
+        api,
+        namespace: settings.QUORATE_NAMESPACE,
+        name: nameOf.intent(settings.QUORATE_CLUSTER),
+        file: join(settings.QUORATE_STATE_DIR, "intent.json"),
+        beforeIntent: (intent) => this.#parameters.want(intent),
+        signal: this.#stop.signal,
+        onIntent: (intent) => {
+          const before = this.#intent?.group?.incarnation ?? 0;
+          if ((intent.group?.incarnation ?? 0) !== before) this.#recoverySinceMs = this.#nowMs();
+          this.#intent = intent;
+          this.#engine.know(intent.members);
+          this.#noteGeneration(intent.generation);
+          resolve(intent);
+          this.#takeOneShots(intent);
+          this.#wake.abort();
+        },
+        onError: (error) => log.warn({ err: error }, "Intent not taken"),
+      }).catch((error: unknown) => this.#fatal(error));
+    });
+  }
+
+  #noteGeneration(generation: number): void {
+    this.#newestGeneration = Math.max(this.#newestGeneration, generation);
+  }
+
+  #exited(code: number | null, signal: number | null): void {
+    this.#parts.log.info({ code, signal }, "The engine ended");
+    this.#watch?.silenced();
+    // What is left of an engine whose main process died can neither serve nor be waited for.
+    this.#engine.stop("kill").then(
+      () => {
+        this.#watch?.stopped();
+        this.#pause("Start");
+        this.#wake.abort();
+      },
+      (error: unknown) => this.#fatal(error),
+    );
+  }
+
+  async #roundLoop(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const isMoving = await this.#round();
+      this.#wake = new AbortController();
+      if (!isMoving)
+        await sleep(this.#parts.clock, this.#periodMs, AbortSignal.any([this.#wake.signal, this.#stop.signal]));
+    }
+  }
+
+  /** Looks, decides, acts. @returns whether there may be more to do at once. */
+  async #round(): Promise<boolean> {
+    this.#copy = await this.#volume.state();
+    await this.#look();
+    const first = this.#view();
+    this.#missingSinceMs = first !== undefined && isMissing(first) ? (this.#missingSinceMs ?? first.nowMs) : undefined;
+    const view = this.#view();
+    if (view === undefined) return false;
+    this.#verdict = decide(view);
+    if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
+    this.#report();
+    this.#parameters.apply().catch((error: unknown) => this.#fatal(error));
+    const { move } = this.#verdict;
+    if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
+    try {
+      await carryOut(move, view, this.#movePorts());
+      return true;
+    } catch (error) {
+      if (!(error instanceof ActionError)) throw error;
+      this.#parts.log.warn({ move: move.kind, reason: error.message }, "A move failed and is tried again");
+      this.#pause(move.kind);
+      return false;
+    }
+  }
+
+  /** A move like the one that failed waits, the longer the more failed in a row. */
+  #pause(failed: Move["kind"]): void {
+    if (failed !== this.#failed) this.#failures = 0;
+    this.#failed = failed;
+    const periods = Math.min(MAX_PAUSE_PERIODS, 2 ** this.#failures);
+    this.#failures++;
+    this.#notBeforeMs = this.#nowMs() + periods * this.#periodMs;
+  }
+
+  async #look(): Promise<void> {
+    const watch = this.#watch;
+    const wasUp = watch?.seen !== undefined;
+    await watch?.look();
+    const seen = watch?.seen;
+    if (seen !== undefined && !wasUp) this.#failures = 0;
+    if (seen !== undefined && this.#record.id !== seen.group.id)
+      await this.#remember({ ...this.#record, id: seen.group.id });
+    const { metrics } = this.#parts;
+    metrics.engineUp.set(seen === undefined ? 0 : 1);
+    metrics.isLeader.set(seen?.leads === true ? 1 : 0);
+    metrics.epoch.set(seen?.group.term ?? 0);
+  }
+
+  async #remember(record: GroupRecord): Promise<void> {
+    await writeStateFile(this.#recordFile, record);
+    this.#record = record;
+  }
+
+  #view(): GroupView | undefined {
+    const intent = this.#intent;
+    const watch = this.#watch;
+    if (intent === undefined || watch === undefined) return undefined;
+    return {
+      self: this.#parts.settings.QUORATE_MEMBER,
+      nowMs: this.#nowMs(),
+      periodMs: this.#periodMs,
+      intent: {
+        generation: intent.generation,
+        members: intent.members.map(({ name }) => name),
+        bootstrapMember: intent.bootstrapMember,
+        paused: intent.paused,
+        incarnation: intent.group?.incarnation ?? 0,
+        founder: intent.group?.founder ?? null,
+        switchover: intent.switchover,
+      },
+      record: this.#record,
+      copy: this.#copy,
+      engine: watch.state,
+      seen: watch.seen,
+      heard: this.#messenger.heard,
+      peers: this.#messenger.peers,
+      newestGeneration: this.#newestGeneration,
+      invitations: this.#invitations,
+      leaderlessSinceMs: watch.leaderlessSinceMs,
+      missingSinceMs: this.#missingSinceMs,
+      recoverySinceMs: this.#recoverySinceMs,
+      answeredSwitchover: this.#switchover?.id,
+      terminating: this.#terminating,
+    };
+  }
+
+  #movePorts(): MovePorts {
+    const watch = this.#watch;
+    if (watch === undefined) throw new Error("a move before the first intent");
+    return {
+      engine: this.#engine,
+      watch,
+      volume: this.#volume,
+      tell: this.#tell,
+      group: () => this.#standing()?.members ?? [],
+      remember: (record) => this.#remember(record),
+      invite: (member, id) => this.#invitations.set(member, id),
+      answerSwitchover: (answer) => {
+        this.#switchover = answer;
+        this.#report();
+      },
+      leave: () => this.#leave(),
+    };
+  }
+
+  #standing(): Greeting | undefined {
+    const view = this.#view();
+    return view === undefined ? undefined : standing(view);
+  }
+
+  #answer(): GreetingReply {
+    const seen = this.#watch?.seen;
+    return {
+      copy: this.#watch?.state === "running" ? "data" : this.#copy, // one that was just started has made one, or is about to
+      incarnation: this.#record.incarnation,
+      id: this.#record.id,
+      engineUp: seen !== undefined,
+      hasLeader: seen !== undefined && seen.group.leaderId !== "",
+      position: seen?.position ?? null,
+    };
+  }
+
+  /** Greets everybody once a period; what a long move of this member's own engine holds up, this does not. */
+  async #greetLoop(): Promise<void> {
+    do {
+      const others = (this.#intent?.members ?? []).filter(({ name }) => name !== this.#parts.settings.QUORATE_MEMBER);
+      await Promise.all(
+        others.map((member) => this.#messenger.greet(member, this.#greeting(member.name), this.#periodMs)),
+      );
+      // An identity that was taken up was given out for good.
+      for (const [name, { reply }] of this.#messenger.peers) if (reply.copy === "data") this.#invitations.delete(name);
+    } while (await sleep(this.#parts.clock, this.#periodMs, this.#stop.signal));
+  }
+
+  #greeting(to: string): Greeting {
+    const seen = this.#watch?.seen;
+    return {
+      leads: seen?.leads === true,
+      term: seen?.group.term ?? 0,
+      incarnation: this.#record.incarnation,
+      generation: this.#intent?.generation ?? 0,
+      position: seen?.position ?? null,
+      members: [...(seen?.group.members ?? [])],
+      invitation: this.#invitations.get(to) ?? null,
+    };
+  }
+
+  #probeLoop(): Promise<void> {
+    const { metrics, clock } = this.#parts;
+    const servingEpoch = (): number | undefined => this.#route.term;
+    return probeWrites({ driver: this.#driver, servingEpoch, metrics, clock, signal: this.#stop.signal });
+  }
+
+  #report(): void {
+    const view = this.#view();
+    if (view === undefined) return;
+    const { answers } = this.#oneShots;
+    const refused = this.#parameters.refused;
+    this.#reports.report({
+      ...describeGroup(view, this.#verdict),
+      agentVersion: AGENT_VERSION,
+      engineVersion: this.#watch?.observation?.version ?? null,
+      leaderSince: this.#route.since,
+      switchover: this.#switchover,
+      ...answers,
+      ...(refused === undefined ? {} : { parametersRefused: refused }),
+    });
+    this.#parts.metrics.lagBytes.set(Number(entriesBehind(view) ?? Number.NaN));
+  }
+
+  /** Ends the agent once the route is somebody else's or nobody's. */
+  async #leave(): Promise<void> {
+    await this.#routes.beforePodEnds(LEAVE_MS);
+    this.#stop.abort();
+    this.#parts.exit(0);
+  }
+
+  #takeOneShots(intent: Intent): void {
+    this.#oneShots
+      .take(intent, this.#watch?.seen?.leads === true, {
+        answered: () => this.#report(),
+        restart: () => this.#engine.stop("fast"),
+        rebuild: async () => {
+          await this.#volume.markIncomplete();
+          await this.#engine.stop("fast");
+        },
+        defragment: () => this.#engine.defragment(),
+        hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#route.term }),
+      })
+      .catch((error: unknown) => this.#fatal(error));
+  }
+}
