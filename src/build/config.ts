@@ -49,6 +49,8 @@ export interface IntentState {
   readonly restart: Intent["restart"];
   readonly rebuild: Intent["rebuild"];
   readonly hook: Intent["hook"];
+  readonly defragment?: Intent["defragment"];
+  readonly group?: Intent["group"];
 }
 
 /** The intent of a cluster for its agents. */
@@ -67,7 +69,9 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     restart: state.restart,
     rebuild: state.rebuild,
     hook: state.hook,
+    ...(state.defragment === undefined ? {} : { defragment: state.defragment }),
     parameters: reloadableParameters(context),
+    ...(state.group === undefined ? {} : { group: state.group }),
   };
 }
 
@@ -78,6 +82,7 @@ function intentMember(context: BuildContext, member: string): IntentMember {
     agentPort: PEER_PORT,
     initPort: INIT_PORT,
     enginePort: context.engine.port,
+    ...(context.engine.memberPort === undefined ? {} : { memberPort: context.engine.memberPort }),
   };
 }
 

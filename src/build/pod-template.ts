@@ -153,7 +153,10 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
     ],
     env: environment(context, member),
     ports: [
-      { name: "engine", containerPort: context.engine.port, protocol: "TCP" },
+      { name: "engine", containerPort: engine.port, protocol: "TCP" },
+      ...(engine.memberPort === undefined
+        ? []
+        : [{ name: "member", containerPort: engine.memberPort, protocol: "TCP" }]),
       { name: "peer", containerPort: PEER_PORT, protocol: "TCP" },
       { name: "health", containerPort: HEALTH_PORT, protocol: "TCP" },
       { name: "init", containerPort: INIT_PORT, protocol: "TCP" },

@@ -24,6 +24,7 @@ function clientService(context: BuildContext, name: string, fields: Readonly<Rec
  * moves with one write right after a promotion), `-r` to every ready member, and the headless one that names members.
  */
 export function buildServices(context: BuildContext): Manifest[] {
+  const { memberPort } = context.engine;
   return [
     clientService(context, nameOf.readWrite(context.name), {}),
     clientService(context, nameOf.readOnly(context.name), {}),
@@ -37,6 +38,9 @@ export function buildServices(context: BuildContext): Manifest[] {
         ports: [
           { name: "peer", port: PEER_PORT, targetPort: PEER_PORT, protocol: "TCP" },
           { name: "engine", port: context.engine.port, targetPort: context.engine.port, protocol: "TCP" },
+          ...(memberPort === undefined
+            ? []
+            : [{ name: "member", port: memberPort, targetPort: memberPort, protocol: "TCP" }]),
         ],
       },
     }),
@@ -61,11 +65,13 @@ export function buildEndpointSlices(context: BuildContext): Manifest[] {
 }
 
 /**
- * Ingress only: clients reach the engine from anywhere (its own authentication decides), the agents' port is for members.
+ * Ingress only: clients reach the engine from anywhere (its own authentication decides), the agents' ports and the
+ * engines' own among themselves are for members.
  * Egress is left open, because a default deny there cuts agents from the API server, whose address no selector can name.
  */
 export function buildNetworkPolicy(context: BuildContext): Manifest {
   const tcp = (port: number) => ({ port, protocol: "TCP" });
+  const { memberPort } = context.engine;
   return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
     spec: {
       podSelector: { matchLabels: podSelector(context.name) },
@@ -74,7 +80,7 @@ export function buildNetworkPolicy(context: BuildContext): Manifest {
         { ports: [tcp(context.engine.port), tcp(HEALTH_PORT)] },
         {
           from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: context.name } } }],
-          ports: [tcp(PEER_PORT), tcp(INIT_PORT)],
+          ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [tcp(memberPort)])],
         },
       ],
     },

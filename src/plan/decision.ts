@@ -22,6 +22,9 @@ export interface Decision {
   readonly restart?: NonNullable<Intent["restart"]>;
   readonly rebuild?: NonNullable<Intent["rebuild"]>;
   readonly hook?: HookRequest;
+  readonly defragment?: NonNullable<Intent["defragment"]>;
+  /** The incarnation that the group shall have from now on; see `Intent.group`. */
+  readonly group?: NonNullable<Intent["group"]>;
   /** The planned change whose step runs now; for metrics. */
   readonly planned?: ExclusiveChange;
   /** How far a roll of the members is. */

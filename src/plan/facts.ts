@@ -28,6 +28,7 @@ export interface World {
   readonly switchover: Request;
   readonly restart: Request;
   readonly rebuild: Request;
+  readonly defragment: Request;
 }
 
 const MIB = 2 ** 20;
@@ -60,6 +61,7 @@ export function deriveWorld(seen: Observation, cluster: ClusterView, context: Bu
     switchover: whileWanted(seen, settleSwitchover(intent, reports, leader?.name, { nowMs: seen.nowMs, cluster })),
     restart: whileWanted(seen, settle(intent?.restart, reports, "restart")),
     rebuild: whileWanted(seen, settle(intent?.rebuild, reports, "rebuild")),
+    defragment: whileWanted(seen, settle(intent?.defragment, reports, "defragment")),
   };
 }
 
@@ -71,6 +73,21 @@ export function leaderOf(members: readonly MemberView[]): MemberView | undefined
 
 function epochOf(member: MemberView | undefined): number {
   return member?.pod?.report?.epoch ?? -1;
+}
+
+/** Whether the engine keeps its list of members itself: agents change it, one member at a time, to what the intent lists. */
+export function keepsOwnList({ cluster }: Pick<World, "cluster">): boolean {
+  return cluster.intent.topology === "Consensus";
+}
+
+/**
+ * Whether a member that is no longer listed is still in the way of its pod's end: commits wait for it, or the engine's own list
+ * may have it. Without a leader nobody knows who is on that list.
+ */
+export function isStillCounted(world: World, { name }: MemberView): boolean {
+  const report = world.leader?.pod?.report;
+  if (!keepsOwnList(world)) return report?.syncNames.includes(name) === true;
+  return report?.group?.members?.includes(name) ?? world.initialized;
 }
 
 /** Whether any leader ever served: as remembered in status and on volumes, or as agents say now. */
@@ -197,7 +214,7 @@ export function successors(world: World, among: readonly MemberView[]): readonly
 
 /** The request that agents are at now; there is never more than one. */
 export function openRequest(world: World): Extract<Request, { state: "Open" }> | undefined {
-  return [world.switchover, world.restart, world.rebuild].find((request) => request.state === "Open");
+  return [world.switchover, world.restart, world.rebuild, world.defragment].find((request) => request.state === "Open");
 }
 
 /** An id for a switchover that the planner wants; it says why and since when, so that nothing else needs to remember. */
@@ -252,7 +269,7 @@ function settleSwitchover(
 export function settle(
   request: { readonly id: string } | null | undefined,
   reports: readonly MemberReport[],
-  kind: "switchover" | "restart" | "rebuild" | "hook",
+  kind: "switchover" | "restart" | "rebuild" | "defragment" | "hook",
 ): Request {
   if (request === null || request === undefined) return { state: "None" };
   const answers = reports.flatMap((report) => report[kind] ?? []).filter((answer) => answer.id === request.id);

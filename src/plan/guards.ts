@@ -55,6 +55,11 @@ export const GUARDS = {
     holds: "there is one leader that serves",
     override: "None: the members elect a leader by themselves.",
   },
+  MajorityReachable: {
+    holds: "in topology Consensus a majority of the voting members reaches each other",
+    override:
+      "Bring members back. A ClusterOperation of type Recover begins anew from the most advanced copy, after your consent.",
+  },
   QuorumKept: {
     holds: "enough members in sync are left to keep acknowledged writes and to go on writing",
     override: "None: acknowledged writes could be lost. Take the change back, or repair the members that are behind.",

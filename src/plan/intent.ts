@@ -20,11 +20,29 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
     restart: decision.restart ?? kept(now?.restart, world.restart),
     rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
     hook: decision.hook ?? kept(now?.hook, hookRequest(world)),
+    ...present({ defragment: decision.defragment ?? kept(now?.defragment, world.defragment) ?? undefined }),
+    ...present({ group: decision.group ?? groupOf(world) }),
   };
   const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
   const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
   const next = isSame ? same : buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
   return applyIfDifferent(buildIntentConfigMap(context, next, seen.intent?.resourceVersion), seen.children);
+}
+
+/** The fields that have a value. */
+function present<T extends object>(fields: { [K in keyof T]: T[K] | undefined }): Partial<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+/**
+ * The incarnation that the intent names goes on. If the intent was lost, members still know theirs: copies of an older one must
+ * not come back to life.
+ */
+function groupOf({ seen, members }: World): Intent["group"] {
+  const named = seen.intent?.intent?.group;
+  if (named !== undefined) return named;
+  const incarnation = Math.max(0, ...members.map(({ pod }) => pod?.report?.group?.incarnation ?? 0));
+  return incarnation === 0 ? undefined : { incarnation, founder: null, request: null };
 }
 
 /**

@@ -3,6 +3,8 @@
 import {
   isInSync,
   isOnLostNode,
+  isStillCounted,
+  keepsOwnList,
   keepsQuorum,
   listedMembers,
   requestId,
@@ -37,6 +39,8 @@ export function planScaleIn(world: World): Decision {
     const message = `Without ${victim.name} fewer than a majority of the ${rest.length} remaining members would be in sync. Wait until they have caught up, or set spec.members back to ${world.listed.length}.`;
     return { busy: true, change, blocked: [{ guard: "QuorumKept", object: victim.name, message }] };
   }
+  // Agents take it off the engine's list once it is not listed; its pod goes only after that.
+  if (keepsOwnList(world)) return { busy: true, change, listed: rest.map((m) => m.name) };
   // Agents of a member that they no longer know would never hear that commits stopped waiting for it: it is told while listed.
   const isWaitedFor = world.leader.pod?.report?.syncNames.includes(victim.name) === true;
   if (isWaitedFor || !isLearner(world, victim))
@@ -71,8 +75,7 @@ function removalOf(world: World, member: MemberView): readonly Step[] {
   const { namespace } = world.cluster;
   const { statefulSet, pod, volume } = member;
   if (statefulSet !== undefined) {
-    const waitedFor = world.leader?.pod?.report?.syncNames.includes(member.name) === true;
-    if (waitedFor || member.name === world.leader?.name || statefulSet.deleting) return [];
+    if (isStillCounted(world, member) || member.name === world.leader?.name || statefulSet.deleting) return [];
     const object = { apiVersion: "apps/v1", kind: "StatefulSet", namespace, name: member.name, uid: statefulSet.uid };
     return [{ kind: "Delete", object, reason: "the member was scaled in" }];
   }

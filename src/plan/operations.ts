@@ -18,6 +18,7 @@ import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { noteFailed, wantedRecord } from "./revisions.ts";
 import { notePromoted } from "./stages.ts";
+import { advanceRecovery } from "./recovery.ts";
 import { advanceRestart, restartedMembers } from "./restart.ts";
 import { timestamp } from "./timestamp.ts";
 
@@ -77,8 +78,12 @@ function advance(world: World, operation: OperationView): Outcome {
   const { type, member } = operation.intent;
   if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
   if (type === "Promote" || type === "Abort") return judgeRevision(world, operation);
+  if (type === "Recover") return advanceRecovery(world, operation);
+  if (type === "Defragment" && world.context.engine.actions.defragment === undefined) {
+    return { phase: "Refused", message: `Engine ${world.context.engineName} declares no action defragment` };
+  }
   const mine =
-    type === "Restart"
+    type === "Restart" || type === "Defragment"
       ? undefined
       : requestOf({ Switchover: world.switchover, Rebuild: world.rebuild }[type], operation.uid);
   if (mine !== undefined && mine.state !== "Open") return { phase: mine.state, message: mine.message };
@@ -90,7 +95,7 @@ function advance(world: World, operation: OperationView): Outcome {
     return { phase: "Refused", message: `${member} is no member: there are ${world.listed.join(", ")}` };
   }
   if (type === "Switchover") return startSwitchover(world, operation, target);
-  if (type === "Restart") {
+  if (type === "Restart" || type === "Defragment") {
     const members = operation.status.members ?? restartedMembers(world, operation);
     return { ...advanceRestart(world, operation, members), members };
   }
@@ -111,9 +116,11 @@ function judgeRevision(world: World, { name, intent }: OperationView): Outcome {
 
 /** What an operation waits for while the members are at a request. */
 function waitingMessage(world: World, { uid }: OperationView): string {
-  const { restart } = world;
+  const { restart, defragment } = world;
   if (restart.state === "Open" && restart.id.startsWith(`${uid}/`))
     return `${restart.id.slice(uid.length + 1)} restarts its engine`;
+  if (defragment.state === "Open" && defragment.id.startsWith(`${uid}/`))
+    return `${defragment.id.slice(uid.length + 1)} defragments its data`;
   return "waits for another request to the members";
 }
 

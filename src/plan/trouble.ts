@@ -6,6 +6,7 @@ import { formatBytes, parseQuantity } from "../build/quantity.ts";
 import type { MemberView } from "./observation.ts";
 import { operationCommand, patchCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
+import { planLostMajority } from "./recovery.ts";
 import { growth } from "./volume-growth.ts";
 
 const GRACE_MS = 120_000; // twice the pods' grace period
@@ -18,7 +19,8 @@ export function planTrouble(world: World): Decision {
     ...deadNodeTrouble(world, m),
   ]);
   const growing = growth(world);
-  const blocked = [...each, ...formerVolumes(world), ...growing.blocked, ...refusedParameters(world)];
+  const lost = planLostMajority(world).blocked ?? [];
+  const blocked = [...lost, ...each, ...formerVolumes(world), ...growing.blocked, ...refusedParameters(world)];
   return blocked.length === 0 && growing.change === "" ? IDLE : { busy: false, blocked, change: growing.change };
 }
 
