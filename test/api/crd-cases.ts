@@ -224,9 +224,14 @@ const clusterCreations: readonly Creation[] = [
     ),
   ),
   creation(
+    "a durability of one's own where a majority always confirms",
+    minimalCluster({ topology: "Consensus", durability: { mode: "Async" } }),
+    "spec.durability: durability cannot be chosen in topology Consensus, where a majority always confirms: set mode Quorum and whenDegraded Block, or leave durability out",
+  ),
+  creation(
     "a topology that does not work yet",
     minimalCluster({ topology: "Sharded" }),
-    '[spec.topology: Unsupported value: "Sharded": supported values: "ActivePassive", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
+    '[spec.topology: Unsupported value: "Sharded": supported values: "ActivePassive", "Consensus", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
   ),
 ];
 
@@ -241,6 +246,20 @@ const engineCreations: readonly Creation[] = [
       `a session of ${action} that does not exist`,
       minimalEngine({ actions: { ...actions, [action]: { session: "sql", statement: "SELECT 1" } } }),
       `spec.actions.${action}: actions.${action}.session names no entry of sessions: add the session or correct the name`,
+    ),
+  ),
+  ...[
+    {
+      topology: "ActivePassive",
+      lacks: "promote",
+      needs: "configure, clone, rejoin, seal, follow, promote, setSyncSet, checkpoint",
+    },
+    { topology: "Consensus", lacks: "recover", needs: "addMember, promoteMember, removeMember, handOver, recover" },
+  ].map(({ topology, lacks, needs }) =>
+    creation(
+      `an engine for ${topology} that cannot ${lacks}`,
+      minimalEngine({ topologies: [topology], actions: { ...actions, [lacks]: undefined } }),
+      `spec.actions: topology ${topology} needs the actions ${needs}: declare those that are missing`,
     ),
   ),
   ...[
@@ -289,7 +308,12 @@ const operationCreations: readonly Creation[] = [
   creation(
     "a promotion of one member",
     operation({ type: "Promote", member: "orders-1" }),
-    "spec.member: member is not for Promote and Abort, which concern the whole cluster: remove member",
+    "spec.member: member is not for Promote, Abort and Recover, which concern the whole cluster: remove member",
+  ),
+  creation(
+    "a consent to something else than a recovery",
+    operation({ type: "Restart", consent: "orders-1@7" }),
+    "spec.consent: consent is for Recover alone: remove consent",
   ),
   creation(
     "a role for something else than a restart",
@@ -330,6 +354,10 @@ export const updates: readonly Update[] = [
     spec: { storage: { data: { className: null } } },
     cause:
       "spec.storage.data.className: className cannot be changed: create another ClusterSpec with the other StorageClass and move the data",
+  }),
+  update("another topology", minimalCluster(), {
+    spec: { topology: "Consensus" },
+    cause: "spec.topology: topology cannot be changed: create another ClusterSpec and move the data",
   }),
   update("fewer members than All needs", minimalCluster({ durability: { mode: "All" } }), {
     spec: { members: 1 },

@@ -1,7 +1,7 @@
 // The CRDs against a real API server: accepted, defaulted, and every rule refuses with its own message.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { objectSchema } from "../../hack/generate/crd.ts";
 import { KINDS } from "../../hack/generate/kinds.ts";
 import type { StructuralSchema } from "../../hack/generate/structural-schema.ts";
@@ -40,8 +40,6 @@ async function refusal(call: Promise<unknown>): Promise<string> {
   return withoutValue(status.message);
 }
 
-const TOPOLOGY_IS_FIXED = "topology cannot be changed: create another ClusterSpec and move the data";
-
 /** Deletes what a test created. */
 async function withObject<T>(object: NamedObject, use: () => Promise<T>): Promise<T> {
   await client.create(object);
@@ -63,7 +61,6 @@ function messagesOf(schema: StructuralSchema): string[] {
 
 test("every rule has a case below", () => {
   const said = [...creations, ...updates].map(({ says }) => says);
-  said.push(TOPOLOGY_IS_FIXED);
   const rules = new Set(KINDS.flatMap((kind) => messagesOf(objectSchema(kind))));
   expect([...rules].filter((rule) => !said.some((says) => says.includes(rule)))).toEqual([]);
 });
@@ -79,27 +76,6 @@ describe("refused when changed", () => {
     const ref = { ...object, ...object.metadata };
     expect(await withObject(object, () => refusal(client.mergePatch(ref, patch, { dryRun: true })))).toBe(says);
   });
-});
-
-test("refused when changed: the topology, once there is more than one", async () => {
-  const enumPath = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/topology/enum";
-  const setTopologies = (value: string[]) =>
-    plane.kubectl(
-      "patch", "crd", "clusterspecs.quorate.io", "--type=json",
-      "-p", JSON.stringify([{ op: "replace", path: enumPath, value }]),
-    ); // biome-ignore format: pairs of flag and value
-  const object = minimalCluster();
-  const change = () =>
-    refusal(client.mergePatch({ ...object, ...object.metadata }, { spec: { topology: "Sharded" } }, { dryRun: true }));
-  await setTopologies(["ActivePassive", "Sharded"]);
-  try {
-    await withObject(object, () =>
-      // The new schema is in force a moment after the patch.
-      vi.waitFor(async () => expect(await change()).toContain(`spec.topology: ${TOPOLOGY_IS_FIXED}`), 10_000),
-    );
-  } finally {
-    await setTopologies(["ActivePassive"]);
-  }
 });
 
 describe("accepted", () => {
