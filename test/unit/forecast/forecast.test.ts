@@ -1,0 +1,137 @@
+// What is forecast must be what then happens. What happens is taken from the simulator, in which agents and kubelets were written
+// anew, step by step and in any order; the forecast's world knows nothing of it.
+import { describe, expect, test } from "vitest";
+import { forecast, type ForecastEvent } from "../../../src/forecast/forecast.ts";
+import { intentOf } from "../plan/fixture.ts";
+import { lottery } from "../plan/pairs.ts";
+import { running } from "../plan/running.ts";
+import { Simulator } from "../plan/simulator.ts";
+
+const SOON = { update: { minReadySeconds: 1 } };
+const VERSION_2 = { engine: { name: "example", version: "2" } };
+const CANARY = { update: { strategy: "Canary", canary: { bakeSeconds: 60 } } };
+
+/** What people would notice of what the simulator went through, in order. */
+function happened(world: Simulator): string[] {
+  const seen: string[] = [];
+  let { leader } = world;
+  let idle = 0;
+  for (let turn = 0; turn < 600 && idle < 4; turn += 1) {
+    const before = world.trace.length;
+    const sets = new Set(world.children.keys());
+    const planned = world.pass();
+    for (const line of world.trace.slice(before)) seen.push(...noticed(line, sets));
+    const moved = world.move();
+    if (world.leader !== undefined && leader !== undefined && world.leader !== leader) {
+      seen.push(`hand over ${leader} → ${world.leader}`);
+    }
+    leader = world.leader ?? leader;
+    idle = planned || moved ? 0 : idle + 1;
+    world.nowMs += idle === 0 ? 1_000 : 60_000;
+  }
+  return seen;
+}
+
+function noticed(line: string, before: ReadonlySet<string>): string[] {
+  const [, verb, kind, name = ""] = /^(\w+) (\w+) ([\w-]+):/.exec(line) ?? [];
+  if (verb === "Delete" && kind === "Pod") return [`replace ${name.replace(/-0$/, "")}`];
+  if (verb === "Delete" && kind === "StatefulSet") return [`remove ${name}`];
+  if (verb === "Delete" && kind === "PersistentVolumeClaim") return [`delete volume ${name}`];
+  if (verb === "Apply" && kind === "StatefulSet" && !before.has(`StatefulSet/${name}`)) return [`add ${name}`];
+  return [];
+}
+
+function foretold(events: readonly ForecastEvent[]): string[] {
+  return events.flatMap(({ kind, object, detail }) => {
+    switch (kind) {
+      case "ReplacePod":
+        return [`replace ${object}`];
+      case "RemoveMember":
+        return [`remove ${object}`];
+      case "DeleteVolume":
+        return [`delete volume ${object}`];
+      case "AddMember":
+        return [`add ${object}`];
+      case "HandOver":
+        return [`hand over ${detail}`];
+      default:
+        return [];
+    }
+  });
+}
+
+const EDITS: Readonly<Record<string, object>> = {
+  "a version": { ...SOON, ...VERSION_2 },
+  "a canary": { ...CANARY, ...VERSION_2 },
+  "a parameter that needs a restart": { ...SOON, parameters: { size: "20" } },
+  "a parameter that does not": { ...SOON, parameters: { verbosity: "7" } },
+  resources: { ...SOON, resources: { requests: { memory: "2Gi" } } },
+  storage: { ...SOON, storage: { data: { size: "20Gi" } } },
+  "more members": { ...SOON, members: 5 },
+  "fewer members": { ...SOON, members: 1 },
+  "fewer members and their volumes": {
+    ...SOON,
+    members: 1,
+    deletionProtection: false,
+    volumeRetention: { whenScaled: "Delete" },
+  },
+  "members and version at once": { ...SOON, ...VERSION_2, members: 5 },
+  stopping: { ...SOON, stopped: true },
+  nothing: SOON,
+};
+
+describe.each([1, 2, 3])("of %i members", (members) => {
+  const offers = (edit: object) =>
+    !("members" in edit && members === edit.members) && !(members === 1 && edit === EDITS["a canary"]);
+
+  test.each(Object.entries(EDITS).filter(([, edit]) => offers(edit)))("a change of %s goes as foretold", (_, edit) => {
+    const world = running(members, SOON);
+    const { events, blocked } = forecast(world.observe(), intentOf({ members, ...edit }));
+    world.change({ members, ...edit });
+    expect(happened(world)).toEqual(foretold(events));
+    expect(world.status.blocked ?? []).toHaveLength(blocked.length);
+  });
+
+  test("a roll goes as foretold in whatever order the world moves, but for who takes over", () => {
+    const who = (line: string) => line.replace(/ → .*/, "");
+    for (let seed = 1; seed <= 4; seed += 1) {
+      const world = new Simulator({ members, ...SOON }, lottery(seed));
+      world.settle();
+      const { events } = forecast(world.observe(), intentOf({ members, ...SOON, ...VERSION_2 }));
+      world.change({ members, ...SOON, ...VERSION_2 });
+      expect(happened(world).map(who)).toEqual(foretold(events).map(who));
+    }
+  });
+});
+
+test("writes wait for a hand-over, or until the only member is back", () => {
+  const three = forecast(running(3, SOON).observe(), intentOf({ members: 3, ...SOON, ...VERSION_2 }));
+  expect(three.events.filter(({ gap }) => gap !== "None").map(({ kind, gap }) => [kind, gap])).toEqual([
+    ["HandOver", "HandOver"],
+  ]);
+  const one = forecast(running(1, SOON).observe(), intentOf({ members: 1, ...SOON, ...VERSION_2 }));
+  expect(one.events.filter(({ gap }) => gap !== "None").map(({ kind, gap }) => [kind, gap])).toEqual([
+    ["ReplacePod", "UntilBack"],
+  ]);
+});
+
+test("a guard that holds is told with the way past it, and nothing after it", () => {
+  const spec = { members: 3, engine: { name: "example", version: "9" } };
+  const { events, blocked } = forecast(running(3).observe(), intentOf(spec));
+  expect(events).toEqual([]);
+  expect(blocked).toMatchObject([
+    { guard: "VersionKnown", override: expect.stringContaining("kubectl patch") as string },
+  ]);
+});
+
+test("a canary bakes before the rest follows", () => {
+  const { events } = forecast(running(3).observe(), intentOf({ members: 3, ...CANARY, ...VERSION_2 }));
+  const replaced = events.filter(({ kind }) => kind === "ReplacePod");
+  expect(replaced).toHaveLength(3);
+  expect((replaced[1]?.afterSeconds ?? 0) - (replaced[0]?.afterSeconds ?? 0)).toBeGreaterThanOrEqual(60);
+});
+
+test("what agents are told is foretold, with what becomes of it", () => {
+  const { events } = forecast(running(3).observe(), intentOf({ members: 3, parameters: { verbosity: "7" } }));
+  expect(events).toMatchObject([{ kind: "TellAgents", detail: "verbosity = 7", gap: "None" }]);
+});
