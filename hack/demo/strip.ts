@@ -1,5 +1,5 @@
 /** Draws availability over time: one cell per slice, faults marked above. Pure. */
-import type { Palette } from "../../src/cli/tree.ts";
+import type { Palette } from "../../src/cli/palette.ts";
 
 /** One slice of time and how many writes were acknowledged in it. */
 export interface Slice {

@@ -1,25 +1,8 @@
 /** Draws one cluster as a tree of a few lines, from nothing but its ClusterSpec. Pure. */
 import type { ClusterSpec, ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
+import type { Palette } from "./palette.ts";
 
-/** Colours as functions, so that a pipe or NO_COLOR gets plain text. */
-export interface Palette {
-  readonly bold: (text: string) => string;
-  readonly dim: (text: string) => string;
-  readonly green: (text: string) => string;
-  readonly yellow: (text: string) => string;
-  readonly red: (text: string) => string;
-}
-
-/** No colours. */
-export const PLAIN: Palette = {
-  bold: (text) => text,
-  dim: (text) => text,
-  green: (text) => text,
-  yellow: (text) => text,
-  red: (text) => text,
-};
-
-/** The tree, a line per member, then what is going on and what is blocked. Lines are not padded to a width. */
+/** The tree, a line per member, then what is going on and what is blocked. Lines are not cut to a width. */
 export function renderTree(cluster: ClusterSpec, palette: Palette): string[] {
   const { spec, status } = cluster;
   const ready = status?.conditions?.find((condition) => condition.type === "Ready");
@@ -31,11 +14,13 @@ export function renderTree(cluster: ClusterSpec, palette: Palette): string[] {
     `${spec.durability.mode}/${spec.failover.profile}`,
     paint(`${status?.readyRatio ?? `0/${spec.members}`} ready`),
     ...(status?.epoch === undefined ? [] : [`epoch ${status.epoch}`]),
+    ...(status?.budgetLeft === undefined ? [] : [`budget ${status.budgetLeft}`]),
   ].join(palette.dim(" · "));
   const members = status?.members ?? [];
+  const widths = columnWidths(members);
   const lines = members.map((member, index) => {
     const branch = index === members.length - 1 ? "└─" : "├─";
-    return `${palette.dim(branch)} ${memberLine(member, palette)}`;
+    return `${palette.dim(branch)} ${memberLine(member, widths, palette)}`;
   });
   return [head, ...lines, ...notes(status, palette)];
 }
@@ -52,9 +37,30 @@ function notes(status: ClusterStatus | undefined, palette: Palette): string[] {
   ];
 }
 
-function memberLine(member: MemberStatus, palette: Palette): string {
+type Widths = Readonly<Record<"name" | "state" | "node" | "revision", number>>;
+
+/** Columns are as wide as what is in them, so that a narrow terminal cuts as little as possible. */
+function columnWidths(members: readonly MemberStatus[]): Widths {
+  const widest = (of: (member: MemberStatus) => string) => Math.max(0, ...members.map((member) => of(member).length));
+  return {
+    name: widest(({ name }) => name),
+    state: widest(({ state }) => state),
+    node: widest(({ node = "" }) => node),
+    revision: widest(({ revision = "" }) => revision),
+  };
+}
+
+function memberLine(member: MemberStatus, widths: Widths, palette: Palette): string {
   const mark = { Leader: palette.green("★"), Follower: palette.green("●"), None: palette.yellow("○") }[member.role];
-  const health = member.ready ? member.state.padEnd(9) : palette.yellow(member.state.padEnd(9));
-  const lag = member.role === "Follower" ? `lag ${member.lag ?? "unknown"}` : "";
-  return `${mark} ${member.name.padEnd(16)} ${member.role.padEnd(8)} ${health} ${(member.node ?? "").padEnd(8)} ${lag}`.trimEnd();
+  const state = member.state.padEnd(widths.state);
+  const columns = [
+    mark,
+    member.name.padEnd(widths.name),
+    member.role.padEnd("Follower".length),
+    member.ready ? state : palette.yellow(state),
+    (member.node ?? "").padEnd(widths.node),
+    palette.dim((member.revision ?? "").padEnd(widths.revision)),
+    member.role === "Follower" ? `lag ${member.lag ?? "unknown"}` : "",
+  ];
+  return columns.join(" ").trimEnd();
 }

@@ -42,6 +42,16 @@ export interface KubeClientOptions extends TransportOptions {
   readonly observe?: (call: ApiCall) => void;
 }
 
+/** Which part of a container's output. */
+export interface LogOptions {
+  readonly container: string;
+  /** Stay, and hand on what comes. */
+  readonly follow?: boolean;
+  readonly sinceSeconds?: number | undefined;
+  readonly tailLines?: number | undefined;
+  readonly signal?: AbortSignal;
+}
+
 interface Call {
   readonly verb: Verb;
   readonly resource: string;
@@ -218,6 +228,28 @@ export class KubeClient implements KubeApi {
         throw new RetryableError("The watch broke", { reason: "WatchBroken", object, cause: error });
       }
       throw fromApiError(error, object, false);
+    }
+  }
+
+  /**
+   * What a container printed, as it comes in. Ends when the container does, or at once when `follow` is false.
+   * @throws {OperatorError} when there is no such pod or container, or none that has run yet.
+   */
+  async *logs(pod: Omit<ObjectRef, keyof KindRef>, options: LogOptions): AsyncGenerator<string, void, void> {
+    const { container, follow = false, sinceSeconds, tailLines, signal } = options;
+    const query = new URLSearchParams({ container, timestamps: "true", follow: String(follow) });
+    if (sinceSeconds !== undefined) query.set("sinceSeconds", String(sinceSeconds));
+    if (tailLines !== undefined) query.set("tailLines", String(tailLines));
+    const ref = { apiVersion: "v1", kind: "Pod", ...pod };
+    try {
+      const path = withQuery(await this.#path(ref, pod.name, "log"), query);
+      const stream = await this.#transport.stream({ method: "GET", path }, { signal, timeoutMs: DEFAULT_TIMEOUT_MS });
+      if (stream.status === 200) return yield* stream.text;
+      let body = "";
+      for await (const text of stream.text) body += text;
+      throw new ApiStatusError(stream.status, parseJson(body), stream.retryAfterMs);
+    } catch (error) {
+      throw fromApiError(error, describeRef(ref), false);
     }
   }
 

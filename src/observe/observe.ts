@@ -41,7 +41,7 @@ import { withHomes } from "./volume-homes.ts";
 export interface ObserverOptions {
   readonly api: Pick<KubeApi, "get" | "list">;
   readonly stores: Stores;
-  readonly named: NamedObjects;
+  readonly named: Pick<NamedObjects, "read" | "forget">;
   readonly settings: BuildSettings;
   readonly measurer: Pick<Measurer, "of">;
   readonly clock: Clock;

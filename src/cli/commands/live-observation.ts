@@ -1,0 +1,132 @@
+// What the operator would observe of a cluster at this moment, read by a person's own rights.
+import { ClusterSpec } from "../../api/cluster-spec.ts";
+import { EngineSpec } from "../../api/engine.ts";
+import type { KubeClient } from "../../kube/client.ts";
+import { systemClock } from "../../clock.ts";
+import type { KubeObject, Stored } from "../../kube/object.ts";
+import { leaderOf } from "../../plan/facts.ts";
+import type { Measured, NamedView, Observation } from "../../plan/observation.ts";
+import { observe } from "../../observe/observe.ts";
+import { Stores } from "../../observe/stores.ts";
+
+const DEADLINE_MS = 30_000;
+const DAY_MS = 86_400_000;
+const UNKNOWN_AGENT = "quorate/agent:dev";
+
+/**
+ * Observes a cluster that exists. Secrets are not read: they are taken to be as the operator keeps them.
+ * @throws what the API server says when something may not be read.
+ */
+export async function observeLive(api: KubeClient, namespace: string, name: string): Promise<Observation> {
+  const stop = new AbortController();
+  const failed = Promise.withResolvers<never>();
+  const stores = new Stores({
+    api,
+    namespace,
+    onSubscriberError: failed.reject,
+    observer: () => ({ reconnecting: (_reason, error) => void (error !== undefined && failed.reject(error)) }),
+  });
+  const timer = setTimeout(
+    () => failed.reject(new Error(`the API server did not answer within ${DEADLINE_MS / 1000} s`)),
+    DEADLINE_MS,
+  );
+  const watching = stores.run(stop.signal);
+  try {
+    await Promise.race([stores.whenSynced(), failed.promise]);
+    const settings = { agentImage: agentImageOf(stores, namespace, name) };
+    const named = { read: () => Promise.resolve(asKept(name)), forget: () => undefined };
+    const measurer = { of: () => undefined };
+    const options = { api, stores, named, settings, measurer, clock: systemClock };
+    const seen = await observe(options, `${namespace}/${name}`, stop.signal);
+    if (seen?.cluster === undefined) throw new Error(`there is no ClusterSpec ${name} in namespace ${namespace}`);
+    return withRest(seen);
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+    failed.promise.catch(() => undefined); // whoever waited has heard of it
+    await watching;
+  }
+}
+
+/** A cluster that was not created yet, with nothing there but its Engine. `cluster` is as the API server would store it. */
+export function observeUnborn(cluster: Stored<KubeObject>, engine: unknown, namespace: string): Observation {
+  const { spec, metadata } = ClusterSpec.parse(cluster);
+  const { uid, resourceVersion = "1", name } = { ...cluster.metadata, ...metadata };
+  return {
+    nowMs: Date.now(),
+    settings: { agentImage: UNKNOWN_AGENT },
+    namespace,
+    name,
+    cluster: {
+      uid: uid ?? "new",
+      resourceVersion,
+      namespace,
+      name,
+      generation: 0,
+      deleting: false,
+      annotations: cluster.metadata.annotations ?? {},
+      intent: spec,
+      invalid: undefined,
+      status: {},
+    },
+    engine: engine === undefined ? undefined : EngineSpec.parse(engine),
+    members: [],
+    children: new Map(),
+    named: {
+      hasLease: false,
+      lastLeader: undefined,
+      peerNotAfterMs: undefined,
+      credentialsUid: undefined,
+      credentialKeys: [],
+    },
+    intent: undefined,
+    operations: [],
+    nodes: new Map(),
+    measured: spec.slo === undefined ? undefined : WITHIN_BUDGET,
+    storageClasses: new Map(),
+    stateMayHaveGoneBack: false,
+  };
+}
+
+const WITHIN_BUDGET: Measured = {
+  budgets: [{ name: "Availability", remaining: 1, burns: [], alert: "None" }],
+  missing: "",
+  record: undefined,
+  trial: undefined,
+};
+
+/** What is never watched, as it is while all is well. */
+function asKept(_cluster: string): NamedView {
+  return {
+    hasLease: true,
+    lastLeader: undefined,
+    peerNotAfterMs: Date.now() + 1000 * DAY_MS,
+    credentialsUid: "kept",
+    credentialKeys: [],
+  };
+}
+
+/** Fills in what only the operator measures or remembers: passwords that exist, and budgets as the status tells them. */
+function withRest(seen: Observation): Observation {
+  const keys = seen.engine?.accounts.map((account) => account.secretKey ?? account.name) ?? [];
+  const lastLeader = leaderOf(seen.members)?.name;
+  const health = seen.cluster?.status.conditions?.find(({ type }) => type === "SLOHealthy");
+  const measured: Measured | undefined =
+    health?.status === "True"
+      ? WITHIN_BUDGET
+      : health && { ...WITHIN_BUDGET, budgets: undefined, missing: `the operator says: ${health.message}` };
+  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys } };
+}
+
+interface SetObject extends KubeObject {
+  readonly spec?: {
+    readonly template?: { readonly spec?: { readonly initContainers?: readonly { readonly image?: string }[] } };
+  };
+}
+
+/** The operator's agent image is not written anywhere but in the pods that it made. */
+function agentImageOf(stores: Stores, namespace: string, name: string): string {
+  const sets = stores.of("StatefulSet").ofCluster(namespace, name) as readonly SetObject[];
+  const images = [...sets].flatMap(({ spec }) => spec?.template?.spec?.initContainers?.[0]?.image ?? []);
+  return images[0] ?? UNKNOWN_AGENT;
+}
