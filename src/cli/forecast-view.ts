@@ -15,6 +15,7 @@ const WORDS: Readonly<Record<ForecastEvent["kind"], string>> = {
   HandOver: "hand over",
   RestartEngine: "restart the engine of",
   RebuildMember: "rebuild",
+  RunHook: "run the Engine's hook on",
   GrowVolume: "grow volume",
   DeleteVolume: "DELETE VOLUME",
   TellAgents: "change while running",

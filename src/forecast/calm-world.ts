@@ -32,6 +32,7 @@ const NEW_REPORT: MemberReport = {
   switchover: null,
   restart: null,
   rebuild: null,
+  hook: null,
 };
 
 /** The observation after the plan's steps were taken. */
@@ -194,7 +195,7 @@ function led(seen: Observation, leader: string): Observation {
 function withAnswers(seen: Observation): Observation {
   const intent = seen.intent?.intent;
   if (intent === undefined) return seen;
-  const { switchover, restart, rebuild } = intent;
+  const { switchover, restart, rebuild, hook } = intent;
   const leader = leaderOf(seen.members)?.name;
   const to = switchover?.to ?? undefined;
   let now = seen;
@@ -203,13 +204,14 @@ function withAnswers(seen: Observation): Observation {
   }
   if (restart !== null) now = answered(now, restart.member, "restart", restart.id);
   if (rebuild !== null) now = answered(now, rebuild.member, "rebuild", rebuild.id);
+  if (hook !== null) now = answered(now, hook.member, "hook", hook.id);
   return now;
 }
 
 function answered(
   seen: Observation,
   member: string,
-  kind: "switchover" | "restart" | "rebuild",
+  kind: "switchover" | "restart" | "rebuild" | "hook",
   id: string,
 ): Observation {
   return withMembers(seen, (view) => {

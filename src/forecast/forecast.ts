@@ -24,6 +24,7 @@ export interface ForecastEvent {
     | "HandOver"
     | "RestartEngine"
     | "RebuildMember"
+    | "RunHook"
     | "GrowVolume"
     | "DeleteVolume"
     | "TellAgents"
@@ -155,7 +156,7 @@ function ofVolume(seen: Observation, step: Extract<Step, { readonly manifest: un
 
 function ofIntent({ cluster, members }: Observation, old: Intent | undefined, intent: Intent | undefined): Happening[] {
   if (intent === undefined || cluster === undefined) return [];
-  const { switchover, restart, rebuild } = intent;
+  const { switchover, restart, rebuild, hook } = intent;
   const happenings: Happening[] = [];
   if (switchover !== null && switchover.id !== old?.switchover?.id) {
     const detail = `${switchover.from ?? ""} → ${switchover.to ?? "the best follower"}`;
@@ -167,6 +168,9 @@ function ofIntent({ cluster, members }: Observation, old: Intent | undefined, in
   }
   if (rebuild !== null && rebuild.id !== old?.rebuild?.id) {
     happenings.push({ kind: "RebuildMember", object: rebuild.member, detail: "clones the leader", gap: "None" });
+  }
+  if (hook !== null && hook.id !== old?.hook?.id) {
+    happenings.push({ kind: "RunHook", object: hook.member, detail: hook.action, gap: "None" });
   }
   const told = old === undefined ? [] : changesTold(old, intent);
   if (told.length > 0)
