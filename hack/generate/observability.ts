@@ -2,6 +2,8 @@
 import { LABEL_CLUSTER, MANAGED_BY } from "../../src/api/names.ts";
 import { alertmanagerConfig } from "../../src/slo/alertmanager.ts";
 import { fleetGroups } from "../../src/slo/fleet.ts";
+import { DASHBOARDS } from "./dashboards/dashboards.ts";
+import { toGrafana } from "./dashboards/panel.ts";
 
 /** Every file, by its path below deploy/observability. @param toYaml - Writes an object with the header of generated files. */
 export function observabilityFiles(toYaml: (object: object) => string): ReadonlyMap<string, string> {
@@ -13,6 +15,8 @@ export function observabilityFiles(toYaml: (object: object) => string): Readonly
     // For a Prometheus without the Prometheus Operator.
     ["prometheus/quorate.rules.yml", toYaml({ groups })],
     ["prometheus/alertmanager.yml", toYaml(alertmanagerConfig())],
+    ["dashboards/kustomization.yaml", toYaml(dashboardConfigMaps())],
+    ...DASHBOARDS.map((one) => [`dashboards/${one.uid}.json`, `${JSON.stringify(toGrafana(one), null, 2)}\n`] as const),
   ]);
 }
 
@@ -33,6 +37,17 @@ function memberMonitor(): object {
       },
       podMetricsEndpoints: [{ port: "health", path: "/metrics", interval: "15s", honorLabels: true }],
     },
+  };
+}
+
+/** ConfigMaps with the label by which Grafana's sidecar finds dashboards. */
+function dashboardConfigMaps(): object {
+  return {
+    apiVersion: "kustomize.config.k8s.io/v1beta1",
+    kind: "Kustomization",
+    namespace: NAMESPACE,
+    generatorOptions: { disableNameSuffixHash: true, labels: { ...LABELS, grafana_dashboard: "1" } },
+    configMapGenerator: DASHBOARDS.map(({ uid }) => ({ name: uid, files: [`${uid}.json`] })),
   };
 }
 

@@ -27,7 +27,8 @@ function p95(metric: string, by: string, matchers = ""): string {
 }
 
 const LEADERS = "quorate:cluster_leaders:sum";
-const LED = `avg_over_time(clamp_max(${LEADERS}, 1)[5m:30s])`;
+const HAS_LEADER = "quorate:cluster_has_leader:bool";
+const LED = `avg_over_time(${HAS_LEADER}[5m])`;
 
 /** Time without a leader has no slices: it is bad by itself. An engine that cannot be probed has only that. */
 function goodShare(slices: string): string {
@@ -40,6 +41,7 @@ const EXPECTED = "quorate:cluster_members_expected:max";
 /** What the indicators and the alerts are made of. */
 export const GROUNDWORK: readonly Pick<Indicator, "record" | "expr">[] = [
   { record: LEADERS, expr: `sum ${OF_CLUSTER} (quorate_member_leader)` },
+  { record: HAS_LEADER, expr: `clamp_max(${LEADERS}, 1)` },
   { record: UP, expr: `sum ${OF_CLUSTER} (quorate_member_engine_up)` },
   { record: EXPECTED, expr: `max ${OF_CLUSTER} (quorate_member_expected_members)` },
   { record: "quorate:cluster_epoch:max", expr: `max ${OF_CLUSTER} (quorate_member_epoch)` },

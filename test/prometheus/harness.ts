@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import type { RuleGroup } from "../../src/slo/rule.ts";
 
 /** Starts an HTTP server on a free port of loopback. */
 export async function listen(server: Server): Promise<number> {
@@ -66,16 +67,19 @@ export class HostPrometheus {
     this.#exporter = exporter;
   }
 
-  /** Starts both. @param metrics - The text that the exporter shows now. */
-  static async start(metrics: () => Promise<string>): Promise<HostPrometheus> {
+  /** Starts both. @param metrics - The text that the exporter shows now. @param groups - Rules, evaluated every second. */
+  static async start(metrics: () => Promise<string>, groups: readonly RuleGroup[] = []): Promise<HostPrometheus> {
     const exporter = startExporter(metrics);
     const target = `127.0.0.1:${await listen(exporter.server)}`;
     const folder = await mkdtemp(join(tmpdir(), "quorate-prometheus-"));
     const config = {
       global: { scrape_interval: "1s", scrape_timeout: "1s" },
-      scrape_configs: [{ job_name: "agents", honor_labels: true, static_configs: [{ targets: [target] }] }],
+      rule_files: ["rules.yml"],
+      scrape_configs: [{ job_name: "quorate", honor_labels: true, static_configs: [{ targets: [target] }] }],
     };
     await writeFile(join(folder, "prometheus.yml"), JSON.stringify(config)); // JSON is YAML
+    const rules = groups.map((group) => ({ ...group, interval: "1s" }));
+    await writeFile(join(folder, "rules.yml"), JSON.stringify({ groups: rules }));
     const address = `127.0.0.1:${await freePort()}`;
     const child = spawn(
       "/usr/bin/prometheus",

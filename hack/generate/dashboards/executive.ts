@@ -1,0 +1,93 @@
+// Whether clusters keep what was promised, and what is left.
+import { BUDGET_LEFT, BURN, CLUSTER, OF, of, one, panel } from "./common.ts";
+import type { Row } from "./panel.ts";
+
+/** Whether clusters keep what was promised, and what is left. */
+export const EXECUTIVE: readonly Row[] = [
+  {
+    title: "Now",
+    panels: [
+      panel(["Clusters", "ClusterSpecs there are."], "short", one(`count(quorate_cluster_info${OF})`, "clusters"), {
+        kind: "stat",
+        width: 6,
+      }),
+      panel(
+        ["Clusters without a leader", "Nothing can be written to these."],
+        "short",
+        one(`count(quorate:cluster_leaders:sum${OF} == 0) or vector(0)`, "clusters"),
+        { kind: "stat", width: 6, limit: 1 },
+      ),
+      panel(
+        ["Members that are ready", "Of those that shall serve."],
+        "percentunit",
+        one(
+          `sum(quorate_cluster_members${of('state="ready"')}) / sum(quorate_cluster_members${of('state="desired"')})`,
+          "ready",
+        ),
+        { kind: "stat", width: 6, limit: 1, isLowBad: true },
+      ),
+      panel(
+        ["Pages that fire", "Alerts that wake somebody."],
+        "short",
+        one('count(ALERTS{alertname=~"Quorate.*",alertstate="firing",severity="page"}) or vector(0)', "pages"),
+        { kind: "stat", width: 6, limit: 1 },
+      ),
+    ],
+  },
+  {
+    title: "Promises",
+    panels: [
+      panel(
+        ["Availability", "Share of time in which a small write succeeded."],
+        "percentunit",
+        one(`quorate:availability:ratio_rate5m${OF}`, CLUSTER),
+        { limit: 0.999, isLowBad: true },
+      ),
+      BUDGET_LEFT,
+      BURN,
+    ],
+  },
+  {
+    title: "Capacity",
+    panels: [
+      panel(
+        ["Processor used", "The busiest member of each cluster, of what it may use."],
+        "percentunit",
+        one(`max by (namespace, cluster) (quorate:member_cpu:ratio_rate5m${OF})`, CLUSTER),
+        { limit: 0.7 },
+      ),
+      panel(
+        ["Memory used", "The fullest member of each cluster, of its limit."],
+        "percentunit",
+        one(`max by (namespace, cluster) (quorate:member_memory:ratio${OF})`, CLUSTER),
+        { limit: 0.9 },
+      ),
+      panel(
+        ["Volume used", "The fullest volume of each cluster."],
+        "percentunit",
+        one(`max by (namespace, cluster) (quorate:member_volume:ratio${OF})`, CLUSTER),
+        { limit: 0.85 },
+      ),
+    ],
+  },
+  {
+    title: "Incidents",
+    panels: [
+      panel(
+        ["Alerts over time", "How many fire, by failure mode."],
+        "short",
+        one(
+          'count by (failure, severity) (ALERTS{alertname=~"Quorate.*",alertstate="firing"})',
+          "{{failure}} {{severity}}",
+        ),
+        { width: 12 },
+      ),
+      panel(
+        ["Leaderships begun within an hour", "Failovers and planned moves."],
+        "short",
+        one(`quorate:leader_changes:delta1h${OF}`, CLUSTER),
+        { width: 12, limit: 1 },
+      ),
+    ],
+  },
+];
