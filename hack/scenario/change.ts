@@ -1,5 +1,7 @@
 /** Changes a cluster's spec under the counting client and watches how that ends: what it cost, and who was touched. */
+import { setTimeout } from "node:timers/promises";
 import type { ClusterSpec } from "../../src/api/cluster-spec.ts";
+import { nameOf } from "../../src/api/names.ts";
 import { KUBECTL, kubectl } from "./lab.ts";
 import { pause, run, until } from "./shell.ts";
 import { readCluster, type Subject } from "./subject.ts";
@@ -10,8 +12,10 @@ export interface Change {
   readonly name: string;
   /** JSON merge patch of `.spec`. */
   readonly spec: object;
-  /** Called once the change has begun to show; what it returns undoes it. */
+  /** Called once the change has begun to show; what it returns undoes it, `disturbedMs` later or at the end of the change. */
   readonly disturb?: () => Promise<() => Promise<unknown>>;
+  /** 30 s when absent. */
+  readonly disturbedMs?: number;
   readonly timeoutMs?: number;
 }
 
@@ -69,8 +73,12 @@ export async function measureChange(subject: Subject, cluster: string, change: C
   }
   const waiting = until(`the end of ${change.name}`, change.timeoutMs ?? 300_000, end);
   if (undo !== undefined) {
-    await pause(30_000);
-    await undo();
+    const disturbed = setTimeout(change.disturbedMs ?? 30_000, undefined, { ref: false });
+    try {
+      await Promise.race([disturbed, waiting]);
+    } finally {
+      await undo();
+    }
   }
   const after = await waiting;
   const endMs = Date.now();
@@ -92,6 +100,23 @@ export async function measureChange(subject: Subject, cluster: string, change: C
     unexpected: verdict.unexpected,
     outOfOrder: verdict.outOfOrder,
   };
+}
+
+/** The update policy of a canary that is judged by one analysis, soon enough for a test. */
+export function canaryWith(analysis: object): object {
+  const canary = { members: 1, bakeSeconds: 10, analysis: [{ overSeconds: 20, ...analysis }] };
+  return { strategy: "Canary", minReadySeconds: 2, progressDeadlineSeconds: 40, canary };
+}
+
+/** Waits until the canary of a roll is there; @returns its pod. */
+export async function canaryPod(namespace: string, cluster: string): Promise<string> {
+  return until("a canary that is ready", 120_000, async () => {
+    const { rollout, members } = (await read(namespace, cluster)).status ?? {};
+    const [canary] = rollout?.updated ?? [];
+    const member = members?.find(({ name }) => name === canary);
+    const isThere = rollout?.phase !== "Complete" && member?.ready === true && member.revision === rollout?.revision;
+    return canary !== undefined && isThere ? nameOf.pod(canary) : undefined;
+  });
 }
 
 /** Drains a node and lets it take pods again. */

@@ -11,6 +11,9 @@ export const LAB_STATE = process.env["QUORATE_LAB"] ?? "/var/lib/quorate-lab";
 /** Kubeconfig of the cluster that scenarios run on: the lab's, or the user's own. */
 export const KUBECONFIG = process.env["KUBECONFIG"] ?? join(LAB_STATE, "admin.conf");
 
+/** Address of the host that pods of the lab can reach; hack/lab/env.sh gives it. */
+export const LAB_HOST = "10.88.0.1";
+
 /** kubectl with the right kubeconfig. */
 export const KUBECTL: readonly string[] = [
   join(process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate"), "bin/kubectl-v1.34.4"),

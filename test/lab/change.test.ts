@@ -6,10 +6,21 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Change, type ChangeResult, drain, measureChange, patchSpec } from "../../hack/scenario/change.ts";
+import {
+  canaryPod,
+  canaryWith,
+  type Change,
+  type ChangeResult,
+  drain,
+  measureChange,
+  patchSpec,
+} from "../../hack/scenario/change.ts";
+import { slowEngine } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
-import { quorateSubject } from "../../hack/scenario/subject.ts";
+import { giveOperatorPrometheus } from "../../hack/scenario/prometheus.ts";
+import { until } from "../../hack/scenario/shell.ts";
+import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
 
 const NAMESPACE = "change";
@@ -90,6 +101,102 @@ describe("a revision that does not work is left by itself, and the leader is nev
     });
     expect(result.phase).toBe("RolledBack");
     await made({ name: "bad-image-cut-undone", spec: { engine: { image: null } } });
+  });
+});
+
+describe("a canary that is judged", () => {
+  const CALM = { update: { ...UPDATE, strategy: "Rolling", canary: null } };
+
+  async function undone(name: string): Promise<void> {
+    await made({ name: `${name}-undone`, spec: { ...CALM, parameters: { max_connections: "120" } } });
+  }
+
+  test.each([
+    ["query-bad", { query: "vector(42)", max: "1" }, "42 of at most 1"],
+    ["query-refused", { query: "no_such_function(1)", max: "1" }, "could not be measured within 40 s"],
+    ["query-empty", { query: 'up{pod=~"$(PODS)"}', max: "1" }, "the query has no result"],
+  ])("by a query of the user's: %s", async (name, analysis, reason) => {
+    const takePrometheus = await giveOperatorPrometheus();
+    try {
+      const spec = { update: canaryWith({ name: "mine", ...analysis }), parameters: { max_connections: "130" } };
+      const result = await made({ name, spec, timeoutMs: 400_000 });
+      expect(result).toMatchObject({ phase: "RolledBack", leaderChanges: 0, leaderUntouched: true, leastServing: 2 });
+      expect(result.reason).toContain(reason);
+      await undone(name);
+    } finally {
+      await takePrometheus();
+    }
+  });
+
+  test("by its latency, which nobody else has", async () => {
+    const analysis = { name: "latency", measure: "LatencyP95Milliseconds", maxRatio: "4", ignoreUpTo: "60" };
+    const result = await made({
+      name: "latency",
+      spec: { update: canaryWith(analysis), parameters: { max_connections: "140" } },
+      disturb: async () => slowEngine(SUBJECT, await canaryPod(NAMESPACE, "orders")),
+      disturbedMs: 240_000,
+      timeoutMs: 400_000,
+    });
+    expect(result).toMatchObject({ phase: "RolledBack", leaderChanges: 0, leaderUntouched: true });
+    expect(result.reason).toContain("analysis latency failed");
+    await undone("latency");
+  });
+});
+
+describe("what the Engine wants done around an update", () => {
+  const HOOKS = { beforeUpdate: "before", afterUpdate: "after", canRollBack: "back" };
+  /** Notes every run down in a table of the database, so that what ran can be asked, whoever leads then. */
+  const PROGRAM = `#!/bin/sh
+exec /usr/lib/postgresql/15/bin/psql -XqAtw -d "host=$QUORATE_RUN_DIR port=$QUORATE_PORT user=postgres dbname=postgres" \\
+  -v ON_ERROR_STOP=1 -v hook="$1" -v id="$QUORATE_UPDATE_ID" <<'SQL'
+create table if not exists hooks (hook text, id text, primary key (hook, id));
+insert into hooks values (:'hook', :'id') on conflict do nothing;
+SQL
+`;
+
+  async function setHooks(actions: object, files: object): Promise<void> {
+    await kubectl("patch", "engine", "postgres", "--type=merge", "-p", JSON.stringify({ spec: { actions, files } }));
+  }
+
+  test("is done once each, and a change declared irreversible waits for consent", async () => {
+    const actions = Object.fromEntries(
+      Object.entries(HOOKS).map(([action, word]) => {
+        return [action, { exec: ["$(QUORATE_ENGINE_DIR)/hook", word], timeoutSeconds: 20 }] as const;
+      }),
+    );
+    await setHooks(actions, { hook: PROGRAM });
+    try {
+      // The kubelet brings the new files into the pods within about a minute; until then the hook fails and is tried again.
+      const result = await made({
+        name: "hooks",
+        spec: { parameters: { max_connections: "150" } },
+        timeoutMs: 500_000,
+      });
+      expect(result).toMatchObject({ phase: "Complete", leaderChanges: 1 });
+      const { pod } = await SUBJECT.leader();
+      const psql = ["/usr/lib/postgresql/15/bin/psql", "-XqAt", "-h", "/run", "-U", "postgres", "-c"];
+      const rows = await kubectl("-n", NAMESPACE, "exec", pod, "--", ...psql, "select hook from hooks order by hook");
+      expect(rows.trim().split("\n")).toEqual(["after", "before"]);
+      await setHooks(
+        {},
+        { hook: "#!/bin/sh\necho 'the schema has no way back' >&2\n[ \"$QUORATE_CONSENT\" = true ] || exit 3\n" },
+      );
+      await patchSpec(NAMESPACE, "orders", { parameters: { max_connections: "160" } });
+      const override = await until("the guard that asks for consent", 240_000, async () => {
+        const { status } = (await readCluster(NAMESPACE, "orders")) ?? {};
+        return status?.blocked?.find(({ guard }) => guard === "IrreversibleChangeConsented")?.override;
+      });
+      expect(await kubectl("-n", NAMESPACE, "get", "qcs", "orders", "-o", "wide")).toContain(
+        "IrreversibleChangeConsented",
+      );
+      await kubectl(...override.split(" ").slice(1));
+      await until("the end of the roll", 300_000, async () => {
+        const { status } = (await readCluster(NAMESPACE, "orders")) ?? {};
+        return status?.rollout?.phase === "Complete" && status.blocked === undefined ? true : undefined;
+      });
+    } finally {
+      await setHooks(Object.fromEntries(Object.keys(HOOKS).map((action) => [action, null])), { hook: null });
+    }
   });
 });
 

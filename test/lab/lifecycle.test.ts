@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { setOperator } from "../../hack/scenario/prometheus.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { podBySelector, quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
@@ -143,15 +144,14 @@ describe("a cluster of three", () => {
 
   test("is left alone by another version of the operator, which says what it would change", async () => {
     const pods = await uids("pods", CLUSTER);
-    const deployment = ["-n", "quorate-system", "set", "env", "deployment/quorate-operator"];
-    await kubectl(...deployment, "QUORATE_AGENT_IMAGE=quorate/agent:next");
+    await setOperator("QUORATE_AGENT_IMAGE=quorate/agent:next");
     try {
       await until("the pending change", 120_000, async () =>
         (await conditionOf(CLUSTER, "PendingChange")) === "OnApproval" ? true : undefined,
       );
       expect(await uids("pods", CLUSTER)).toEqual(pods);
     } finally {
-      await kubectl(...deployment, "QUORATE_AGENT_IMAGE=quorate/agent:dev");
+      await setOperator("QUORATE_AGENT_IMAGE=quorate/agent:dev");
     }
     await until("the end of the pending change", 120_000, async () =>
       (await conditionOf(CLUSTER, "PendingChange")) === undefined ? true : undefined,

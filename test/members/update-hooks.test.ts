@@ -30,10 +30,10 @@ function pause(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs));
 }
 
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
   const endMs = performance.now() + 60_000;
   while (performance.now() < endMs) {
-    const answer = await ask();
+    const answer = await look();
     if (answer !== undefined) return answer;
     await pause(100);
   }
