@@ -4,7 +4,7 @@
  */
 import type { IntentMember } from "../api/agent-wire.ts";
 import type { LeaseRegister, LeaseWriteOutcome } from "./cluster/lease.ts";
-import { ActionError } from "./engine/driver.ts";
+import { ActionError, IMPOSSIBLE } from "./engine/driver.ts";
 import { ActionEnded, type EngineControl, type LeaderAddress } from "./engine/control.ts";
 import type { PeerMessenger } from "./messenger.ts";
 import type { Position } from "./protocol/position.ts";
@@ -156,7 +156,7 @@ export class EffectRunner {
       if (error instanceof ActionEnded) {
         this.#ports.dispatch({ type: "ActionFailed", actionId, cause: "ended", message: error.message });
       } else if (error instanceof ActionError) {
-        const cause = effect.type === "Follow" && error.code === 3 ? "diverged" : "error";
+        const cause = effect.type === "Follow" && error.code === IMPOSSIBLE ? "diverged" : "error";
         this.#ports.dispatch({ type: "ActionFailed", actionId, cause, message: error.message });
       } else throw error;
     }
@@ -170,7 +170,7 @@ export class EffectRunner {
         await engine.start();
         return null;
       case "Follow":
-        await engine.follow(this.#leader(effect.leader), effect.epoch);
+        await engine.follow(this.#leader(effect.leader), effect.position, effect.epoch);
         return null;
       case "Seal":
         return engine.seal(effect.epoch);

@@ -93,6 +93,8 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_LEADER: "",
     QUORATE_LEADER_HOST: "",
     QUORATE_LEADER_PORT: "",
+    QUORATE_LEADER_HISTORY: "",
+    QUORATE_LEADER_ANCESTORS: "",
     QUORATE_SYNC_NAMES: "",
     QUORATE_SYNC_ACK: "0",
     QUORATE_MEMBERS: "",

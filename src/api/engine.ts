@@ -32,6 +32,14 @@ export const EngineAction = z
       .describe(
         "statement is sent to the session. $(QUORATE_NAME) is replaced by the value of that context variable, which only ever holds letters, digits and . _ : , / - characters.",
       ),
+    impossibleText: z
+      .string()
+      .min(1)
+      .max(256)
+      .optional()
+      .describe(
+        "impossibleText is text in a statement's errors that means what exit code 3 of a program means. Without it a statement can only fail and be tried again.",
+      ),
     timeoutSeconds: z
       .int()
       .min(1)
@@ -97,7 +105,9 @@ const leaseActions = {
   seal: EngineAction.describe(
     "seal stops receiving from any leader and returns only when nothing more can arrive (engine running as follower).",
   ),
-  follow: EngineAction.describe("follow makes the running follower receive from QUORATE_LEADER_HOST."),
+  follow: EngineAction.describe(
+    "follow makes the running follower receive from QUORATE_LEADER_HOST, whose position has QUORATE_LEADER_HISTORY and QUORATE_LEADER_ANCESTORS (history:value, comma-separated, oldest first). It must refuse before it connects when its own log has a tail that the leader's lacks. Exit code 3 says: such a tail exists, rejoin first.",
+  ),
   promote: EngineAction.describe("promote makes the running follower writable and returns when it is."),
   setSyncSet: EngineAction.describe(
     "setSyncSet makes commits wait for QUORATE_SYNC_ACK of the members in QUORATE_SYNC_NAMES (comma-separated; empty: nobody) and returns when it is effective.",

@@ -51,7 +51,7 @@ describe.skipIf(!hasServer)("three members", () => {
     expect(await value(a)).toBeGreaterThan(leaderThen);
     expect((await b.observe()).position).toEqual(sealed.position);
     expect(sealed.receiving).toBe(false);
-    await b.run("follow", HostMember.following(a));
+    await b.follow(a);
     await expect.poll(async () => (await b.observe()).receiving).toBe(true);
     writing.abort();
     await writer;
@@ -73,7 +73,7 @@ describe.skipIf(!hasServer)("three members", () => {
     expect(await b.observe()).toMatchObject({ receiving: false, position: { value: String(received) } });
     await admin.end();
     await client.end();
-    await b.run("follow", HostMember.following(a));
+    await b.follow(a);
   });
 
   it("a killed follower says where its log ends only when it has replayed all of it", async () => {
@@ -87,7 +87,7 @@ describe.skipIf(!hasServer)("three members", () => {
     await client.end();
     const first = await b.start(5);
     expect(BigInt(first.position.value)).toBe(received);
-    await b.run("follow", HostMember.following(a));
+    await b.follow(a);
   });
 
   it("positions stay comparable over three failovers, and no acknowledged row is lost", async () => {
@@ -107,10 +107,10 @@ describe.skipIf(!hasServer)("three members", () => {
       const best = ["ahead", "equal"].includes(comparePositions(one.position, two.position)) ? to : other;
       const rest = best === to ? other : to;
       await cluster.promote(best, [rest, from]);
-      await rest.run("follow", HostMember.following(best));
+      await rest.follow(best);
       await from.run("rejoin", HostMember.following(best));
       await from.start();
-      await from.run("follow", HostMember.following(best));
+      await from.follow(best);
       const reader = await cluster.connect(best);
       const count = await reader.query("SELECT count(*)::int AS n FROM rows WHERE n > 10000");
       expect(count.rows).toEqual([{ n: rows - 10_000 }]);
@@ -125,9 +125,9 @@ describe.skipIf(!hasServer)("three members", () => {
         await best.stop();
         await cluster.promote(to, [best, from]);
         await best.start();
-        await best.run("follow", HostMember.following(to));
+        await best.follow(to);
         await from.run("seal");
-        await from.run("follow", HostMember.following(to));
+        await from.follow(to);
         positions.push((await to.observe()).position);
       }
     }

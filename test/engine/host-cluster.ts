@@ -65,7 +65,7 @@ export class HostCluster {
     for (const other of others) {
       await other.run("clone", HostMember.following(leader));
       await other.start();
-      await other.run("follow", HostMember.following(leader));
+      await other.follow(leader);
     }
     await this.setSyncSet(leader, others, Math.min(1, others.length));
   }

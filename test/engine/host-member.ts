@@ -4,6 +4,7 @@ import { chownSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSyn
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ActionContext } from "../../src/agent/engine/context.ts";
+import { positionContext } from "../../src/agent/engine/control.ts";
 import { type ActionName, type ActionResult, EngineDriver } from "../../src/agent/engine/driver.ts";
 import type { EngineObservation, EngineSpec } from "../../src/api/engine.ts";
 
@@ -73,6 +74,8 @@ export class HostMember {
       QUORATE_LEADER: "",
       QUORATE_LEADER_HOST: "",
       QUORATE_LEADER_PORT: "",
+      QUORATE_LEADER_HISTORY: "",
+      QUORATE_LEADER_ANCESTORS: "",
       QUORATE_SYNC_NAMES: "",
       QUORATE_SYNC_ACK: "0",
     };
@@ -103,6 +106,12 @@ export class HostMember {
 
   observe(): Promise<EngineObservation> {
     return this.driver.observe();
+  }
+
+  /** Receives from `leader`, by the position that it has now. */
+  async follow(leader: HostMember): Promise<ActionResult> {
+    const { position } = await leader.observe();
+    return this.run("follow", { ...HostMember.following(leader), ...positionContext(position) });
   }
 
   /** Context that names `leader`. */

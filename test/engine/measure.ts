@@ -56,7 +56,7 @@ async function takeOver(cluster: HostCluster, next: HostMember, others: readonly
     ),
   );
   await timed("promote", () => best.run("promote", { QUORATE_EPOCH: String(cluster.epoch) }));
-  await timed("follow", () => second.run("follow", HostMember.following(best)));
+  await timed("follow", () => second.follow(best));
   await timed("first commit, connection included", async () => {
     const client = await cluster.connect(best);
     await client.query("INSERT INTO rows (text) VALUES ('first')");
@@ -101,7 +101,7 @@ async function measure(cluster: HostCluster): Promise<void> {
     });
     await stop();
     await timed("configure + start to accepting, after a stop", () => former.start(5));
-    await former.run("follow", HostMember.following(leader));
+    await former.follow(leader);
 
     const stopAgain = await load(cluster, leader);
     await pause(500);
@@ -114,7 +114,7 @@ async function measure(cluster: HostCluster): Promise<void> {
     await killed.start();
     await killed.kill();
     await timed("configure + start to accepting, after a kill", () => killed.start(5));
-    await killed.run("follow", HostMember.following(leader));
+    await killed.follow(leader);
     const current = leader;
     while ((await current.observe()).followers.filter((one) => one.streaming).length < 2) await pause(20);
   }

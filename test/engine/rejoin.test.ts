@@ -51,7 +51,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
 
   const comeBack = async (member: HostMember, leader: HostMember): Promise<void> => {
     await member.start();
-    await member.run("follow", HostMember.following(leader));
+    await member.follow(leader);
     await expect.poll(async () => (await member.observe()).receiving, { timeout: 5_000 }).toBe(true);
   };
 
@@ -60,7 +60,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     await sql(old, "INSERT INTO rows VALUES (1)");
     await growTailAndKill(old, 100);
     await cluster.promote(next, [rest, old]);
-    await rest.run("follow", HostMember.following(next));
+    await rest.follow(next);
     await sql(next, "INSERT INTO rows VALUES (2)");
     const admin = await cluster.connect(next, "postgres", "postgres");
     const before = await admin.query("SELECT timeline_id AS n FROM pg_control_checkpoint()");
@@ -87,7 +87,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
       () => void (answered = true),
       () => undefined,
     );
-    await expect(old.run("follow", HostMember.following(next))).rejects.toMatchObject({
+    await expect(old.follow(next)).rejects.toMatchObject({
       code: 3,
       message: expect.stringMatching(/diverged: timeline 3 left timeline 2 at [0-9A-F/]+, this member has replayed/),
     });
@@ -111,7 +111,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     await old.kill();
     await rest.run("seal");
     await cluster.promote(next, [rest]);
-    await expect(rest.run("follow", HostMember.following(next))).rejects.toMatchObject({ code: 3 });
+    await expect(rest.follow(next)).rejects.toMatchObject({ code: 3 });
     await rest.stop();
     const result = await rest.run("rejoin", HostMember.following(next));
     expect(result.stdout).toMatch(/^rewound: timeline 2 /);
@@ -171,7 +171,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     await rest.stop();
     await cluster.promote(old, []);
     await next.run("seal");
-    await next.run("follow", HostMember.following(old));
+    await next.follow(old);
     await expect.poll(async () => (await next.observe()).position.history).toBe("5");
   });
 
@@ -179,7 +179,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     const [old, next, rest] = [get(a), get(b), get(c)];
     await growTailAndKill(old, 100);
     await cluster.promote(next, [rest]);
-    await rest.run("follow", HostMember.following(next));
+    await rest.follow(next);
     await sql(next, "INSERT INTO rows VALUES (1)");
 
     // Its own log no longer reaches back to the fork.
@@ -203,11 +203,10 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     await expect.poll(() => rowsOf(old)).toEqual([{ n: 1 }]);
   });
 
-  it("rejoin and follow fail, and do not say 3, when the leader does not answer or is not promoted yet", async () => {
-    const [old, next, rest] = [get(a), get(b), get(c)];
+  it("rejoin fails, and does not say 3, when the leader does not answer or is not promoted yet", async () => {
+    const [old, next] = [get(a), get(b)];
     await old.kill();
     await expect(old.run("rejoin", HostMember.following(next))).rejects.toMatchObject({ code: 1 });
-    await expect(rest.run("follow", HostMember.following(next))).rejects.toMatchObject({ code: 1 });
     await next.stop();
     await expect(old.run("rejoin", HostMember.following(next))).rejects.toMatchObject({ code: 1 });
   });

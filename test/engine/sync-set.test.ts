@@ -2,7 +2,6 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasServer, HostCluster } from "./host-cluster.ts";
-import { HostMember } from "./host-member.ts";
 
 /** A statement under way: whether it has been answered, and how. */
 interface Pending {
@@ -168,7 +167,7 @@ describe.skipIf(!hasServer)("the synchronous set", () => {
     await pause(300);
     expect(write.state).toBe("waiting");
     await c.run("seal");
-    await c.run("follow", HostMember.following(b));
+    await c.follow(b);
     await write.answered;
     expect(write).toMatchObject({ state: "done", notices: [] });
     await client.end();

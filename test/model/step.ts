@@ -1,8 +1,15 @@
 /** How the world moves: one item of work is carried out, an agent takes in an event, and its effects become new work. */
 import type { Effect, EventBody, LeaseContent } from "../../src/agent/protocol/types.ts";
+import { comparePositions, type Position } from "../../src/agent/protocol/position.ts";
 import { confirmedLength, isPrefix, positionOf } from "./engine-model.ts";
 import { checkAck, checkEpoch, checkPromotion } from "./oracles.ts";
 import { isLinked, nodeOf, probeOf, withEngine, withNode, type Item, type Protocol, type World } from "./world.ts";
+
+/** Whether the copy at `own` holds something that a leader at `leader` does not: an engine may not receive then. */
+function hasTail(own: Position, leader: Position): boolean {
+  const order = comparePositions(own, leader);
+  return order === "older" || order === "newer" || order === "incomparable";
+}
 
 /** Appends work. */
 export function enqueue(world: World, ...items: readonly Item[]): World {
@@ -212,10 +219,9 @@ function runAction(world: World, name: string, effect: ActionEffect): World | st
     case "Seal":
       return engine.mode === "follower" ? withEngine(world, name, { upstream: null }) : "not a follower";
     case "Follow": {
-      const leader = nodeOf(world, effect.leader).engine;
-      if (engine.mode !== "follower") return "not a follower";
-      if (!isLinked(world, name, effect.leader) || leader.mode !== "writable") return "no source";
-      if (!isPrefix(engine.log, leader.log)) return "diverged";
+      const own = positionOf(engine);
+      if (engine.mode !== "follower" || own === null) return "not a follower";
+      if (hasTail(own, effect.position)) return "diverged";
       return withEngine(world, name, { upstream: effect.leader });
     }
     case "Promote":

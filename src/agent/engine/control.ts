@@ -5,7 +5,7 @@
 import type { EngineObservation } from "../../api/engine.ts";
 import type { Position } from "../protocol/position.ts";
 import type { ActionContext } from "./context.ts";
-import { ActionError, type EngineDriver } from "./driver.ts";
+import { ActionError, type EngineDriver, IMPOSSIBLE } from "./driver.ts";
 import type { Volume } from "./volume.ts";
 
 /** What init does for the agent. Implemented by the client of init's socket. */
@@ -25,11 +25,11 @@ export interface LeaderAddress {
   readonly port: number;
 }
 
-/** Pause between two looks at an engine that is starting, catching up or being verified. */
+/** Pause between two looks at an engine that is starting or waits for a leader. */
 const POLL_MS = 50;
 
-/** Exit code by which `rejoin` and `configure` say that only a new copy helps; see the Engine contract. */
-const IMPOSSIBLE = 3;
+/** The same while a new leader's first writes wait for its followers: a look costs about a millisecond. */
+const VERIFY_POLL_MS = 10;
 
 /** The engine of one member. */
 export class EngineControl {
@@ -111,9 +111,10 @@ export class EngineControl {
     await (mode === "fast" ? this.#host.stop(signal, graceSeconds * 1000) : this.#host.kill());
   }
 
-  /** Receives from `leader` from now on. */
-  async follow(leader: LeaderAddress, epoch: number): Promise<void> {
-    await this.#driver.run("follow", { ...leaderContext(leader), QUORATE_EPOCH: String(epoch) }, this.#begin());
+  /** Receives from `leader`, whose log is on the history of `position`, from now on. */
+  async follow(leader: LeaderAddress, position: Position, epoch: number): Promise<void> {
+    const context = { ...leaderContext(leader), ...positionContext(position), QUORATE_EPOCH: String(epoch) };
+    await this.#driver.run("follow", context, this.#begin());
   }
 
   /** Receives from nobody; resolves with the final position. */
@@ -150,7 +151,7 @@ export class EngineControl {
         (one) => one.streaming && names.includes(one.name) && BigInt(one.value) >= BigInt(goal),
       );
       if (confirmed.length >= ack) return;
-      await pause(POLL_MS);
+      await pause(VERIFY_POLL_MS);
     }
   }
 
@@ -220,6 +221,14 @@ function leaderContext(leader: LeaderAddress | null): Partial<ActionContext> {
     QUORATE_LEADER: leader?.member ?? "",
     QUORATE_LEADER_HOST: leader?.host ?? "",
     QUORATE_LEADER_PORT: leader === null ? "" : String(leader.port),
+  };
+}
+
+/** What an engine is told of a leader's position. @see EngineActions.follow */
+export function positionContext({ history, ancestors }: Position): Partial<ActionContext> {
+  return {
+    QUORATE_LEADER_HISTORY: history,
+    QUORATE_LEADER_ANCESTORS: ancestors.map((ancestor) => `${ancestor.history}:${ancestor.value}`).join(","),
   };
 }
 

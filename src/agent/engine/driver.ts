@@ -8,7 +8,7 @@ import { EngineSession } from "./session.ts";
 /** Name of an action in the Engine contract. */
 export type ActionName = keyof EngineActions;
 
-/** How an action ended; `code` is 0 for a statement that printed nothing on standard error. */
+/** How an action ended; `code` is 0 for a statement that printed nothing on standard error, else 1 or {@link IMPOSSIBLE}. */
 export interface ActionResult {
   readonly code: number;
   readonly stdout: string;
@@ -31,6 +31,9 @@ export class ActionError extends Error {
     this.detail = detail;
   }
 }
+
+/** Exit code by which an action says that trying it again cannot help; what helps instead, the Engine contract says per action. */
+export const IMPOSSIBLE = 3;
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 const STDERR_TAIL_CHARS = 2000;
@@ -69,7 +72,7 @@ export class EngineDriver {
    * Runs an action to its end.
    *
    * @param signal - Ends a program early; a statement ends with its session, see closeSessions.
-   * @throws {ActionError} when it fails; `code` is the exit code, or 1 for a statement.
+   * @throws {ActionError} when it fails; `code` is the exit code, for a statement 1 or {@link IMPOSSIBLE}.
    */
   async run(name: ActionName, context: Partial<ActionContext> = {}, signal?: AbortSignal): Promise<ActionResult> {
     const action = this.spec.actions[name];
@@ -136,7 +139,7 @@ export class EngineDriver {
     const session = this.#session(name, action.session ?? "", context);
     try {
       const { stdout, stderr } = await session.run(expand(action.statement ?? "", context, true), timeoutMs);
-      return { code: stderr.length === 0 ? 0 : 1, stdout: stdout.join("\n"), stderr: stderr.join("\n") };
+      return { code: statementCode(action, stderr), stdout: stdout.join("\n"), stderr: stderr.join("\n") };
     } catch (error) {
       throw new ActionError(name, 1, error instanceof Error ? error.message : String(error));
     }
@@ -155,6 +158,11 @@ export class EngineDriver {
     this.#sessions.set(name, session);
     return session;
   }
+}
+
+function statementCode({ impossibleText }: EngineAction, errors: readonly string[]): number {
+  if (errors.length === 0) return 0;
+  return impossibleText !== undefined && errors.some((line) => line.includes(impossibleText)) ? IMPOSSIBLE : 1;
 }
 
 /** Runs a program to its end; SIGKILL after `timeoutMs` (code 124) or when the signal aborts (code 125). Output beyond the cap is dropped. */

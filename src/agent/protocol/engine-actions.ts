@@ -3,7 +3,7 @@ import { takeEngineSet, takeOwnSeal, takePromotion } from "./candidacy.ts";
 import { answerSealRequests, markDiverged } from "./following.ts";
 import { leaveAfterExit } from "./leadership.ts";
 import { resign } from "./office.ts";
-import type { Position } from "./position.ts";
+import { isAtLeast, type Position } from "./position.ts";
 import { stopForHandover } from "./resignation.ts";
 import type { EngineAction } from "./state.ts";
 import { takeVerifiedSet } from "./sync-change.ts";
@@ -84,6 +84,7 @@ function takeFailed(turn: Turn, action: EngineAction, diverged: boolean): void {
 export function observeEngine(turn: Turn, event: Extract<EventBody, { type: "EngineState" }>): void {
   const { engine, role } = turn.state;
   if (engine.status !== "follower" && engine.status !== "writable") return;
+  if (role.kind === "leader" && isFromBefore(event.position, engine.position)) return;
   turn.setEngine({ position: event.position, standbys: event.standbys });
   if (role.kind !== "leader") return;
   for (const member of turn.others) {
@@ -91,6 +92,11 @@ export function observeEngine(turn: Turn, event: Extract<EventBody, { type: "Eng
     const silentAtMs = isStreaming ? null : (turn.peer(member).silentAtMs ?? turn.now);
     if (silentAtMs !== turn.peer(member).silentAtMs) turn.setPeer(member, { silentAtMs });
   }
+}
+
+/** Whether a probe of a leader began before the promotion: its followers would take the former history for the leader's. */
+function isFromBefore(probed: Position | null, known: Position | null): boolean {
+  return probed !== null && known !== null && !isAtLeast(probed, known);
 }
 
 /** The engine's main process ended by itself; what is left of it is killed. */

@@ -104,12 +104,12 @@ function copyFrom(turn: Turn, leader: HeardLeader): void {
 
 function follow(turn: Turn, leader: HeardLeader): void {
   const { engine, record } = turn.state;
-  const { member, epoch } = leader;
-  if (engine.upstream?.leader === member && engine.upstream.epoch === epoch) return;
+  const { member, epoch, position } = leader;
+  if (position === null || (engine.upstream?.leader === member && engine.upstream.epoch === epoch)) return;
   if (!descendsFrom(leader, record.lineage))
     return markDiverged(turn, `Its data followed an epoch that ${member}'s does not descend from`);
   turn.persist({ lineage: leader.lineage });
-  turn.emit({ type: "Follow", actionId: turn.beginAction("Follow", epoch), leader: member, epoch });
+  turn.emit({ type: "Follow", actionId: turn.beginAction("Follow", epoch), leader: member, position, epoch });
 }
 
 function descendsFrom(leader: HeardLeader, lineage: readonly number[]): boolean {

@@ -262,7 +262,14 @@ export type Effect =
    * Receive from that leader. Failed{cause: "diverged"} when the local copy is past the fork point or the leader lacks the
    * log: the protocol then asks for Rejoin. Done as soon as the configuration is effective (not: caught up).
    */
-  | { readonly type: "Follow"; readonly actionId: number; readonly leader: string; readonly epoch: number }
+  | {
+      readonly type: "Follow";
+      readonly actionId: number;
+      readonly leader: string;
+      /** Where that leader was in this epoch: which histories its log holds, and up to where. */
+      readonly position: Position;
+      readonly epoch: number;
+    }
   /** Stop receiving from anyone, durably across engine restarts. Done{position}: final, read after the receiver has ended. */
   | { readonly type: "Seal"; readonly actionId: number; readonly epoch: number }
   /**

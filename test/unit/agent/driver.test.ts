@@ -5,13 +5,14 @@ import { EngineSpec } from "../../../src/api/engine.ts";
 
 const NOTHING = { exec: ["/bin/true"] };
 
-function driverOf(actions: Record<string, unknown>): EngineDriver {
+function driverOf(actions: Record<string, unknown>, sessions: readonly object[] = []): EngineDriver {
   const spec = EngineSpec.parse({
     topologies: ["ActivePassive"],
     versions: [{ version: "1", image: "x" }],
     runAs: { user: 1, group: 1 },
     port: 1,
     start: ["/bin/true"],
+    sessions,
     actions: {
       initialize: NOTHING,
       configure: NOTHING,
@@ -45,6 +46,23 @@ describe("engine actions", () => {
       code: 3,
       message: "action rejoin failed: cannot rewind",
     });
+  });
+
+  test("statements say by their errors that trying again cannot help", async () => {
+    const sessions = [{ name: "shell", command: ["/bin/sh"], markerStatement: "echo $(MARKER); echo $(MARKER) >&2" }];
+    const statement = (text: string): object => ({
+      session: "shell",
+      statement: `echo '${text}' >&2`,
+      impossibleText: "diverged:",
+    });
+    const codeOf = async (text: string): Promise<unknown> => {
+      const driver = driverOf({ follow: statement(text) }, sessions);
+      const error = await driver.run("follow").catch((failure: unknown) => failure);
+      driver.closeSessions();
+      return error instanceof ActionError ? error.code : error;
+    };
+    expect(await codeOf("ERROR:  diverged: a tail")).toBe(3);
+    expect(await codeOf("ERROR:  no such table")).toBe(1);
   });
 
   test("end with what they started when their time is over or they are not wanted any more", async () => {
