@@ -166,8 +166,7 @@ export class EffectRunner {
     const { engine } = this.#ports;
     switch (effect.type) {
       case "StartEngine":
-        await this.#ports.engineStarts();
-        await engine.start();
+        await engine.start(() => this.#ports.engineStarts());
         return null;
       case "Follow":
         await engine.follow(this.#leader(effect.leader), effect.position, effect.epoch);

@@ -18,8 +18,8 @@ import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
 import { EngineDriver } from "./engine/driver.ts";
 import { engineHost } from "./engine/host.ts";
-import { EngineWatchdog } from "./engine/watchdog.ts";
 import { Volume } from "./engine/volume.ts";
+import { EngineWatch } from "./engine/watch.ts";
 import { Fence } from "./fence.ts";
 import { FenceClock } from "./fence-clock.ts";
 import type { InitClient, InitState } from "./init-client.ts";
@@ -78,6 +78,7 @@ export class Member {
   readonly #driver: EngineDriver;
   readonly #volume: Volume;
   readonly #control: EngineControl;
+  readonly #watch: EngineWatch;
   readonly #lease: LeaseRegister;
   readonly #routes: MemberRoutes;
   readonly #reports: ReportWriter;
@@ -92,9 +93,8 @@ export class Member {
   #fence: Fence | undefined;
   #runtime: MemberRuntime | undefined;
   #intent: Intent | undefined;
-  #observation: EngineObservation | undefined;
-  #watchdog: EngineWatchdog | undefined;
   #leaderSince: string | null = null;
+  #contends = false;
   #switchover: { id: string; result: "Done" | "Refused" | "Failed"; message: string } | null = null;
 
   constructor(parts: MemberParts) {
@@ -108,6 +108,14 @@ export class Member {
     );
     this.#volume = new Volume(settings.QUORATE_DATA_DIR, settings.QUORATE_STATE_DIR);
     this.#control = new EngineControl(this.#driver, engineHost(init), this.#volume, () => this.#leaderInOffice());
+    this.#watch = new EngineWatch({
+      control: this.#control,
+      clock,
+      nowMs: () => this.#fenceClock.nowMs(),
+      isUp: () => isEngineUp(this.#runtime?.state),
+      observed: (observation) => this.#observed(observation),
+      log,
+    });
     this.#lease = new LeaseRegister(
       api,
       { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) },
@@ -151,7 +159,7 @@ export class Member {
       stateFile: join(settings.QUORATE_STATE_DIR, "parameters.json"),
       restartParameters: settings.restartParameters,
       reload: () => this.#driver.run("reload"),
-      isUp: () => this.#observation !== undefined && isEngineUp(this.#runtime?.state),
+      isUp: () => this.#watch.observation !== undefined && isEngineUp(this.#runtime?.state),
       changed: () => this.#report(),
     });
     this.#oneShots = new OneShots(settings.QUORATE_MEMBER, join(settings.QUORATE_STATE_DIR, "answers.json"));
@@ -161,13 +169,13 @@ export class Member {
   ready(): string | undefined {
     const view = this.#runtime === undefined ? undefined : describeMember(this.#runtime.state);
     if (view === undefined) return "waiting for the intent of the operator";
-    if (this.#observation === undefined) return `the engine does not answer (${view.state})`;
+    if (this.#watch.observation === undefined) return `the engine does not answer (${view.state})`;
     return view.role === "none" ? `${view.state}: ${view.reason ?? "no leader"}` : undefined;
   }
 
   /** For people: the state of the protocol and the last observation of the engine. */
   status(): unknown {
-    return { state: this.#runtime?.state ?? null, observation: this.#observation ?? null };
+    return { state: this.#runtime?.state ?? null, observation: this.#watch.observation ?? null };
   }
 
   /** Starts everything; resolves once the protocol runs. */
@@ -181,10 +189,10 @@ export class Member {
       log.debug({ err: error }, "Fence not moved"),
     );
     await this.#fence.sampleClock();
-    this.#watchdog = new EngineWatchdog(profile.leaseMs, this.#fenceClock.nowMs());
+    this.#watch.begin(profile.leaseMs);
     const findings: BootFindings = {
       volume: await this.#volume.state(),
-      engine: await this.#engineAtBoot(boot),
+      engine: boot.engine === "stopped" ? "stopped" : await this.#watch.adopt(),
       persisted: ((await readStateFile(this.#recordFile)) as PersistedRecord | undefined) ?? null,
     };
     const holder = `${settings.QUORATE_POD}/${settings.QUORATE_POD_UID}/${this.#bootNonce}`;
@@ -209,7 +217,7 @@ export class Member {
     this.#listenToInit();
     for (const loop of [
       this.#tickLoop(),
-      this.#observeLoop(),
+      this.#watch.run(profile.periodMs, this.#stop.signal),
       followLease(api, this.#lease, (body) => this.#dispatch(body), this.#stop.signal),
       watchLeader({
         messenger: this.#messenger,
@@ -250,18 +258,6 @@ export class Member {
         onError: (error) => log.warn({ err: error }, "Intent not taken"),
       }).catch((error: unknown) => this.#fatal(error));
     });
-  }
-
-  /** An engine that outlived the previous agent is asked what it is; one that does not answer counts as stopped and is ended. */
-  async #engineAtBoot(boot: InitState): Promise<BootFindings["engine"]> {
-    if (boot.engine === "stopped") return "stopped";
-    try {
-      this.#observation = await this.#control.observe();
-      return this.#observation.writable ? "writable" : "follower";
-    } catch {
-      await this.#control.stop("kill");
-      return "stopped";
-    }
   }
 
   /** The leader whose heartbeats arrive, if its epoch is one that this member may follow. */
@@ -314,6 +310,7 @@ export class Member {
     init.on("exited", () => {
       this.#control.ended();
       this.#dispatch({ type: "EngineExited" });
+      if (this.#control.isStopping) return;
       // What is left of an engine whose main process died can neither serve nor be waited for.
       this.#control.stop("kill").then(
         () => this.#dispatch({ type: "EngineGone" }),
@@ -334,43 +331,17 @@ export class Member {
       const disagree = (await this.#fence?.sampleClock()) ?? false;
       if (slept || disagree) this.#dispatch({ type: "ClockSuspect" });
       this.#dispatch({ type: "Tick" });
-      await this.#endHungEngine();
+      await this.#watch.endIfHung();
       this.#parts.metrics.leaseMargin.set((this.#fence?.marginMs ?? 0) / 1000);
     }
   }
 
-  async #observeLoop(): Promise<void> {
-    const periodMs = this.#runtime?.state.profile.periodMs ?? 1000;
-    while (await sleep(this.#parts.clock, periodMs, this.#stop.signal)) await this.#observe();
-  }
-
-  async #endHungEngine(): Promise<void> {
-    const nowMs = this.#fenceClock.nowMs();
-    if (!isEngineUp(this.#runtime?.state)) this.#watchdog?.answered(nowMs);
-    const silentMs = this.#watchdog?.hungForMs(nowMs);
-    if (silentMs === undefined) return;
-    this.#parts.log.warn({ silentMs }, "The engine does not answer; it is killed");
-    await this.#control.stop("kill");
-  }
-
-  async #observe(): Promise<void> {
-    if (!isEngineUp(this.#runtime?.state)) {
-      this.#observation = undefined;
-      this.#parts.metrics.engineUp.set(0);
-      return;
-    }
-    try {
-      this.#observation = await this.#control.observe();
-      this.#watchdog?.answered(this.#fenceClock.nowMs());
-    } catch (error) {
-      this.#observation = undefined;
-      this.#parts.log.debug({ err: error }, "The engine did not answer");
-    }
-    this.#dispatch(engineStateOf(this.#observation));
+  #observed(observation: EngineObservation | undefined): void {
+    this.#dispatch(engineStateOf(observation));
     const epoch = this.#servingEpoch();
-    if (epoch !== undefined) countQuorum(this.#parts.metrics, this.#observation, this.#intent);
-    if (epoch !== undefined && this.#observation !== undefined && this.#intent !== undefined) {
-      this.#routes.reads(this.#observation, this.#intent, epoch);
+    if (epoch !== undefined) countQuorum(this.#parts.metrics, observation, this.#intent);
+    if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
+      this.#routes.reads(observation, this.#intent, epoch);
     }
     this.#parameters.apply().catch((error: unknown) => this.#fatal(error));
     this.#report();
@@ -400,6 +371,10 @@ export class Member {
       metrics.leaderChanges.inc();
     } else if (!leads) this.#leaderSince = null;
     if (body.type !== "Tick") this.#report();
+    // What was last seen of the own log may be a period old: a candidate that believed it would think itself behind.
+    const contends = state.role.kind === "candidate";
+    if (contends && !this.#contends) void this.#watch.look();
+    this.#contends = contends;
   }
 
   #route(ready: boolean, epoch: number): void {
@@ -422,7 +397,7 @@ export class Member {
     if (state === undefined) return;
     const parts = {
       view: describeMember(state),
-      observation: this.#observation,
+      observation: this.#watch.observation,
       leaderPosition: state.heard?.position ?? null,
       leaderSince: this.#leaderSince,
       switchover: this.#switchover,

@@ -38,6 +38,7 @@ export class EngineControl {
   readonly #volume: Volume;
   readonly #leader: () => LeaderAddress | null;
   #running = new AbortController();
+  #stops = 0;
 
   /** @param leader - The leader in office that this member may follow, or null. */
   constructor(driver: EngineDriver, host: EngineHost, volume: Volume, leader: () => LeaderAddress | null) {
@@ -47,13 +48,20 @@ export class EngineControl {
     this.#volume = volume;
   }
 
+  /** Whether a stop is under way: it ends whatever is left of the engine, and says when that is done. */
+  get isStopping(): boolean {
+    return this.#stops > 0;
+  }
+
   /**
-   * Starts the engine as a follower of nobody; resolves with its first observation. Data that was rewound needs a leader's
+   * Starts the engine as a follower of nobody, once `permitted` resolves; resolves with its first observation. Data that was rewound needs a leader's
    * log to become readable at all: it is started as a follower of the leader in office, or ended when that one changes.
    * (Until it is readable it has no position, so no candidate counts on what it promised.)
    */
-  async start(): Promise<EngineObservation> {
+  async start(permitted: () => Promise<void>): Promise<EngineObservation> {
     const signal = this.#begin();
+    await permitted();
+    throwIfEnded(signal);
     const upstream = this.#volume.isUnsettled ? await this.#awaitLeader(signal) : null;
     const context = leaderContext(upstream);
     await this.#configure(context, signal);
@@ -108,7 +116,12 @@ export class EngineControl {
     const { signal, graceSeconds } = this.#driver.spec.stop;
     this.#running.abort();
     this.#driver.closeSessions();
-    await (mode === "fast" ? this.#host.stop(signal, graceSeconds * 1000) : this.#host.kill());
+    this.#stops++;
+    try {
+      await (mode === "fast" ? this.#host.stop(signal, graceSeconds * 1000) : this.#host.kill());
+    } finally {
+      this.#stops--;
+    }
   }
 
   /** Receives from `leader`, whose log is on the history of `position`, from now on. */

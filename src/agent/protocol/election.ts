@@ -146,10 +146,16 @@ export function judgeFreshLease(turn: Turn): void {
     stageAtMs: turn.now,
   };
   turn.set({ role: next });
-  if (cause === "bootstrap" || cause === "adopt") return acquire(turn, next);
+  // A leader that gave its lease back to this very member is dead and said so: nobody is disturbed, and sealing asks the rest.
+  if (cause === "bootstrap" || cause === "adopt" || (cause === "released" && isLeftTo(content, turn.self)))
+    return acquire(turn, next);
   const base = { sync: versionOf(content), recover: cause === "recover" };
   turn.send(turn.others, { type: "PreVote", epoch, base, early: cause === "dead" }, role.round);
   countPreVotes(turn, next);
+}
+
+function isLeftTo({ holder, handover }: LeaseContent, member: string): boolean {
+  return holder === "" && handover === member;
 }
 
 function versionOf(content: LeaseContent): { epoch: number; version: number } {
