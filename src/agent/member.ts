@@ -370,7 +370,8 @@ export class Member {
       this.#leaderSince = new Date().toISOString();
       metrics.leaderChanges.inc();
     } else if (!leads) this.#leaderSince = null;
-    if (body.type !== "Tick") this.#report();
+    const isPassing = state.role.kind === "candidate" || state.role.kind === "resigning";
+    if (body.type !== "Tick" && !isPassing) this.#report();
     // What was last seen of the own log may be a period old: a candidate that believed it would think itself behind.
     const contends = state.role.kind === "candidate";
     if (contends && !this.#contends) void this.#watch.look();

@@ -6,6 +6,11 @@ import type { KubeApi } from "../../kube/api.ts";
 import type { ObjectRef } from "../../kube/object.ts";
 
 const MIN_INTERVAL_MS = 500;
+/**
+ * Wait before a change is written. A failover changes every member's report several times within half a second, and each
+ * write makes kubelet and operator look at the pod anew: that work is better done when writes go on.
+ */
+const SETTLE_MS = 300;
 const RETRY_MS = 2000;
 
 /** Coarse step of a lag: the annotation must not change while a cluster is quiet. */
@@ -44,14 +49,21 @@ export class ReportWriter {
   /** Wants this to be the report from now on; returns at once. */
   report(report: MemberReport): void {
     this.#wanted = report;
-    if (!this.#busy) void this.#write();
+    if (!this.#busy) this.#writeIn(SETTLE_MS);
+  }
+
+  #writeIn(delayMs: number): void {
+    this.#busy = true;
+    this.#clock.schedule(delayMs, () => void this.#write());
   }
 
   async #write(): Promise<void> {
     const report = this.#wanted;
     const json = JSON.stringify(report);
-    if (report === undefined || json === this.#writtenJson) return;
-    this.#busy = true;
+    if (report === undefined || json === this.#writtenJson) {
+      this.#busy = false;
+      return;
+    }
     let waitMs = MIN_INTERVAL_MS;
     try {
       const metadata = {
@@ -65,9 +77,6 @@ export class ReportWriter {
       this.#onError(error);
       waitMs = RETRY_MS;
     }
-    this.#clock.schedule(waitMs, () => {
-      this.#busy = false;
-      void this.#write();
-    });
+    this.#writeIn(waitMs);
   }
 }

@@ -25,7 +25,8 @@ export function memberRoutes(
   return new MemberRoutes({ ...options, keeper: new RouteKeeper({ ...options, ...names }) });
 }
 
-const POLL_MS = 50;
+/** Pause before each look at a route that was left: nothing waits for the answer, and the next leader needs the processor. */
+const POLL_MS = 200;
 /** How long the API server may take to empty the routes of a pod that ends. */
 const WITHDRAW_MS = 1000;
 
@@ -85,8 +86,8 @@ export class MemberRoutes {
   async #writesTaken(left: number, timeoutMs: number): Promise<boolean> {
     const endMs = performance.now() + timeoutMs;
     while (performance.now() < endMs) {
-      if ((await this.#options.keeper.epochOfWrites()) > left) return true;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      if ((await this.#options.keeper.epochOfWrites()) > left) return true;
     }
     return false;
   }
