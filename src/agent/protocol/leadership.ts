@@ -4,6 +4,7 @@
  */
 import { confirmHold, isLeaseOurs, mayWriteAgain, writeHeld, writeLease } from "./lease.ts";
 import { clearEngine, loseOffice, resign } from "./office.ts";
+import { comparePositions } from "./position.ts";
 import { compareVersions, furthestFlushed, requiredSealed } from "./quorum.ts";
 import type { Candidate, Leader, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
@@ -21,9 +22,25 @@ export function becomeLeader(turn: Turn, candidate: Candidate): void {
   const { hold } = turn.state;
   if (hold === null || hold.sync === null) return;
   turn.setEngine({ status: "writable", upstream: null, diverged: false });
-  turn.set({ role: newLeader(turn, candidate.epoch, hold.sync), blocked: null, heard: null });
+  const verified = isHeldAlready(turn.self, candidate, hold.sync);
+  turn.set({ role: { ...newLeader(turn, candidate.epoch, hold.sync), verified }, blocked: null, heard: null });
   turn.report("info", "Promoted", `Leads epoch ${candidate.epoch} (${candidate.cause})`);
   sendHeartbeats(turn);
+}
+
+/**
+ * Whether W standbys of the set were sealed where this member was: then they have durably all there was at promotion, and
+ * nothing has to be sent to them to prove it. The usual case of a planned change, whose leader ended with every byte sent.
+ * One that was ahead does not count: it will be rewound, and may be copied anew.
+ */
+function isHeldAlready(self: string, { answers }: Candidate, { names, ack }: SyncSet): boolean {
+  const own = answers[self] ?? null;
+  if (own === null || ack === 0) return false;
+  const same = names.filter((member) => {
+    const answer = answers[member] ?? null;
+    return answer !== null && comparePositions(answer, own) === "equal";
+  });
+  return same.length >= ack;
 }
 
 /** The Lease was taken anew under an engine that ran on: tell its hooks the epoch and lead. */
