@@ -26,6 +26,12 @@ import { rolloutNews } from "./rollout-news.ts";
 import { RuleKeeper, type RuleSettings } from "./rule-keeper.ts";
 import { runWorkers } from "./workers.ts";
 
+/**
+ * How long news of a pod waits for more of it. A failover or a start changes several pods several times within half a second,
+ * and nothing that the operator does about it is urgent: members fail over by themselves.
+ */
+const POD_SETTLE_MS = 200;
+
 export interface ControllerOptions {
   readonly api: KubeApi;
   readonly settings: BuildSettings;
@@ -117,7 +123,8 @@ export class Controller {
     const stopListening = stores.subscribe((change) => {
       const end = podEndOf(change);
       if (end !== undefined) this.#podEnds.ended(end.key, end.reason);
-      for (const { key, priority } of concernsOf(stores, change)) queue.add(key, priority);
+      const settleMs = change.kind === "Pod" && change.change.type === "Updated" ? POD_SETTLE_MS : 0;
+      for (const { key, priority } of concernsOf(stores, change)) queue.addAfter(key, settleMs, priority);
     });
     const closed = Promise.withResolvers<void>();
     const close = () => closed.resolve(queue.close());
