@@ -102,10 +102,13 @@ export class WorkQueue {
     this.#dispatch();
   }
 
-  /** Makes `key` ready in `delayMs`. Of several delays of one key the earliest counts; a key that is ready already stays so. */
+  /**
+   * Makes `key` ready in `delayMs`. Of several delays of one key the earliest counts; a key that is ready already stays so,
+   * in the more urgent of its two lanes.
+   */
   addAfter(key: string, delayMs: number, priority: Priority = "resync"): void {
-    if (this.#closed || PRIORITIES.some((p) => this.#ready[p].has(key))) return;
-    if (delayMs <= 0) {
+    if (this.#closed) return;
+    if (delayMs <= 0 || PRIORITIES.some((p) => this.#ready[p].has(key))) {
       this.add(key, priority);
       return;
     }

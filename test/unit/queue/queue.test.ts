@@ -80,6 +80,14 @@ describe("WorkQueue", () => {
     );
   });
 
+  test("news that is to wait moves a key forward that is ready already", async () => {
+    const { queue } = queueWith();
+    queue.add("a", "change");
+    queue.add("b", "resync");
+    queue.addAfter("b", 200, "failover");
+    expect(await queue.take()).toMatchObject({ key: "b", priority: "failover" });
+  });
+
   test("of several delays the earliest counts, with the most urgent priority; an add ends the waiting", async () => {
     const { clock, queue } = queueWith();
     queue.addAfter("a", 1000);
