@@ -17,7 +17,7 @@ export function addRules(program: Command): void {
     .action((name: string | undefined, { runbooks }: { readonly runbooks: string }, command: Command) => {
       // What all clusters share needs no cluster to talk to.
       if (name === undefined)
-        return void process.stdout.write(`${formatted("yaml", { groups: fleetGroups(runbooks) })}\n`);
+        return void process.stdout.write(`${formatted("yaml", { groups: fleetGroups(runbooks) }).join("\n")}\n`);
       return inSession(command, async (session) =>
         session.print(formatted("yaml", { groups: [await objectiveRules(session, name, runbooks)] })),
       );
