@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { Disruption, PodOptions } from "./pods.ts";
 import {
-  annotationMap,
   cel,
   type CelRule,
   Condition,
@@ -11,11 +10,11 @@ import {
   objectMeta,
   parameterMap,
   quantity,
-  reservedKeys,
   timestamp,
 } from "./schema.ts";
 import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
 import { Topology } from "./topology.ts";
+import { ServiceOptions } from "./services.ts";
 import { RolloutStatus, UpdatePolicy } from "./update.ts";
 
 const EngineChoice = z.object({
@@ -149,12 +148,6 @@ const VolumeRetention = z.object({
     ),
 });
 
-const ServiceOptions = z.object({
-  annotations: annotationMap("annotations added to the client Services, for example for load balancers.")
-    .meta(cel([reservedKeys("services.annotations")]))
-    .optional(),
-});
-
 const deletionRules: readonly CelRule[] = ["whenDeleted", "whenScaled"].map((field) => ({
   rule: `!self.deletionProtection || self.volumeRetention.${field} == 'Retain'`,
   message: `volumeRetention.${field} Delete needs deletionProtection: false, or set it to Retain`,
@@ -227,7 +220,7 @@ export const ClusterIntent = z
       ),
     disruption: Disruption.prefault({}).describe("disruption says what drains and dead nodes may do to members."),
     pods: PodOptions.prefault({}).describe("pods says how the members' pods are placed and labelled."),
-    services: ServiceOptions.prefault({}).describe("services says how the client Services are annotated."),
+    services: ServiceOptions.prefault({}).describe("services says how clients reach the cluster."),
   })
   .meta(
     cel([

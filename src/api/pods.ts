@@ -1,6 +1,6 @@
 /** Where members' pods run, and what may be done to them there. */
 import { z } from "zod";
-import { annotationMap, cel, labelMap, reservedKeys } from "./schema.ts";
+import { annotationMap, cel, labelMap, listMap, named, reservedKeys } from "./schema.ts";
 
 /** A toleration as the Pod API has it, complete, so that a typing mistake is refused here and not in the pod. */
 const Toleration = z.object({
@@ -18,6 +18,50 @@ const Toleration = z.object({
     .describe("tolerationSeconds a member stays on a node with a NoExecute taint; for ever when absent."),
 });
 
+/** One requirement of the nodes that members may run on, as a node affinity has it. */
+const NodeRequirement = z
+  .object({
+    key: z.string().min(1).max(317).describe("key of the node label."),
+    operator: z
+      .enum(["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"])
+      .describe("operator between the label and values."),
+    values: z
+      .array(z.string().max(63))
+      .max(32)
+      .meta({ "x-kubernetes-list-type": "atomic" })
+      .optional()
+      .describe("values to compare with; none for Exists and DoesNotExist, one number for Gt and Lt."),
+  })
+  .meta(
+    cel([
+      {
+        rule: "(self.operator in ['Exists', 'DoesNotExist']) != (has(self.values) && size(self.values) > 0)",
+        message: "values must be given for In, NotIn, Gt and Lt, and for no other operator: add or remove values",
+        fieldPath: ".values",
+      },
+    ]),
+  );
+
+/** A variable of the engine's container. What is secret has no place here: everybody who may read the ClusterSpec sees it. */
+const EngineVariable = z.object({
+  name: z
+    .string()
+    .min(1)
+    .max(128)
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+    .describe("name of the variable.")
+    .meta(
+      cel([
+        {
+          rule: "!self.startsWith('QUORATE_') && !self.startsWith('LD_') && !(self in ['PATH', 'NODE_OPTIONS'])",
+          message:
+            "name must not be QUORATE_…, LD_…, PATH or NODE_OPTIONS: the agent depends on those; choose another variable",
+        },
+      ]),
+    ),
+  value: z.string().max(1024).describe("value of the variable, taken as it is: $(NAME) is not expanded."),
+});
+
 /** The `pods` block of a ClusterSpec. */
 export const PodOptions = z.object({
   labels: labelMap("labels added to every pod.")
@@ -33,6 +77,27 @@ export const PodOptions = z.object({
     .meta({ "x-kubernetes-list-type": "atomic" })
     .optional()
     .describe("tolerations of every pod."),
+  nodeRequirements: z
+    .array(NodeRequirement)
+    .min(1)
+    .max(16)
+    .meta({ "x-kubernetes-list-type": "atomic" })
+    .optional()
+    .describe("nodeRequirements that a node must meet, all of them, beside nodeSelector."),
+  imagePullSecrets: z
+    .array(z.object({ name: named("name of a Secret of the same namespace.") }))
+    .min(1)
+    .max(8)
+    .meta(listMap("name"))
+    .optional()
+    .describe("imagePullSecrets with which nodes fetch the images of every pod."),
+  env: z
+    .array(EngineVariable)
+    .min(1)
+    .max(64)
+    .meta(listMap("name"))
+    .optional()
+    .describe("env of the engine's container, for example its time zone. Changing it restarts the members."),
   priorityClassName: z.string().max(253).optional().describe("priorityClassName of every pod."),
   antiAffinity: z
     .enum(["Required", "Preferred"])

@@ -76,7 +76,8 @@ function podSpec(context: BuildContext, member: string): Record<string, unknown>
       fsGroupChangePolicy: "OnRootMismatch", // a recursive chown of a large volume takes minutes
       seccompProfile: { type: "RuntimeDefault" },
     },
-    affinity: { podAntiAffinity: antiAffinity(context) },
+    ...(pods.imagePullSecrets === undefined ? {} : { imagePullSecrets: pods.imagePullSecrets }),
+    affinity: { podAntiAffinity: antiAffinity(context), ...nodeAffinity(context) },
     topologySpreadConstraints: [
       {
         maxSkew: 1,
@@ -108,6 +109,13 @@ function antiAffinity(context: BuildContext): Record<string, unknown> {
   return context.intent.pods.antiAffinity === "Required"
     ? { requiredDuringSchedulingIgnoredDuringExecution: [term] }
     : { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm: term }] };
+}
+
+function nodeAffinity({ intent }: BuildContext): Record<string, unknown> {
+  const matchExpressions = intent.pods.nodeRequirements;
+  if (matchExpressions === undefined) return {};
+  const required = { nodeSelectorTerms: [{ matchExpressions }] };
+  return { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
 }
 
 const RESTRICTED = {
@@ -200,6 +208,7 @@ function environment(context: BuildContext, member: string): Record<string, unkn
     field("QUORATE_NODE", "spec.nodeName"),
     { name: "QUORATE_MEMORY_BYTES", value: String(engineMemoryBytes(context)) },
     ...parameterVariables(context),
+    ...(context.intent.pods.env ?? []).map(({ name, value }) => ({ name, value: literal(value) })),
   ];
 }
 

@@ -1,5 +1,6 @@
 // How clients and members reach each other.
 import { HEALTH_PORT, INIT_PORT, LABEL_CLUSTER, nameOf, PEER_PORT } from "../api/names.ts";
+import type { Exposure } from "../api/services.ts";
 import type { BuildContext } from "./context.ts";
 import { child, podSelector } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
@@ -7,16 +8,26 @@ import type { Manifest } from "./manifest.ts";
 const SERVICE = { apiVersion: "v1", kind: "Service" };
 const CLIENT_PORT = "client";
 
-function clientService(context: BuildContext, name: string, fields: Readonly<Record<string, unknown>>): Manifest {
-  const annotations = context.intent.services.annotations;
+/** A Service for clients; `exposure` is what the user wants of it. */
+function clientService(
+  context: BuildContext,
+  name: string,
+  exposure: Exposure,
+  fields: Readonly<Record<string, unknown>> = {},
+): Manifest {
+  const { type, loadBalancerClass, loadBalancerSourceRanges } = exposure;
+  const shared = context.intent.services.annotations;
   const service = child(context, SERVICE, name, {
     spec: {
-      type: "ClusterIP",
+      type,
+      ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
+      ...(loadBalancerSourceRanges === undefined ? {} : { loadBalancerSourceRanges }),
       ports: [{ name: CLIENT_PORT, port: context.engine.port, targetPort: context.engine.port, protocol: "TCP" }],
       ...fields,
     },
   });
-  return annotations === undefined ? service : { ...service, metadata: { ...service.metadata, annotations } };
+  if (shared === undefined && exposure.annotations === undefined) return service;
+  return { ...service, metadata: { ...service.metadata, annotations: { ...shared, ...exposure.annotations } } };
 }
 
 /**
@@ -25,10 +36,11 @@ function clientService(context: BuildContext, name: string, fields: Readonly<Rec
  */
 export function buildServices(context: BuildContext): Manifest[] {
   const { memberPort } = context.engine;
+  const { readWrite, readOnly, read } = context.intent.services;
   return [
-    clientService(context, nameOf.readWrite(context.name), {}),
-    clientService(context, nameOf.readOnly(context.name), {}),
-    clientService(context, nameOf.read(context.name), { selector: podSelector(context.name) }),
+    clientService(context, nameOf.readWrite(context.name), readWrite),
+    clientService(context, nameOf.readOnly(context.name), readOnly),
+    clientService(context, nameOf.read(context.name), read, { selector: podSelector(context.name) }),
     child(context, SERVICE, nameOf.membersService(context.name), {
       spec: {
         type: "ClusterIP",

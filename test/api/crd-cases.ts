@@ -147,6 +147,26 @@ const clusterCreations: readonly Creation[] = [
     minimalCluster({ parameters: { "a\nb": "1" } }),
     "spec.parameters: parameters has a name that is not a parameter's: use letters, digits, '_', '.' and '-', at most 128 characters, a letter or '_' first",
   ),
+  creation(
+    "a load balancer's fields without one",
+    minimalCluster({ services: { readWrite: { loadBalancerClass: "example.com/internal" } } }),
+    "spec.services.readWrite.type: loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer: set type, or remove them",
+  ),
+  creation(
+    "a range that is none",
+    minimalCluster({ services: { read: { type: "LoadBalancer", loadBalancerSourceRanges: ["everybody"] } } }),
+    "spec.services.read.loadBalancerSourceRanges: loadBalancerSourceRanges holds what is no address range: write it as 203.0.113.0/24",
+  ),
+  creation(
+    "a variable that the agent depends on",
+    minimalCluster({ pods: { env: [{ name: "LD_PRELOAD", value: "x.so" }] } }),
+    "spec.pods.env[0].name: name must not be QUORATE_…, LD_…, PATH or NODE_OPTIONS: the agent depends on those; choose another variable",
+  ),
+  creation(
+    "a requirement without values",
+    minimalCluster({ pods: { nodeRequirements: [{ key: "disk", operator: "In" }] } }),
+    "spec.pods.nodeRequirements[0].values: values must be given for In, NotIn, Gt and Lt, and for no other operator: add or remove values",
+  ),
   ...["pods.labels", "pods.annotations", "services.annotations"].map((field) => {
     const [part = "", map = ""] = field.split(".");
     return creation(

@@ -50,7 +50,7 @@ describe("parseClusterSpec", () => {
       paused: false,
       stopped: false,
       pods: { antiAffinity: "Preferred", topologyKey: "topology.kubernetes.io/zone" },
-      services: {},
+      services: { readWrite: { type: "ClusterIP" }, readOnly: { type: "ClusterIP" }, read: { type: "ClusterIP" } },
     });
   });
 

@@ -194,6 +194,61 @@ describe("placement", () => {
   });
 });
 
+describe("what users add to pods and Services", () => {
+  interface Pod {
+    readonly affinity: { readonly nodeAffinity?: unknown };
+    readonly imagePullSecrets?: unknown;
+    readonly containers: readonly { readonly env: readonly { readonly name: string; readonly value?: string }[] }[];
+  }
+  const podOf = (spec: object) => buildPodTemplate(contextOf(spec), "orders-0").spec as unknown as Pod;
+
+  test("is there, and nothing else changes", () => {
+    const requirement = { key: "disk", operator: "In", values: ["ssd"] };
+    const pods = {
+      nodeRequirements: [requirement],
+      imagePullSecrets: [{ name: "registry" }],
+      env: [{ name: "TZ", value: "$(HOME)" }],
+    };
+    const pod = podOf({ pods });
+    expect(pod.imagePullSecrets).toEqual([{ name: "registry" }]);
+    expect(pod.affinity.nodeAffinity).toEqual({
+      requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [requirement] }] },
+    });
+    expect(pod.containers[0]?.env.at(-1)).toEqual({ name: "TZ", value: "$$(HOME)" });
+    const plain = podOf({});
+    expect({ ...pod, affinity: undefined, imagePullSecrets: undefined, containers: undefined }).toEqual({
+      ...plain,
+      affinity: undefined,
+      imagePullSecrets: undefined,
+      containers: undefined,
+    });
+  });
+
+  test("exposes each client Service by itself, and never the members'", () => {
+    const services = {
+      annotations: { "example.com/all": "1" },
+      readWrite: {
+        type: "LoadBalancer",
+        loadBalancerClass: "example.com/internal",
+        loadBalancerSourceRanges: ["203.0.113.0/24"],
+        annotations: { "example.com/rw": "2" },
+      },
+    };
+    const built = buildServices(contextOf({ services })).map(({ metadata, spec }) => {
+      const { type, loadBalancerClass } = spec as { readonly type: string; readonly loadBalancerClass?: string };
+      const annotations = Object.keys(metadata.annotations ?? {}).filter((key) => key.startsWith("example.com/"));
+      return { name: metadata.name, type, loadBalancerClass, annotations };
+    });
+    const both = ["example.com/all", "example.com/rw"];
+    expect(built).toEqual([
+      { name: "orders-rw", type: "LoadBalancer", loadBalancerClass: "example.com/internal", annotations: both },
+      { name: "orders-ro", type: "ClusterIP", loadBalancerClass: undefined, annotations: ["example.com/all"] },
+      { name: "orders-r", type: "ClusterIP", loadBalancerClass: undefined, annotations: ["example.com/all"] },
+      { name: "orders-members", type: "ClusterIP", loadBalancerClass: undefined, annotations: [] },
+    ]);
+  });
+});
+
 describe("budget", () => {
   test.each([
     [1, 0],
