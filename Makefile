@@ -14,7 +14,7 @@ demo: images ## The main job on a real cluster: operator, PostgreSQL, three fail
 	node hack/demo/demo.ts
 
 .PHONY: test
-test: deps ## Everything: unit, model, init, real API server, and a smoke run on a real cluster
+test: deps ## Unit, model, init, real API server, engines, and faults on a real cluster (EVERYTHING=1: the long ones, too)
 	node hack/test.ts
 
 node_modules/.package-lock.json: package.json package-lock.json

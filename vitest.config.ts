@@ -45,7 +45,17 @@ export default defineConfig({
       {
         test: {
           name: "lab",
+          include: ["test/lab/failover.test.ts"],
+          testTimeout: 600_000,
+          hookTimeout: 900_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "lab-long",
           include: ["test/lab/**/*.test.ts"],
+          exclude: ["test/lab/failover.test.ts"],
           testTimeout: 600_000,
           hookTimeout: 900_000,
           fileParallelism: false,

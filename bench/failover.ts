@@ -8,17 +8,15 @@
  * CASES (all) and CONTENDERS (see below) choose what is measured. The first name of the first group is what it is about and gets
  * RUNS (30) faults, every other name BESIDE_RUNS (10). Appends to bench/results/failover.jsonl; docs/benchmarks.md is made from that.
  */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { applyExample } from "../hack/scenario/example.ts";
 import { FAULTS, type Fault } from "../hack/scenario/faults.ts";
 import { installOperator } from "../hack/scenario/install.ts";
-import { apply, kubectl, lab } from "../hack/scenario/lab.ts";
+import { kubectl, lab } from "../hack/scenario/lab.ts";
 import { measureInTurns, type Measurement } from "../hack/scenario/measure.ts";
 import { quorateSubject, type Subject } from "../hack/scenario/subject.ts";
 import { record } from "./figures.ts";
 import { patroniSubject } from "./patroni.ts";
 
-const ROOT = join(import.meta.dirname, "..");
 const RUNS = Number(process.env["RUNS"] ?? 30);
 const DEFAULT_CASES: readonly Fault[] = [
   "engine-kill",
@@ -66,14 +64,7 @@ interface Contender {
 async function quorate(profile: "Fast" | "Standard", number: number): Promise<Omit<Contender, "name">> {
   const cluster = `${profile.toLowerCase()}-${number}`;
   const namespace = `bench-${cluster}`;
-  await kubectl("create", "namespace", namespace).catch(() => undefined);
-  const manifest = await readFile(join(ROOT, "examples/postgres/cluster.yaml"), "utf8");
-  await apply(
-    manifest
-      .replace("name: orders", `name: ${cluster}`)
-      .replace("namespace: demo", `namespace: ${namespace}`)
-      .replace("profile: Fast", `profile: ${profile}`),
-  );
+  await applyExample({ namespace, cluster, profile });
   const subject = { ...quorateSubject(namespace, cluster), drainedPods: `quorate.io/cluster=${cluster}` };
   return { subject, remove: async () => void (await kubectl("delete", "namespace", namespace)) };
 }

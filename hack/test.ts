@@ -1,5 +1,6 @@
 /**
- * Runs every suite, each whatever became of the others, and prints the sum last: `N passed, N failed`.
+ * Runs the suites that are named, or all but the long ones (EVERYTHING=1: those, too), each whatever became of the others, and
+ * prints the sum last: `N passed, N failed`.
  * Cheap ones come first, so that a mistake shows early. Most of them wait more than they compute, so several lanes run
  * beside each other; the lab has the machine to itself.
  */
@@ -14,7 +15,8 @@ interface Suite {
   readonly before: readonly (readonly string[])[];
   /** Vitest project; none for a suite that is only its steps, each of which counts as one test. */
   readonly project?: string;
-  readonly after?: readonly string[];
+  /** Runs only when it is asked for, by its name or with everything. */
+  readonly isLong?: boolean;
 }
 
 /** What runs one after the other is a lane; the lanes of a stage run beside each other. */
@@ -49,25 +51,23 @@ const MEMBERS: Suite = {
   before: [["make", "-s", "bundle"]],
   project: "members",
 };
-const LAB: Suite = {
-  name: "lab",
-  before: [
-    ["make", "-s", "images"],
-    ["hack/lab/lab", "up"],
-  ],
-  project: "lab",
-  after: ["hack/lab/lab", "down"],
-};
+const LAB_BEFORE: Suite["before"] = [
+  ["make", "-s", "images"],
+  ["hack/lab/lab", "up"],
+];
+const LAB: Suite = { name: "lab", before: LAB_BEFORE, project: "lab" };
+/** Changes, sizes, installations and outages that take minutes each. */
+const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-long", isLong: true };
 
 // The members' tests are about time: they have the processor to themselves but for what mostly waits.
 const STAGES: readonly (readonly Lane[])[] = [
-  [[LINT, UNIT], [MODEL]],
+  [[LINT, UNIT, INIT], [MODEL]],
   [[TOOLS]],
   [
-    [INIT, MEMBERS],
-    [API, ENGINE, PROMETHEUS],
+    [MEMBERS, ENGINE],
+    [API, PROMETHEUS],
   ],
-  [[LAB]],
+  [[LAB, LAB_LONG]],
 ];
 
 /** How many tests of a suite passed and failed. */
@@ -124,7 +124,6 @@ async function runSuite(suite: Suite, folder: string, output: Output): Promise<C
     count.passed += tests.passed;
     count.failed += tests.failed;
   }
-  if (suite.after !== undefined && !(await run(suite.after, output))) count.failed++;
   return count;
 }
 
@@ -148,14 +147,21 @@ async function runLane(lane: Lane, folder: string, isAlone: boolean): Promise<vo
 }
 
 const wanted = process.argv.slice(2);
+const isEverything = process.env["EVERYTHING"] === "1";
+const isWanted = ({ name, isLong }: Suite): boolean =>
+  wanted.length === 0 ? isLong !== true || isEverything : wanted.includes(name);
 const folder = await mkdtemp(join(tmpdir(), "quorate-test-"));
 const total: Count = { passed: 0, failed: 0 };
 const rows: string[] = [];
 for (const stage of STAGES) {
-  const lanes = stage
-    .map((lane) => lane.filter((suite) => wanted.length === 0 || wanted.includes(suite.name)))
-    .filter((lane) => lane.length > 0);
+  const lanes = stage.map((lane) => lane.filter(isWanted)).filter((lane) => lane.length > 0);
   await Promise.all(lanes.map((lane) => runLane(lane, folder, lanes.length === 1)));
+}
+if (
+  [LAB, LAB_LONG].some(isWanted) &&
+  !(await run(["hack/lab/lab", "down"], (text) => void process.stdout.write(text)))
+) {
+  total.failed++;
 }
 await rm(folder, { recursive: true });
 process.stdout.write(`\n${rows.join("\n")}\n\n${total.passed} passed, ${total.failed} failed\n`);

@@ -1,7 +1,7 @@
 /** A database cluster under test, ours or a peer's, in the words that faults and measurements need. */
 import { ClusterSpec } from "../../src/api/cluster-spec.ts";
 import { nameOf } from "../../src/api/names.ts";
-import { apply, kubectl, type PodProcess } from "./lab.ts";
+import { apply, kubectl, lab, type PodProcess } from "./lab.ts";
 import { until } from "./shell.ts";
 import type { WriterOptions } from "./writer-run.ts";
 
@@ -82,4 +82,9 @@ export function quorateSubject(namespace: string, cluster: string): Subject {
     isAgent: (process) => process.command.includes("agent.mjs") && !process.command.includes("quorate-init"),
     isFirstProcess: (process) => process.command.includes("quorate-init"),
   };
+}
+
+/** Whether the pod's server runs writable: a follower has no WAL writer. Seen from outside, whatever is cut. */
+export async function isWritable(namespace: string, pod: string): Promise<boolean> {
+  return /postgres:.*walwriter/.test(await lab("pod-pids", namespace, pod));
 }

@@ -1,7 +1,6 @@
 /** What people do to a real cluster in its life, under a client that counts: restart, reload, stop and start, drain, upgrade. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { applyExample } from "../../hack/scenario/example.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
 import { setOperator } from "../../hack/scenario/prometheus.ts";
@@ -12,14 +11,11 @@ import { WriterRun } from "../../hack/scenario/writer-run.ts";
 const NAMESPACE = "lifecycle";
 const CLUSTER = "life";
 const SUBJECT = quorateSubject(NAMESPACE, CLUSTER);
-let example = "";
 
 beforeAll(async () => {
   await lab("up");
   await installOperator();
-  await kubectl("create", "namespace", NAMESPACE).catch(() => undefined);
-  example = await readFile(join(import.meta.dirname, "../../examples/postgres/cluster.yaml"), "utf8");
-  await create(CLUSTER, 3);
+  await applyExample({ namespace: NAMESPACE, cluster: CLUSTER });
   await SUBJECT.untilHealthy(300_000);
 });
 
@@ -28,14 +24,6 @@ afterAll(async () => {
     await kubectl("-n", NAMESPACE, "delete", "qcs", cluster, "--ignore-not-found", "--wait=false");
   }
 });
-
-async function create(name: string, members: number): Promise<void> {
-  const manifest = example
-    .replace("name: orders", `name: ${name}`)
-    .replace("namespace: demo", `namespace: ${NAMESPACE}`)
-    .replace("members: 3", `members: ${members}`);
-  await apply(manifest);
-}
 
 async function set(cluster: string, spec: object): Promise<void> {
   await kubectl("-n", NAMESPACE, "patch", "qcs", cluster, "--type=merge", "-p", JSON.stringify({ spec }));
@@ -167,7 +155,7 @@ describe("a cluster of three", () => {
 
 test("a single member with Surge leaves a drained node with one switchover", async () => {
   const solo = quorateSubject(NAMESPACE, "solo");
-  await create("solo", 1);
+  await applyExample({ namespace: NAMESPACE, cluster: "solo", members: 1 });
   await set("solo", { disruption: { singleMember: "Surge" } });
   await solo.untilHealthy(240_000);
   const { node, member } = await solo.leader();

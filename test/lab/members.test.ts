@@ -1,9 +1,8 @@
 /** Growing, shrinking, draining and deleting a real cluster under a client that counts. */
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { applyExample } from "../../hack/scenario/example.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
-import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { kubectl, lab } from "../../hack/scenario/lab.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
@@ -11,7 +10,6 @@ import { WriterRun } from "../../hack/scenario/writer-run.ts";
 const NAMESPACE = "members";
 const CLUSTER = "sizes";
 const SUBJECT = quorateSubject(NAMESPACE, CLUSTER);
-let manifest = "";
 
 async function untilSize(members: number): Promise<void> {
   await until(`${members} members in sync`, 240_000, async () => {
@@ -30,10 +28,7 @@ async function claims(): Promise<string[]> {
 beforeAll(async () => {
   await lab("up");
   await installOperator();
-  await kubectl("create", "namespace", NAMESPACE).catch(() => undefined);
-  const example = await readFile(join(import.meta.dirname, "../../examples/postgres/cluster.yaml"), "utf8");
-  manifest = example.replace("name: orders", `name: ${CLUSTER}`).replace("namespace: demo", `namespace: ${NAMESPACE}`);
-  await apply(manifest.replace("members: 3", "members: 1"));
+  await applyExample({ namespace: NAMESPACE, cluster: CLUSTER, members: 1 });
   await untilSize(1);
 });
 
@@ -101,7 +96,7 @@ describe("deletion", () => {
       return pods === "" ? true : undefined;
     });
     expect(await claims()).toEqual(before);
-    await apply(manifest);
+    await applyExample({ namespace: NAMESPACE, cluster: CLUSTER });
     await untilSize(3);
     expect(await rowsOf()).toBe(rows);
   });
