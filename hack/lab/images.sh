@@ -10,12 +10,13 @@ POSTGRES_UID=999
 # The runtime's place in its own images. Pods mount a volume over /quorate, and fill it from here.
 RUNTIME_ROOT=opt/quorate
 
-DEFAULT_IMAGES=(pause client agent operator postgres)
+DEFAULT_IMAGES=(pause client agent operator postgres etcd)
 
 image_reference() {
   case $1 in
     agent | operator) echo "docker.io/quorate/$1:dev" ;;
     postgres | patroni) echo "localhost/$1:$POSTGRES_MAJOR" ;;
+    etcd) echo "localhost/$1:$(cut -d. -f1,2 <<<"${ETCD_VERSION#v}")" ;;
     *) echo "localhost/$1:1" ;;
   esac
 }
@@ -164,6 +165,19 @@ program_layer() { # NAME FILE:TARGET:MADE-BY...: files of the product over the r
   rm -rf "$folder"
 }
 
+# The lab's own etcd, built from its module: server and client.
+etcd_layer() {
+  local folder name
+  folder=$(mktemp -d)
+  chmod 755 "$folder"
+  for name in etcd etcdctl; do
+    [ -x "$(bin "$name")" ] || die "no $(bin "$name"): run 'hack/lab/lab build'"
+    install -D -m 0755 "$(bin "$name")" "$folder/usr/local/bin/$name"
+  done
+  folder_layer etcd "$folder"
+  rm -rf "$folder"
+}
+
 pause_layer() {
   local folder
   ensure_tools "${IMAGE_TOOLS[@]}"
@@ -231,6 +245,7 @@ build_image() { # NAME
       write_image operator "$(node_entrypoint operator.mjs)" 65532:65532 "$runtime" "$program"
       ;;
     postgres) postgres=$(postgres_layer "$base") && write_image postgres '["bash"]' 999:999 "$base" "$postgres" ;;
+    etcd) program=$(etcd_layer) && write_image etcd '["bash"]' 999:999 "$base" "$program" ;;
     patroni)
       postgres=$(postgres_layer "$base") || return 1
       patroni=$(patroni_layer "$base" "$postgres") || return 1

@@ -1,37 +1,33 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { load } from "js-yaml";
 import { describe, expect, it } from "vitest";
 import { assembleEngine } from "../../engines/assemble.ts";
-import { postgresSpec } from "./host-cluster.ts";
+import { Engine } from "../../src/api/engine.ts";
 
-const FOLDER = fileURLToPath(new URL("../../engines/postgres", import.meta.url));
-const spec = postgresSpec();
+const folderOf = (name: string): string => fileURLToPath(new URL(`../../engines/${name}`, import.meta.url));
+const specOf = (name: string) => Engine.parse(load(readFileSync(`${folderOf(name)}.yaml`, "utf8"))).spec;
 
-describe("engines/postgres.yaml", () => {
-  it("is what engines/postgres makes of it", () => {
-    expect(readFileSync(`${FOLDER}.yaml`, "utf8")).toBe(assembleEngine(FOLDER));
+describe.each(["postgres", "etcd"])("engines/%s.yaml", (name) => {
+  const spec = specOf(name);
+
+  it("is what its folder makes of it", () => {
+    expect(readFileSync(`${folderOf(name)}.yaml`, "utf8")).toBe(assembleEngine(folderOf(name)));
   });
 
   it("lets users change no fixed parameter", () => {
     const { fixed, reloadable, defaults } = spec.parameters;
-    expect(reloadable.filter((name) => fixed.includes(name))).toEqual([]);
-    expect(Object.keys(defaults).filter((name) => fixed.includes(name))).toEqual([]);
+    expect(reloadable.filter((parameter) => fixed.includes(parameter))).toEqual([]);
+    expect(Object.keys(defaults).filter((parameter) => fixed.includes(parameter))).toEqual([]);
     expect(fixed).toEqual(fixed.toSorted());
   });
 
-  it("sets in its configuration only what it declares as fixed, or computes as a default", () => {
-    const [, after = ""] = (spec.files["parameters.sh"] ?? "").split("include 'postgresql.parameters.conf'");
-    const names = [...after.matchAll(/^([a-z_]+) = /gm)].map((match) => match[1]);
-    expect(names.length).toBeGreaterThan(20);
-    expect(names.filter((name) => name !== undefined && !spec.parameters.fixed.includes(name))).toEqual([]);
-  });
-
   it("has scripts that bash can read", () => {
-    for (const [name, text] of Object.entries(spec.files)) {
-      if (name.endsWith(".sql")) continue;
+    for (const [file, text] of Object.entries(spec.files)) {
+      if (file.endsWith(".sql")) continue;
       const { status, stderr } = spawnSync("bash", ["-n"], { input: text, encoding: "utf8" });
-      expect({ name, status, stderr }).toEqual({ name, status: 0, stderr: "" });
+      expect({ file, status, stderr }).toEqual({ file, status: 0, stderr: "" });
     }
   });
 
@@ -39,7 +35,27 @@ describe("engines/postgres.yaml", () => {
     const referred = JSON.stringify([spec.start, spec.sessions, spec.actions]).matchAll(
       /\$\(QUORATE_ENGINE_DIR\)\/([\w.-]+)/g,
     );
-    const missing = [...referred].map((match) => match[1] ?? "").filter((name) => !(name in spec.files));
+    const missing = [...referred].map((match) => match[1] ?? "").filter((file) => !(file in spec.files));
     expect(missing).toEqual([]);
+  });
+});
+
+describe("what an engine sets itself, it declares as fixed", () => {
+  it("postgres: or computes as a default", () => {
+    const spec = specOf("postgres");
+    const [, after = ""] = (spec.files["parameters.sh"] ?? "").split("include 'postgresql.parameters.conf'");
+    const names = [...after.matchAll(/^([a-z_]+) = /gm)].map((match) => match[1]);
+    expect(names.length).toBeGreaterThan(20);
+    expect(names.filter((name) => name !== undefined && !spec.parameters.fixed.includes(name))).toEqual([]);
+  });
+
+  it("etcd: every flag of its scripts", () => {
+    const spec = specOf("etcd");
+    const servers = ["lib.sh", "start", "initialize", "recover"].map((file) => spec.files[file] ?? "").join("\n");
+    const after = servers.slice(servers.indexOf("ARGUMENTS=("));
+    const flags = [...after.matchAll(/(?<=^|[\s("])--([a-z-]+)/gm)].map((match) => match[1] ?? "");
+    const ofTheClient = ["interactive", "no-password", "prefix", "consistency"];
+    expect(flags).toContain("force-new-cluster");
+    expect(flags.filter((flag) => !spec.parameters.fixed.includes(flag) && !ofTheClient.includes(flag))).toEqual([]);
   });
 });

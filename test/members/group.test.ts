@@ -2,21 +2,19 @@
  * A group whose engine elects its leader itself, under real agents: members come and go one at a time, containers are killed
  * between every two steps and volumes get lost, and no acknowledged key is lost. Times are printed, never asserted.
  */
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { KeyClient } from "./group-client.ts";
+import { KeyClient } from "../../hack/scenario/key-client.ts";
+import { binary } from "../api/harness.ts";
 import { type HostEngine, MemberCluster, type TestMember } from "./harness.ts";
 
-const BIN = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "quorate/bin");
 const ETCD: HostEngine = {
   name: "etcd",
   user: { uid: 65534, gid: 65534 },
-  programs: { etcd: join(BIN, "etcd-v3.6.8"), etcdctl: join(BIN, "etcdctl-v3.6.8") },
+  programs: { etcd: binary("etcd"), etcdctl: binary("etcdctl") },
 };
 
 /** How many changes the random walk makes, and how it is drawn; `CHANGES=200` is the long run. */
-const CHANGES = Number(process.env["CHANGES"] ?? "8");
+const CHANGES = Number(process.env["CHANGES"] ?? "4");
 const SEED = Number(process.env["SEED"] ?? "1");
 
 interface Status {
@@ -116,6 +114,12 @@ afterAll(async () => {
   await cluster.stop();
 });
 
+/** A client of those that are listed. */
+async function keyClient(): Promise<KeyClient> {
+  const members = () => Promise.resolve(cluster.intent.members.map(({ host, enginePort }) => `${host}:${enginePort}`));
+  return new KeyClient(members, await cluster.password("app"));
+}
+
 /** Kills a container as it stands; it is started again at once, as a kubelet would. */
 async function killAndRestart(member: TestMember): Promise<void> {
   await cluster.kill(member);
@@ -133,7 +137,7 @@ function drawer(seed: number): (below: number) => number {
 
 /** Runs `changes` under a client and judges what the client saw, and how the lists changed. */
 async function expectNothingLost(changes: () => Promise<void>): Promise<void> {
-  const client = await KeyClient.create(cluster);
+  const client = await keyClient();
   client.start();
   const before = lists.length;
   await changes();
@@ -223,7 +227,7 @@ describe("a group that lost its majority for good", () => {
     expect(await leader()).toBeUndefined();
     await cluster.want({ group: { incarnation: 1, founder: founder.name, request: "test" } });
     await untilWhole();
-    const client = await KeyClient.create(cluster);
+    const client = await keyClient();
     client.start();
     await until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
     expect(await client.finish()).toMatchObject({ lost: 0, stale: 0 });

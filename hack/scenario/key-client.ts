@@ -1,5 +1,4 @@
-// A client of a key-value group that counts: one key after the other through whichever member answers, and what was acknowledged.
-import type { MemberCluster, TestMember } from "./harness.ts";
+/** A client of a key-value group that counts: one key after the other through whichever member answers, and what was acknowledged. */
 
 const DEADLINE_MS = 2000;
 const INTERVAL_MS = 20;
@@ -25,22 +24,24 @@ export interface KeyVerdict {
 
 /** Writes keys until told to stop, then reads all of them back. */
 export class KeyClient {
-  readonly #cluster: MemberCluster;
+  readonly #members: () => Promise<readonly string[]>;
   readonly #password: string;
   readonly #acked: string[] = [];
   readonly #stop = new AbortController();
   #unknown = 0;
   #stale = 0;
+  #at = 0;
+  readonly #tokens = new Map<string, string>();
   #largestGapMs = 0;
   #running: Promise<void> | undefined;
 
-  private constructor(cluster: MemberCluster, password: string) {
-    this.#cluster = cluster;
+  /**
+   * @param members - Where members are at the moment, as `host:port`.
+   * @param password - Of the account `app`.
+   */
+  constructor(members: () => Promise<readonly string[]>, password: string) {
+    this.#members = members;
     this.#password = password;
-  }
-
-  static async create(cluster: MemberCluster): Promise<KeyClient> {
-    return new KeyClient(cluster, await cluster.password("app"));
   }
 
   /** Acknowledged so far. */
@@ -91,36 +92,29 @@ export class KeyClient {
   /** A read that a majority confirms, asked of another member than the write; one that is not answered says nothing. */
   async #readBack(key: string): Promise<void> {
     this.#at++;
-    const member = this.#member();
-    const token = this.#tokens.get(member.name);
+    const member = await this.#member();
+    const token = this.#tokens.get(member);
     if (token === undefined) return;
     const page = await range(member, token, { from: key, limit: 1 }).catch(() => [key]);
     if (page[0] !== key) this.#stale++;
   }
 
-  #at = 0;
-  readonly #tokens = new Map<string, string>();
-
-  #member(): TestMember {
-    const listed = this.#cluster.members.filter(({ name }) =>
-      this.#cluster.intent.members.some((member) => member.name === name),
-    );
-    const member = listed[this.#at % listed.length];
-    if (member === undefined) throw new Error("the intent lists nobody");
-    return member;
+  async #member(): Promise<string> {
+    const members = await this.#members();
+    return members[this.#at % members.length] ?? "";
   }
 
   /** Asks one member after the other until one answers. A key is written again with the same content: that changes nothing. */
-  async #somewhere<T>(ask: (member: TestMember, token: string) => Promise<T>): Promise<T> {
+  async #somewhere<T>(ask: (member: string, token: string) => Promise<T>): Promise<T> {
     for (;;) {
-      const member = this.#member();
+      const member = await this.#member();
       try {
-        const token = this.#tokens.get(member.name) ?? (await authenticate(member, this.#password));
-        this.#tokens.set(member.name, token);
+        const token = this.#tokens.get(member) ?? (await authenticate(member, this.#password));
+        this.#tokens.set(member, token);
         return await ask(member, token);
       } catch {
         this.#unknown++;
-        this.#tokens.delete(member.name);
+        this.#tokens.delete(member);
         this.#at++;
         await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
       }
@@ -128,8 +122,8 @@ export class KeyClient {
   }
 }
 
-async function call<T>(member: TestMember, path: string, token: string | undefined, body: object): Promise<T> {
-  const response = await fetch(`http://127.0.0.1:${member.ports.engine}/v3/${path}`, {
+async function call<T>(member: string, path: string, token: string | undefined, body: object): Promise<T> {
+  const response = await fetch(`http://${member}/v3/${path}`, {
     method: "POST",
     headers: token === undefined ? {} : { authorization: token },
     body: JSON.stringify(body),
@@ -139,16 +133,16 @@ async function call<T>(member: TestMember, path: string, token: string | undefin
   return (await response.json()) as T;
 }
 
-async function authenticate(member: TestMember, password: string): Promise<string> {
+async function authenticate(member: string, password: string): Promise<string> {
   return (await call<{ token: string }>(member, "auth/authenticate", undefined, { name: "app", password })).token;
 }
 
-async function put(member: TestMember, token: string, key: string): Promise<void> {
+async function put(member: string, token: string, key: string): Promise<void> {
   await call(member, "kv/put", token, { key: encode(key), value: encode(key) });
 }
 
 async function range(
-  member: TestMember,
+  member: string,
   token: string,
   { from, limit }: { readonly from: string; readonly limit: number },
 ): Promise<string[]> {
