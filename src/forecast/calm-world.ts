@@ -10,7 +10,7 @@ import {
 } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
 import { parseQuantity } from "../build/quantity.ts";
-import { leaderOf } from "../plan/facts.ts";
+import { keepsOwnList, leaderOf } from "../plan/facts.ts";
 import type { ChildView, MemberView, Observation, PodView, StatefulSetView, VolumeView } from "../plan/observation.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 
@@ -112,7 +112,10 @@ function withMember(seen: Observation, name: string, change: (member: MemberView
 
 /** The observation after controllers, kubelets, storage and agents did what they do; the same when they have nothing to do. */
 export function afterMoves(seen: Observation): Observation {
-  return [withPods, withVolumes, withLeader, withAnswers, withSyncSet].reduce((now, move) => move(now), seen);
+  return [withPods, withVolumes, withLeader, withAnswers, withSyncSet, withGroup].reduce(
+    (now, move) => move(now),
+    seen,
+  );
 }
 
 /** StatefulSets have their pods; a new one is ready at once. */
@@ -234,6 +237,20 @@ function withSyncSet(seen: Observation): Observation {
   const { pod } = leader;
   if (pod.report === undefined || pod.report.syncNames.join(",") === syncNames.join(",")) return seen;
   const report = { ...pod.report, syncNames };
+  return withMembers(seen, (member) => (member.name === leader.name ? { ...member, pod: { ...pod, report } } : member));
+}
+
+/** An engine that keeps its own list of members has on it whoever is listed. */
+function withGroup(seen: Observation): Observation {
+  const leader = leaderOf(seen.members);
+  const intent = seen.intent?.intent;
+  if (leader?.pod?.report === undefined || intent === undefined || !seen.cluster || !keepsOwnList(seen.cluster))
+    return seen;
+  const members = intent.members.map(({ name }) => name).toSorted();
+  const { pod } = leader;
+  if (pod.report === undefined || pod.report.group?.members?.join(",") === members.join(",")) return seen;
+  const group = { incarnation: pod.report.group?.incarnation ?? 0, members };
+  const report = { ...pod.report, group };
   return withMembers(seen, (member) => (member.name === leader.name ? { ...member, pod: { ...pod, report } } : member));
 }
 

@@ -76,8 +76,8 @@ function epochOf(member: MemberView | undefined): number {
 }
 
 /** Whether the engine keeps its list of members itself: agents change it, one member at a time, to what the intent lists. */
-export function keepsOwnList({ cluster }: Pick<World, "cluster">): boolean {
-  return cluster.intent.topology === "Consensus";
+export function keepsOwnList({ intent }: Pick<ClusterView, "intent">): boolean {
+  return intent.topology === "Consensus";
 }
 
 /**
@@ -86,7 +86,7 @@ export function keepsOwnList({ cluster }: Pick<World, "cluster">): boolean {
  */
 export function isStillCounted(world: World, { name }: MemberView): boolean {
   const report = world.leader?.pod?.report;
-  if (!keepsOwnList(world)) return report?.syncNames.includes(name) === true;
+  if (!keepsOwnList(world.cluster)) return report?.syncNames.includes(name) === true;
   return report?.group?.members?.includes(name) ?? world.initialized;
 }
 

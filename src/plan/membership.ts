@@ -40,7 +40,7 @@ export function planScaleIn(world: World): Decision {
     return { busy: true, change, blocked: [{ guard: "QuorumKept", object: victim.name, message }] };
   }
   // Agents take it off the engine's list once it is not listed; its pod goes only after that.
-  if (keepsOwnList(world)) return { busy: true, change, listed: rest.map((m) => m.name) };
+  if (keepsOwnList(world.cluster)) return { busy: true, change, listed: rest.map((m) => m.name) };
   // Agents of a member that they no longer know would never hear that commits stopped waiting for it: it is told while listed.
   const isWaitedFor = world.leader.pod?.report?.syncNames.includes(victim.name) === true;
   if (isWaitedFor || !isLearner(world, victim))

@@ -40,7 +40,7 @@ function consentFor({ name, index }: Survivor): string {
 
 /** Takes the next step of a Recover. */
 export function advanceRecovery(world: World, operation: OperationView): RecoveryOutcome {
-  if (!keepsOwnList(world)) {
+  if (!keepsOwnList(world.cluster)) {
     return { phase: "Refused", message: `topology ${world.cluster.intent.topology} elects a leader by itself` };
   }
   const group = world.seen.intent?.intent?.group;
@@ -102,7 +102,7 @@ function consentText({ cluster }: World, { intent }: OperationView, consent: str
 /** Tells people that the majority is lost, and what can be done. */
 export function planLostMajority(world: World): Decision {
   const [best] = survivors(world);
-  if (!keepsOwnList(world) || world.leader !== undefined || best === undefined) return IDLE;
+  if (!keepsOwnList(world.cluster) || world.leader !== undefined || best === undefined) return IDLE;
   const silent = listedMembers(world).filter(({ pod }) => pod?.report?.group?.position === undefined);
   const names = silent.map(({ name }) => name).join(", ");
   const message = `No majority of the members reaches each other, so nothing can be written${names === "" ? "" : `; missing: ${names}`}. Bring them back. If they are gone for good, a Recover operation says what would be lost, and changes nothing without your consent.`;

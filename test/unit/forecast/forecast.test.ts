@@ -2,7 +2,7 @@
 // anew, step by step and in any order; the forecast's world knows nothing of it.
 import { describe, expect, test } from "vitest";
 import { forecast, type ForecastEvent } from "../../../src/forecast/forecast.ts";
-import { intentOf } from "../plan/fixture.ts";
+import { engine, intentOf } from "../plan/fixture.ts";
 import { lottery } from "../plan/pairs.ts";
 import { running } from "../plan/running.ts";
 import { Simulator } from "../plan/simulator.ts";
@@ -102,6 +102,16 @@ describe.each([1, 2, 3])("of %i members", (members) => {
       expect(happened(world).map(who)).toEqual(foretold(events).map(who));
     }
   });
+});
+
+test("a member of a group goes once the engine does not count it any more", () => {
+  const spec = { ...SOON, topology: "Consensus" };
+  const world = new Simulator({ members: 3, ...spec });
+  world.engine = { ...engine, topologies: ["Consensus"] };
+  world.settle();
+  const { events, blocked } = forecast(world.observe(), intentOf({ members: 2, ...spec }));
+  expect(foretold(events)).toEqual(["remove orders-2"]);
+  expect(blocked).toEqual([]);
 });
 
 test("writes wait for a hand-over, or until the only member is back", () => {
