@@ -2,6 +2,7 @@
 // guards and of interlocks.
 import { GUARDS } from "../../src/plan/guards.ts";
 import { INTERLOCKS } from "../../src/plan/interlock.ts";
+import { withPart } from "./page-part.ts";
 
 /** The page with its generated parts as they should be. @throws {Error} when the page lost a marker. */
 export function withGeneratedParts(page: string): string {
@@ -16,11 +17,4 @@ function guardTable(): string {
 function interlockTable(): string {
   const rows = INTERLOCKS.map(({ change, by, runs, why }) => `| ${change} | ${by} | ${runs.toLowerCase()} | ${why} |`);
   return ["| change | by | runs | why there |", "| --- | --- | --- | --- |", ...rows].join("\n");
-}
-
-/** Replaces what is between `<!-- name: … -->` and `<!-- /name -->`. */
-function withPart(page: string, name: string, content: string): string {
-  const part = new RegExp(`(<!-- ${name}: [^>]* -->\n)[^]*?(<!-- /${name} -->)`);
-  if (!part.test(page)) throw new Error(`docs/change.md has no part <!-- ${name}: … --> … <!-- /${name} -->`);
-  return page.replace(part, (_, begin: string, end: string) => `${begin}\n${content}\n\n${end}`);
 }

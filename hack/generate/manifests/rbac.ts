@@ -82,8 +82,33 @@ const RULES: readonly Rule[] = [
     resources: ["prometheusrules"],
     verbs: ["create", "delete", "list", "patch"],
   },
-  { why: "Granted: create, patch.", group: "events.k8s.io", resources: ["events"], verbs: ["create", "patch"] },
+  {
+    why: "Events for people, such as a change of leader. Granted: create, patch.",
+    group: "events.k8s.io",
+    resources: ["events"],
+    verbs: ["create", "patch"],
+  },
 ];
+
+/** A right of the operator, for people. */
+export interface Right {
+  readonly resource: string;
+  readonly verbs: readonly string[];
+  readonly why: string;
+}
+
+/** Every right, with its reason. */
+export function rights(): readonly Right[] {
+  let reason = "";
+  return RULES.flatMap(({ why, group, resources, verbs }) => {
+    reason = why?.replaceAll("\n", " ") ?? reason; // rules of one kind stand together, below the first one's reason
+    return resources.map((resource) => ({
+      resource: group === "" ? resource : `${resource}.${group}`,
+      verbs,
+      why: reason,
+    }));
+  });
+}
 
 const EVERYWHERE: Condition = {
   expression: 'eq .Values.watch "AllNamespaces"',

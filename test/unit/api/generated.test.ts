@@ -10,7 +10,7 @@ let copy: string;
 beforeEach(async () => {
   copy = await mkdtemp(join(tmpdir(), "quorate-generated-"));
   const folders = ["crds", "deploy", "charts", "engines", "examples"];
-  const files = ["docs/reference.md", "docs/change.md", "docs/metrics.md", "package.json"];
+  const files = ["docs/reference.md", "docs/change.md", "docs/metrics.md", "docs/security.md", "package.json"];
   for (const path of [...folders, ...files]) await cp(join(root, path), join(copy, path), { recursive: true });
 });
 afterEach(() => rm(copy, { recursive: true }));

@@ -1,0 +1,40 @@
+/** All commands of `kubectl quorate`. */
+import { Command } from "commander";
+import { addCompletion } from "./commands/completion.ts";
+import { addDiagnose } from "./commands/diagnose.ts";
+import { addLogs } from "./commands/logs.ts";
+import { addOperation, addRollout, addSwitchover } from "./commands/operation.ts";
+import { addPlan } from "./commands/plan.ts";
+import { addPreflight } from "./commands/preflight.ts";
+import { addRules } from "./commands/rules.ts";
+import { addStatus } from "./commands/status.ts";
+import { addWhy } from "./commands/why.ts";
+
+/** The program with all its commands, ready to parse. */
+export function buildProgram(): Command {
+  const program = new Command("kubectl-quorate")
+    .usage("[options] [command]")
+    .description("Look at quorate's clusters and operate them.")
+    .option("--kubeconfig <file>", "kubeconfig to use")
+    .option("--context <name>", "context to use")
+    .option("-n, --namespace <name>", "namespace to look in")
+    .addHelpText("after", "\nExit codes: 0 done; 1 it could not be done; 2 it could, and the answer is no.")
+    .showSuggestionAfterError();
+
+  for (const add of [
+    addStatus,
+    addWhy,
+    addPlan,
+    addSwitchover,
+    addRollout,
+    addOperation,
+    addLogs,
+    addDiagnose,
+    addPreflight,
+    addRules,
+    addCompletion,
+  ]) {
+    add(program);
+  }
+  return program;
+}
