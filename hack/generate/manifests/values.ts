@@ -81,8 +81,8 @@ export function chartValues(engines: readonly string[]) {
       .describe("CustomResourceDefinitions. Helm installs them once and never changes or deletes them."),
     resources: anything
       .default({
-        requests: { cpu: "100m", memory: "128Mi", "ephemeral-storage": "16Mi" },
-        limits: { memory: "256Mi", "ephemeral-storage": "256Mi" },
+        requests: { cpu: "100m", memory: "128Mi" },
+        limits: { memory: "256Mi" },
       })
       .describe(
         "Resources of the operator; 200 clusters need 171 MiB. No CPU limit: throttling looks like a slow API server.",
