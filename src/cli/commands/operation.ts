@@ -14,6 +14,8 @@ const TYPES = {
   rebuild: "Rebuild",
   promote: "Promote",
   abort: "Abort",
+  defragment: "Defragment",
+  recover: "Recover",
 } as const;
 
 interface WaitOptions {
@@ -43,16 +45,18 @@ export function addOperation(program: Command): void {
     .argument("<name>", "ClusterSpec")
     .option("-m, --member <member>", "member concerned")
     .addOption(new Option("--role <role>", "for restart: members of that role only").choices(["Followers", "Leader"]))
+    .option("--consent <words>", "for recover: what its message asked for; without it, it only says what it would do")
     .option("--deadline <seconds>", "when it counts as failed", seconds)
     .option("--no-wait", "do not wait for its end")
     .description("Create a ClusterOperation and wait for its end. Exits with 2 when it is refused or fails.")
     .action((type: keyof typeof TYPES, name: string, options: OperationOptions, command: Command) => {
-      const { member, role, deadline, wait } = options;
+      const { member, role, consent, deadline, wait } = options;
       const spec: OperationRequest = {
         clusterName: name,
         type: TYPES[type],
         ...(member && { member }),
         ...(role && { role }),
+        ...(consent && { consent }),
         ...(deadline && { deadlineSeconds: deadline }),
       };
       return inSession(command, (session) => carryOut(session, spec, wait));
@@ -92,6 +96,7 @@ type OperationRequest = Pick<OperationIntent, "clusterName" | "type"> & Partial<
 interface OperationOptions extends WaitOptions {
   readonly member?: string;
   readonly role?: "Followers" | "Leader";
+  readonly consent?: string;
   readonly deadline?: number;
 }
 

@@ -147,6 +147,35 @@ describe("a second group", () => {
   });
 });
 
+describe("an invitation", () => {
+  const members = [{ id: "new", name: "m0", votes: false, address: "m0" }];
+  const greeting = { leads: true, term: 4, incarnation: 0, generation: 7, position: null, members, invitation: "new" };
+  const invited = {
+    record: { incarnation: 0, id: "old" },
+    copy: "empty",
+    engine: "stopped",
+    seen: undefined,
+    heard: { from: "m1", greeting, atMs: 99_500 },
+  } as const;
+
+  test("is taken up once the leader's list has the newcomer", () => {
+    expect(decide(viewOf(invited)).move).toEqual({ kind: "Join", id: "new" });
+    const early = { ...invited.heard, greeting: { ...greeting, members: [] } };
+    expect(decide(viewOf({ ...invited, heard: early })).reason).toBe("NotInvited");
+  });
+
+  test("is not taken up twice: a copy that was begun under it may have confirmed what the next would not know", () => {
+    expect(decide(viewOf({ ...invited, record: { incarnation: 0, id: "new" } })).reason).toBe("NotInvited");
+  });
+
+  test("of an older incarnation is none", () => {
+    const wanted = { ...intent, incarnation: 1, founder: "m1" };
+    expect(decide(viewOf({ ...invited, intent: wanted, record: { incarnation: 1, id: "old" } })).reason).toBe(
+      "NotInvited",
+    );
+  });
+});
+
 describe("what a leader does not do", () => {
   test("take a vote away when the others could not go on", () => {
     const peers = new Map([peer("m2", {})]); // m1 is silent, m2 is to leave
