@@ -29,7 +29,9 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
     return refuse("VersionKnown", message, { engine: { version: engine.versions[0]?.version } });
   }
   if (!engine.topologies.includes(intent.topology)) {
-    return refuse("TopologySupported", `Engine ${intent.engine.name} cannot form the topology ${intent.topology}.`);
+    const topologies = engine.topologies.join(", ");
+    const message = `Engine ${intent.engine.name} cannot form the topology ${intent.topology}. Create the ClusterSpec anew with spec.topology ${topologies}: it cannot be changed.`;
+    return refuse("TopologySupported", message);
   }
   const fixed = Object.keys(intent.parameters).filter((name) => engine.parameters.fixed.includes(name));
   if (fixed.length > 0) {
