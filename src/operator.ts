@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { z } from "zod";
+import { systemClock } from "./clock.ts";
 import { Controller } from "./controller/controller.ts";
 import { startHealthServer } from "./controller/health-server.ts";
 import { KubeClient } from "./kube/client.ts";
@@ -10,6 +11,9 @@ import { defaultConnection } from "./kube/connection.ts";
 import { LeaderElection } from "./kube/leader-election.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { apiCallMetrics, leadershipMetrics } from "./telemetry/metrics.ts";
+import { Access } from "./web/access.ts";
+import { clusterNames, clusterPage } from "./web/cluster-pages.ts";
+import { startStatusServer } from "./web/server.ts";
 
 const VERSION = "0.1.0";
 const LEASE = "quorate-operator";
@@ -33,6 +37,11 @@ const Environment = z.object({
     .transform((text): Record<string, string> => Object.fromEntries(text.split(",").map((one) => one.split("="))))
     .optional(),
   QUORATE_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  /** Host and port of the status page, such as 127.0.0.1:8081; without it there is none. */
+  QUORATE_STATUS_ADDRESS: z
+    .string()
+    .regex(/^[^:]+:[0-9]{1,5}$/, "expected host:port, such as 127.0.0.1:8081")
+    .optional(),
   QUORATE_HEALTH_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
 });
 
@@ -61,6 +70,7 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     registry,
     isReady: () => controller.stores.isSynced,
   });
+  const status = await startStatusPage({ address: settings.QUORATE_STATUS_ADDRESS, api, controller, log });
   log.info({ port: health.port, server: connection.server }, "Operator started");
   const watching = controller.watch(signal);
   try {
@@ -84,10 +94,44 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     // Another may act already: the safest thing to do is nothing, in a new process.
     if (!endedBySignal) throw new Error("The leader Lease was lost");
   } finally {
-    await health.close();
+    await Promise.all([health.close(), status?.close()]);
     if (signal.aborted) await watching;
     await api.close();
   }
+}
+
+interface StatusPageParts {
+  readonly address: string | undefined;
+  readonly api: KubeClient;
+  readonly controller: Controller;
+  readonly log: Logger;
+}
+
+/** Starts the status page where an address is given. */
+async function startStatusPage({ address, api, controller, log }: StatusPageParts): Promise<Closable | undefined> {
+  const [host, port] = address?.split(":") ?? [];
+  if (host === undefined) return undefined;
+  const { stores, timeline } = controller;
+  const pages = {
+    stores,
+    budgetsOf: (key: string) => controller.budgetsOf(key),
+    timelineOf: (key: string) => timeline.of(key),
+  };
+  const started = await startStatusServer({
+    host,
+    port: Number(port),
+    access: new Access(api, systemClock),
+    clusters: () => clusterNames(stores),
+    pageOf: (cluster) => clusterPage(pages, cluster),
+    now: () => systemClock.now(),
+    log,
+  });
+  log.info({ host, port: started.port }, "Status page is served");
+  return started;
+}
+
+interface Closable {
+  close(): Promise<void>;
 }
 
 const parsed = Environment.safeParse(process.env);

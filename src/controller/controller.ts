@@ -11,6 +11,7 @@ import { NamedObjects } from "../observe/named-objects.ts";
 import { Prometheus } from "../observe/prometheus.ts";
 import { Stores } from "../observe/stores.ts";
 import type { Step } from "../plan/plan.ts";
+import type { BudgetState } from "../slo/budget.ts";
 import { WorkQueue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
@@ -18,6 +19,7 @@ import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../t
 import { budgetMetrics, budgetQueryMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
 import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/state-metrics.ts";
 import { concernsOf } from "./keys.ts";
+import { LeaderTimeline } from "./leader-timeline.ts";
 import { membershipChanges } from "./membership-changes.ts";
 import { newlyOverridden, newsOf } from "./narrator.ts";
 import { podEndOf } from "./pod-ends.ts";
@@ -56,6 +58,8 @@ const CONCURRENCY = 4; // passes wait for the API server most of the time; more 
 /** The operator's controller. `watch` and `lead` may run for as long as their signals allow; `lead` needs `watch`. */
 export class Controller {
   readonly stores: Stores;
+  /** Who led which cluster when, while this replica led. */
+  readonly timeline = new LeaderTimeline();
   readonly #options: ControllerOptions;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -108,6 +112,11 @@ export class Controller {
         if (error !== undefined) log.warn({ err: error }, "Event was lost");
       },
     });
+  }
+
+  /** The error budgets of a cluster; undefined while this replica measures none. @param key - `namespace/name`. */
+  budgetsOf(key: string): readonly BudgetState[] | undefined {
+    return this.#measurer?.of(key)?.budgets;
   }
 
   /** Keeps the caches up to date until `signal` aborts. Runs on every replica, so that a new leader starts warm. */
@@ -196,6 +205,7 @@ export class Controller {
       onPlan: (seen, cluster, plan) => {
         const key = `${cluster.namespace}/${cluster.name}`;
         this.#podEnds.known(key);
+        this.timeline.see(key, seen);
         const { joined, left } = membershipChanges(seen, cluster);
         this.#observeCluster.planned(key, plan);
         for (const { result } of rolloutNews(cluster.status.rollout, plan.rollout)) {
@@ -208,6 +218,7 @@ export class Controller {
       onGone: (key) => {
         this.#observeCluster.gone(key);
         this.#podEnds.gone(key);
+        this.timeline.forget(key);
       },
     });
     return {

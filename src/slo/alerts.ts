@@ -25,6 +25,7 @@ export interface Alert {
 
 const OUTAGES = ["QuorateClusterDown", "QuorateQuorumLost", "QuorateNoLeader"];
 const STATUS = "kubectl quorate status {cluster}";
+const WHY = "kubectl quorate why {cluster}";
 const OPERATOR = "kubectl -n quorate-system logs deploy/quorate-operator --since=15m";
 /** Counts within a range below which a share of them means nothing. */
 const ENOUGH = 20;
@@ -38,7 +39,7 @@ export const ALERTS: readonly Alert[] = [
     expr: "quorate:cluster_leaders:sum == 0 and quorate:cluster_epoch:max > 0",
     for: "1m",
     summary: "has had no leader for a minute: nothing can be written",
-    next: STATUS,
+    next: WHY,
     causes: ["QuorateClusterDown", "QuorateQuorumLost"],
     quietWhilePlanned: "2m",
     plannedAtMost: "10m",
@@ -75,7 +76,7 @@ export const ALERTS: readonly Alert[] = [
     expr: 'quorate_cluster_members{state="ready"} == 0 and on (namespace, cluster) quorate_cluster_members{state="desired"} > 0 and on (namespace, cluster) quorate_cluster_initialized == 1',
     for: "2m",
     summary: "has no member that is ready",
-    next: STATUS,
+    next: WHY,
     causes: [],
     quietWhilePlanned: "2m",
     plannedAtMost: "10m",
@@ -88,7 +89,7 @@ export const ALERTS: readonly Alert[] = [
     expr: "2 * quorate:cluster_members_up:sum <= quorate:cluster_members_expected:max and quorate:cluster_epoch:max > 0",
     for: "1m",
     summary: "has lost its majority: half of its members or more do not answer",
-    next: STATUS,
+    next: WHY,
     causes: ["QuorateClusterDown"],
     quietWhilePlanned: "2m",
     plannedAtMost: "10m",
@@ -138,7 +139,7 @@ export const ALERTS: readonly Alert[] = [
     expr: `quorate:errors:ratio_rate5m > 0.01 and sum by (namespace, cluster) (increase(quorate_member_action_seconds_count{action=~"probeWrite|observe"}[5m])) >= ${ENOUGH}`,
     for: "10m",
     summary: "fails one in a hundred small statements or more",
-    next: STATUS,
+    next: WHY,
     causes: [...OUTAGES, "QuorateMemberStarved"],
     quietWhilePlanned: "2m",
     about: "Cluster",
@@ -150,7 +151,7 @@ export const ALERTS: readonly Alert[] = [
     expr: 'sum by (namespace, cluster) (increase(quorate_rollouts_total{result="failed"}[1h])) > 0',
     for: "0m",
     summary: "gave a revision up within the last hour",
-    next: STATUS,
+    next: WHY,
     causes: [],
     quietWhilePlanned: "Never",
     about: "Cluster",
@@ -163,7 +164,7 @@ export const ALERTS: readonly Alert[] = [
     expr: 'max by (namespace, cluster, guard) (quorate_blocked_seconds{guard!~"WindowOpen|NotPaused"}) > 3600',
     for: "0m",
     summary: "has had a change held back by {{ $labels.guard }} for more than an hour",
-    next: STATUS,
+    next: WHY,
     causes: OUTAGES,
     quietWhilePlanned: "Never",
     about: "Cluster",

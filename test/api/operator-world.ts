@@ -38,6 +38,8 @@ export let calls: ApiCall[] = [];
 export let passes: PassResult[] = [];
 /** The present operator's metrics. */
 export let registry: Registry;
+/** The present operator. */
+export let controller: Controller;
 let agentImage = "quorate/agent:test";
 let stopOperator: () => Promise<void> = () => Promise.resolve();
 
@@ -74,7 +76,7 @@ export async function startOperator(image = agentImage): Promise<void> {
   calls = [];
   passes = [];
   const api = await plane.client(undefined, { observe: (call) => calls.push(call) });
-  const controller = new Controller({
+  controller = new Controller({
     api,
     settings: { agentImage },
     registry,

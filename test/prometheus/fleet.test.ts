@@ -1,9 +1,15 @@
 // The alerts about all clusters, judged by promtool: each when its fault is there, none other than its consequences, none while
 // all is well, and none for want of traffic.
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { ALERTS } from "../../src/slo/alerts.ts";
 import { fleetGroups } from "../../src/slo/fleet.ts";
-import { alertsAt, checkRules, type Input } from "./promtool.ts";
+import { alertsAt, checkRuleFile, checkRules, type Input } from "./promtool.ts";
+
+const execute = promisify(execFile);
+const CLI = join(import.meta.dirname, "../../src/cli.ts");
 
 const OF = 'namespace="shop",cluster="orders"';
 const MEMBERS = ["orders-0", "orders-1", "orders-2"];
@@ -154,6 +160,12 @@ const FAULTS: readonly {
 
 test("promtool finds nothing wrong with the rules", async () => {
   expect(await checkRules(fleetGroups())).toContain("SUCCESS");
+});
+
+test("what the command prints is a rule file", async () => {
+  const { stdout } = await execute(process.execPath, [CLI, "rules", "--runbooks", "https://docs.example"]);
+  expect(await checkRuleFile(stdout)).toContain("SUCCESS");
+  expect(stdout).toContain("runbook_url: https://docs.example/QuorateNoLeader.md");
 });
 
 test("every alert has a fault that is tried here", () => {

@@ -39,9 +39,14 @@ async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
 
 /** What `promtool check rules` says. @throws when it finds something. */
 export function checkRules(groups: readonly RuleGroup[]): Promise<string> {
+  return checkRuleFile(JSON.stringify({ groups })); // JSON is YAML
+}
+
+/** The same of a file's text. */
+export function checkRuleFile(text: string): Promise<string> {
   return withFolder(async (folder) => {
     const file = join(folder, "rules.yml");
-    await writeFile(file, JSON.stringify({ groups })); // JSON is YAML
+    await writeFile(file, text);
     return (await execute(PROMTOOL, ["check", "rules", file])).stdout;
   });
 }

@@ -62,6 +62,10 @@ const ENVIRONMENT: readonly Tree[] = [
     isSet("prometheusUrl", (values) => values.prometheusUrl),
     { name: "QUORATE_PROMETHEUS_URL", value: text("prometheusUrl", (values) => values.prometheusUrl) },
   ),
+  new Commented("The status page: kubectl port-forward reaches it, nothing else does.", {
+    name: "QUORATE_STATUS_ADDRESS",
+    value: "127.0.0.1:8081",
+  }),
   new Commented(
     `Most of what the operator allocates lives for one pass. A small young generation collects it early: 145 to 171 MiB
 with 200 clusters, where Node's default took 222 to 259 MiB, for the same CPU.`,

@@ -88,6 +88,19 @@ const RULES: readonly Rule[] = [
     resources: ["events"],
     verbs: ["create", "patch"],
   },
+  {
+    why: "The status page asks whose a token is, and what that person may see. Nothing is stored by that.",
+    group: "authentication.k8s.io",
+    resources: ["tokenreviews"],
+    verbs: ["create"],
+    isClusterScoped: true,
+  },
+  {
+    group: "authorization.k8s.io",
+    resources: ["subjectaccessreviews"],
+    verbs: ["create"],
+    isClusterScoped: true,
+  },
 ];
 
 /** A right of the operator, for people. */
