@@ -87,6 +87,7 @@ export function agentMetrics(labels: MemberLabels) {
       registers,
     }),
   };
+  for (const lag of [metrics.lagBytes, metrics.lagSeconds]) lag.set(Number.NaN); // not 0: nobody knows yet
   for (const result of ["good", "bad"]) {
     metrics.writeSlices.inc({ result }, 0);
     metrics.quorumSlices.inc({ result }, 0);

@@ -415,7 +415,9 @@ export class GroupMember {
       ...answers,
       ...(refused === undefined ? {} : { parametersRefused: refused }),
     });
-    this.#parts.metrics.lagBytes.set(Number(entriesBehind(view) ?? Number.NaN));
+    const { metrics } = this.#parts;
+    metrics.lagBytes.set(Number(entriesBehind(view) ?? Number.NaN));
+    metrics.expectedMembers.set(this.#intent?.members.length ?? 0);
   }
 
   /** Ends the agent once the route is somebody else's or nobody's. */

@@ -45,3 +45,11 @@ test("a follower that does not stream counts for nothing, and nor does an engine
     ["bad", 1],
   ]);
 });
+
+test("before anything is known of a member, its lag is not known either", async () => {
+  const { registry } = agentMetrics({ cluster: "orders", namespace: "shop", member: "orders-0", node: "n" });
+  const lags = (await registry.metrics())
+    .split("\n")
+    .filter((line) => line.startsWith("quorate_member_replication_lag_"));
+  expect(lags.map((line) => line.split(" ").at(-1))).toEqual(["Nan", "Nan"]);
+});
