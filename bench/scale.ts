@@ -170,13 +170,14 @@ async function measureChanges({ plane, admin, note }: Run): Promise<void> {
   const status: number[] = [];
   for (const change of events.filter((event) => !isByOperator(event))) {
     const changedMs = toMs(change.stageTimestamp);
+    // Watchers hear of a change a moment before the one who made it has the answer, so a quick write may come before that.
     const answers = (writes.get(clusterKeyOf(change)) ?? []).filter(
-      (w) => toMs(w.requestReceivedTimestamp) > changedMs,
+      (w) => toMs(w.requestReceivedTimestamp) > toMs(change.requestReceivedTimestamp),
     );
     const child = answers.find(({ objectRef }) => objectRef?.subresource !== "status");
     const report = answers.find(({ objectRef }) => objectRef?.subresource === "status");
-    if (child !== undefined) first.push(toMs(child.requestReceivedTimestamp) - changedMs);
-    if (report !== undefined) status.push(toMs(report.stageTimestamp) - changedMs);
+    if (child !== undefined) first.push(Math.max(0, toMs(child.requestReceivedTimestamp) - changedMs));
+    if (report !== undefined) status.push(Math.max(0, toMs(report.stageTimestamp) - changedMs));
   }
   if (first.length < count || status.length < count) {
     throw new Error(
