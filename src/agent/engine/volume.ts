@@ -18,11 +18,15 @@ async function writeMarker(path: string): Promise<void> {
 /** Knows whether the data folder is empty, complete, or the remains of a copy that did not finish. */
 export class Volume {
   readonly #dataDir: string;
+  readonly #aside: string;
+  readonly #kept: string;
   readonly #marker: string;
   readonly #unsettled: string;
 
   constructor(dataDir: string, stateDir: string) {
     this.#dataDir = dataDir;
+    this.#aside = `${dataDir}.aside`;
+    this.#kept = `${dataDir}.former`;
     this.#marker = join(stateDir, "copy-unfinished");
     this.#unsettled = join(stateDir, "needs-leader");
   }
@@ -59,16 +63,22 @@ export class Volume {
   }
 
   /**
-   * Sets the data aside, engine stopped, so that the volume is empty; what was set aside before goes. A person may still want
-   * to look at it: the group may not have what is in it.
+   * Sets the data aside, engine stopped, so that the volume is empty; what was set aside before goes.
+   *
+   * @param keep - Until a person deletes it: the cluster may not have what is in it. Otherwise until `dropAside`.
    */
-  async setAside(): Promise<void> {
-    const aside = `${this.#dataDir}.aside`;
+  async setAside(keep: boolean): Promise<void> {
     if ((await this.#count()) > 0) {
+      const aside = keep ? this.#kept : this.#aside;
       await rm(aside, { recursive: true, force: true });
       await rename(this.#dataDir, aside);
     }
     await rm(this.#marker, { force: true });
+  }
+
+  /** The cluster has everything that was set aside without being kept. */
+  async dropAside(): Promise<void> {
+    await rm(this.#aside, { recursive: true, force: true });
   }
 
   /** The engine has come up with this data. */

@@ -23,8 +23,8 @@ export const QUORUM_LOST_MS = 10_000;
 export function decide(view: GroupView): Verdict {
   if (view.terminating) return plain(terminate(view));
   if (view.record.incarnation < view.intent.incarnation) return newIncarnation(view);
-  if (view.copy === "incomplete") return plain({ kind: "SetAside", why: "it was never complete" });
-  if (isExpelled(view)) return plain({ kind: "SetAside", why: "the group no longer counts this member" });
+  if (view.copy === "incomplete") return plain({ kind: "SetAside", why: "it was never complete", keep: false });
+  if (isExpelled(view)) return plain({ kind: "SetAside", why: "the group no longer counts this member", keep: false });
   return view.engine === "stopped" ? stopped(view) : running(view);
 }
 
@@ -50,8 +50,8 @@ export function standing(view: GroupView): Greeting | undefined {
 function newIncarnation(view: GroupView): Verdict {
   const { intent, copy, engine, seen, self } = view;
   if (intent.founder !== self) {
-    if (engine === "running" || copy !== "empty")
-      return plain({ kind: "SetAside", why: `the group was begun anew by ${intent.founder ?? "another member"}` });
+    const why = `the group was begun anew by ${intent.founder ?? "another member"}`;
+    if (engine === "running" || copy !== "empty") return plain({ kind: "SetAside", why, keep: true });
     return plain({ kind: "Adopt" });
   }
   if (copy !== "data") return { move: { kind: "Wait" }, reason: "NoCopy" };

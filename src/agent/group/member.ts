@@ -290,6 +290,9 @@ export class GroupMember {
     if (seen !== undefined && !wasUp) this.#failures = 0;
     if (seen !== undefined && this.#record.id !== seen.group.id)
       await this.#remember({ ...this.#record, id: seen.group.id });
+    // A vote was given after the log was caught up: what an earlier copy had is here, too.
+    if (seen?.group.members.some(({ id, votes }) => votes && id === seen.group.id) === true)
+      await this.#volume.dropAside();
     const { metrics } = this.#parts;
     metrics.engineUp.set(seen === undefined ? 0 : 1);
     metrics.isLeader.set(seen?.leads === true ? 1 : 0);

@@ -42,7 +42,7 @@ export async function carryOut(move: Move, view: GroupView, ports: MovePorts): P
       return ports.leave();
     case "SetAside":
       await stop(ports);
-      await volume.setAside();
+      await volume.setAside(move.keep);
       await remember({ ...view.record, incarnation: view.intent.incarnation });
       return tell("warning", "CopySetAside", `The copy was set aside, because ${move.why}; the member joins anew`);
     case "Adopt":

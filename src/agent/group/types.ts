@@ -84,8 +84,8 @@ export type Move =
   | { readonly kind: "Stop" }
   /** Nothing may run any more, and nothing does. */
   | { readonly kind: "Exit" }
-  /** Stop, and set the copy aside: it can never be started again. */
-  | { readonly kind: "SetAside"; readonly why: string }
+  /** Stop, and set the copy aside: it can never be started again. `keep`: the group may not have what is in it. */
+  | { readonly kind: "SetAside"; readonly why: string; readonly keep: boolean }
   /** Take note of an incarnation of which there is no copy here yet. */
   | { readonly kind: "Adopt" }
   /** Begin the group anew from the own copy alone. */
