@@ -64,7 +64,7 @@ export class GroupMember {
   #intent: Intent | undefined;
   #watch: EngineWatch | undefined;
   #record: GroupRecord = { incarnation: 0, id: null };
-  #copy: GreetingReply["copy"] = "empty";
+  #copy: GreetingReply["copy"] | undefined;
   #verdict: Verdict = { move: { kind: "Wait" }, reason: null };
   #newestGeneration = 0;
   #missingSinceMs: number | undefined;
@@ -307,7 +307,7 @@ export class GroupMember {
   #view(): GroupView | undefined {
     const intent = this.#intent;
     const watch = this.#watch;
-    if (intent === undefined || watch === undefined) return undefined;
+    if (intent === undefined || watch === undefined || this.#copy === undefined) return undefined;
     return {
       self: this.#parts.settings.QUORATE_MEMBER,
       nowMs: this.#nowMs(),
@@ -361,7 +361,8 @@ export class GroupMember {
     return view === undefined ? undefined : standing(view);
   }
 
-  #answer(): GreetingReply {
+  #answer(): GreetingReply | undefined {
+    if (this.#copy === undefined) return undefined;
     const seen = this.#watch?.seen;
     return {
       copy: this.#watch?.state === "running" ? "data" : this.#copy, // one that was just started has made one, or is about to

@@ -11,7 +11,8 @@ export interface GroupMessengerOptions {
   readonly client: Pick<PeerClient, "send">;
   readonly self: MessengerIdentity;
   readonly nowMs: () => number;
-  readonly answer: () => GreetingReply;
+  /** What this member says of itself; undefined while it has not looked: it must not be taken for one without a copy. */
+  readonly answer: () => GreetingReply | undefined;
   /** Sees every greeting before it is answered. */
   readonly heard: (greeting: Greeting) => void;
 }
@@ -57,7 +58,7 @@ export class GroupMessenger {
     this.#peers.set(to.name, { reply: answer.reply, atMs });
   }
 
-  /** Takes in another member's greeting. @throws {Error} when it is not for this member. */
+  /** Takes in another member's greeting. @throws {Error} when it is not for this member, or nothing can be said yet. */
   receive(body: unknown): AnswerEnvelope {
     const { self, nowMs, answer, heard } = this.#options;
     const { cluster, from, to, info, greeting } = GreetingEnvelope.parse(body);
@@ -67,6 +68,8 @@ export class GroupMessenger {
       this.#heard = { from, greeting, atMs: nowMs() };
     }
     heard(greeting);
-    return { from: self.member, info: self.info, reply: answer() };
+    const reply = answer();
+    if (reply === undefined) throw new Error("this member has not looked at its volume yet");
+    return { from: self.member, info: self.info, reply };
   }
 }
