@@ -263,7 +263,7 @@ export class GroupMember {
     const { move } = this.#verdict;
     if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
     try {
-      await carryOut(move, view, this.#movePorts());
+      await carryOut(move, view, this.#movePorts(view));
       return true;
     } catch (error) {
       if (!(error instanceof ActionError)) throw error;
@@ -337,7 +337,7 @@ export class GroupMember {
     };
   }
 
-  #movePorts(): MovePorts {
+  #movePorts(view: GroupView): MovePorts {
     const watch = this.#watch;
     if (watch === undefined) throw new Error("a move before the first intent");
     return {
@@ -345,7 +345,7 @@ export class GroupMember {
       watch,
       volume: this.#volume,
       tell: this.#tell,
-      group: () => this.#standing()?.members ?? [],
+      group: standing(view)?.members ?? [],
       remember: (record) => this.#remember(record),
       invite: (member, id) => this.#invitations.set(member, id),
       answerSwitchover: (answer) => {
@@ -354,11 +354,6 @@ export class GroupMember {
       },
       leave: () => this.#leave(),
     };
-  }
-
-  #standing(): Greeting | undefined {
-    const view = this.#view();
-    return view === undefined ? undefined : standing(view);
   }
 
   #answer(): GreetingReply | undefined {

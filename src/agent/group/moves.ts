@@ -15,7 +15,7 @@ export interface MovePorts {
   readonly volume: Volume;
   readonly tell: Teller;
   /** Who the group is, as the leader said lately; empty when it did not. */
-  readonly group: () => readonly EngineGroupMember[];
+  readonly group: readonly EngineGroupMember[];
   readonly remember: (record: GroupRecord) => Promise<void>;
   readonly invite: (member: string, id: string) => void;
   readonly answerSwitchover: (answer: NonNullable<MemberReport["switchover"]>) => void;
@@ -76,7 +76,7 @@ async function start(
   watch.started(); // from here on there may be a copy, whatever becomes of it
   try {
     await note();
-    await engine.start(group(), id);
+    await engine.start(group, id);
   } catch (error) {
     watch.stopped();
     throw error;
