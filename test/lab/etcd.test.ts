@@ -27,25 +27,34 @@ async function untilSize(members: number): Promise<void> {
   });
 }
 
-/** Addresses of the pods, asked for at most once a second. Pods are reached from the host. */
-function podAddresses(): () => Promise<readonly string[]> {
+async function podAddresses(): Promise<readonly string[]> {
+  const columns = '{range .items[*]}{.status.podIP}{"\n"}{end}';
+  const selector = `quorate.io/cluster=${CLUSTER}`;
+  const text = await kubectl("-n", NAMESPACE, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
+  return text.split("\n").flatMap((address) => (address === "" ? [] : [`${address}:${PORT}`]));
+}
+
+/** Where the pods were a moment ago: looked up beside the client, whose gaps are not to be those of kubectl. */
+function rememberedAddresses(): () => Promise<readonly string[]> {
   let known: readonly string[] = [];
+  let looking: Promise<void> | undefined;
   let atMs = Number.NEGATIVE_INFINITY;
-  return async () => {
-    if (performance.now() - atMs < PODS_ARE_OLD_MS) return known;
+  const look = async (): Promise<void> => {
     atMs = performance.now();
-    const selector = `quorate.io/cluster=${CLUSTER}`;
-    const columns = '{range .items[*]}{.status.podIP}{"\\n"}{end}';
-    const text = await kubectl("-n", NAMESPACE, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
-    const addresses = text.split("\n").filter((address) => address !== "");
-    if (addresses.length > 0) known = addresses.map((address) => `${address}:${PORT}`);
+    const found = await podAddresses().catch(() => []);
+    if (found.length > 0) known = found;
+    looking = undefined;
+  };
+  return async () => {
+    if (performance.now() - atMs > PODS_ARE_OLD_MS) looking ??= look();
+    if (known.length === 0) await looking;
     return known;
   };
 }
 
 async function keyClient(): Promise<KeyClient> {
   const secret = ["-n", NAMESPACE, "get", "secret", `${CLUSTER}-credentials`, "-o", "jsonpath={.data.app}"];
-  return new KeyClient(podAddresses(), Buffer.from(await kubectl(...secret), "base64").toString());
+  return new KeyClient(rememberedAddresses(), Buffer.from(await kubectl(...secret), "base64").toString());
 }
 
 /** Runs `change` under a client that counts. */
