@@ -7,7 +7,7 @@ import { isAlreadyExists } from "../kube/api-error.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { Doomed, Step } from "../plan/plan.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
-import { generateCredentials, issuePeerCertificates } from "./secrets.ts";
+import { generateCredentials, issuePeerCertificates, writeConnection } from "./secrets.ts";
 
 /** What was written, so that the next pass can wait until the caches show it. Called right after each write. */
 export interface Ledger {
@@ -57,6 +57,9 @@ async function carryOut({ api, clock }: ActorOptions, step: Step, ledger: Ledger
     case "GenerateCredentials":
       ledger.changedNamed();
       return generateCredentials(api, step.metadata, step.keys, { signal });
+    case "WriteConnection":
+      ledger.changedNamed();
+      return writeConnection(api, step.connection, step.credentialsName, { signal });
     case "ReportOperation": {
       const { namespace, name, uid, status } = step;
       const ref = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name };

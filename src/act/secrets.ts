@@ -1,7 +1,8 @@
 // The Secrets of one cluster: made here, because what is random or private has no place in a plan.
 import { randomBytes } from "node:crypto";
 import { nameOf } from "../api/names.ts";
-import { ANNOTATION_NOT_AFTER } from "../build/labels.ts";
+import { type Connection, fillIn } from "../build/connection.ts";
+import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { ManifestMeta } from "../build/manifest.ts";
 import type { CallOptions, KubeApi } from "../kube/api.ts";
 import { isAlreadyExists } from "../kube/api-error.ts";
@@ -100,6 +101,29 @@ export async function generateCredentials(
     const { resourceVersion } = existing.metadata;
     await api.mergePatch(ref, { metadata: { resourceVersion }, data }, call);
   }
+}
+
+/** Writes what applications connect with. @throws {RetryableError} while the password is not there. */
+export async function writeConnection(
+  api: Api,
+  { metadata, type, fields, uri, passwordKey, hash }: Connection,
+  credentialsName: string,
+  call: CallOptions,
+): Promise<void> {
+  const ref = { ...SECRET, namespace: metadata.namespace, name: credentialsName };
+  const password = (await api.get<Secret>(ref, call))?.data?.[passwordKey];
+  if (password === undefined) {
+    throw new RetryableError(`The credentials have no key ${passwordKey} yet`, {
+      reason: "PasswordMissing",
+      object: `Secret ${metadata.namespace}/${credentialsName}`,
+    });
+  }
+  const all = { ...fields, password: decode(password) };
+  const texts = { ...all, uri: fillIn(uri, all) };
+  const data = Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, encode(text)]));
+  const annotations = { [ANNOTATION_CONNECTION_HASH]: hash };
+  const secret: Secret = { ...SECRET, type, metadata: { ...metadata, annotations }, data };
+  await api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
 }
 
 function encode(text: string): string {

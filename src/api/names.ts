@@ -56,5 +56,6 @@ export const nameOf = {
   peerSecret: (cluster: string): string => `${cluster}-peer`,
   authoritySecret: (cluster: string): string => `${cluster}-ca`,
   credentialsSecret: (cluster: string): string => `${cluster}-credentials`,
+  connectionSecret: (cluster: string, account: string): string => `${cluster}-${account}`,
   serviceAccount: (cluster: string): string => `${cluster}-member`,
 } as const;

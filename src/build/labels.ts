@@ -29,6 +29,8 @@ export const ANNOTATION_FORCE_ROLLBACK = `${GROUP}/force-rollback`;
 export const ANNOTATION_REVISION_NOTE = `${GROUP}/revision-note`;
 /** On a ControllerRevision of ours: its template hash. Those that StatefulSets make for themselves do not have it. */
 export const LABEL_REVISION = `${GROUP}/revision`;
+/** On a connection Secret: hash of what it was made from. */
+export const ANNOTATION_CONNECTION_HASH = `${GROUP}/connection-hash`;
 /** On the peer Secret: RFC 3339 end of the leaf certificate. */
 export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
 

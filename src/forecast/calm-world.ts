@@ -52,6 +52,10 @@ function afterStep(seen: Observation, step: Step): Observation {
   if (step.kind === "GenerateCredentials") {
     return { ...seen, named: { ...seen.named, credentialsUid: "new", credentialKeys: step.keys } };
   }
+  if (step.kind === "WriteConnection") {
+    const connections = new Map(seen.named.connections).set(step.metadata.name, step.connection.hash);
+    return { ...seen, named: { ...seen.named, connections } };
+  }
   const { name, status } = step;
   const operations = seen.operations.map((operation) =>
     operation.name === name ? { ...operation, status: { ...operation.status, ...status } } : operation,

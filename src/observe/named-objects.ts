@@ -1,7 +1,7 @@
 // The Lease and the Secrets of a cluster: read live by name, remembered for a while as facts (there or not, which keys,
 // valid until when), never as contents.
 import { ANNOTATION_LEADER, nameOf } from "../api/names.ts";
-import { ANNOTATION_NOT_AFTER } from "../build/labels.ts";
+import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject } from "../kube/object.ts";
 import type { NamedView } from "../plan/observation.ts";
@@ -27,7 +27,7 @@ export class NamedObjects {
    * @param nowMs - Monotonic.
    */
   async read(
-    cluster: { readonly namespace: string; readonly name: string },
+    cluster: { readonly namespace: string; readonly name: string; readonly connections: readonly string[] },
     nowMs: number,
     isSettled: boolean,
     signal: AbortSignal,
@@ -39,10 +39,11 @@ export class NamedObjects {
     const secret = (of: string) =>
       this.#api.get<Secret>({ apiVersion: "v1", kind: "Secret", namespace, name: of }, { signal });
     const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(name) };
-    const [found, peer, credentials] = await Promise.all([
+    const [found, peer, credentials, ...connections] = await Promise.all([
       this.#api.get(lease, { signal }),
       secret(nameOf.peerSecret(name)),
       secret(nameOf.credentialsSecret(name)),
+      ...cluster.connections.map(secret),
     ]);
     const notAfter = Date.parse(peer?.metadata.annotations?.[ANNOTATION_NOT_AFTER] ?? "");
     const view: NamedView = {
@@ -51,6 +52,14 @@ export class NamedObjects {
       peerNotAfterMs: Number.isNaN(notAfter) ? undefined : notAfter,
       credentialsUid: credentials?.metadata.uid,
       credentialKeys: Object.keys(credentials?.data ?? {}),
+      credentialsVersion: credentials?.metadata.resourceVersion ?? "",
+      connections: new Map(
+        connections.flatMap((one) =>
+          one === undefined
+            ? []
+            : [[one.metadata.name, one.metadata.annotations?.[ANNOTATION_CONNECTION_HASH] ?? ""] as const],
+        ),
+      ),
     };
     this.#known.set(key, { view, readMs: nowMs });
     return view;

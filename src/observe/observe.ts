@@ -5,6 +5,7 @@ import { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
 import { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
 import { EngineSpec } from "../api/engine.ts";
 import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, API_VERSION, LABEL_MEMBER, nameOf } from "../api/names.ts";
+import { connectionNames } from "../build/connection.ts";
 import type { BuildSettings } from "../build/context.ts";
 import {
   ANNOTATION_APPLIED_HASH,
@@ -73,16 +74,18 @@ export async function observe(
   const engine = cluster === undefined ? undefined : stores.of("Engine").get(undefined, cluster.intent.engine.name);
   const isSettled = leaderOf(members) !== undefined;
   const nowMs = clock.monotonicMs();
+  const engineSpec = engine === undefined ? undefined : toEngine(engine);
+  const secrets = { namespace, name, connections: connectionNames(name, engineSpec) };
   return deepFreeze({
     nowMs: clock.now().getTime(),
     settings,
     namespace,
     name,
     cluster,
-    engine: engine === undefined ? undefined : toEngine(engine),
+    engine: engineSpec,
     members,
     children: observeChildren(stores, namespace, name, cluster?.uid),
-    named: await named.read({ namespace, name }, nowMs, isSettled, signal),
+    named: await named.read(secrets, nowMs, isSettled, signal),
     intent: toIntent(stores.of("ConfigMap").get(namespace, nameOf.intent(name))),
     operations: observeOperations(stores, namespace, name),
     nodes: observeNodes(stores, members),

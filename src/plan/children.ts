@@ -3,6 +3,7 @@ import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
 import { buildBudgetRecord } from "../build/budget-record.ts";
+import { buildConnections } from "../build/connection.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
 import { childLabels, ownerOf } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
@@ -69,8 +70,21 @@ function planNamed(world: World): readonly Step[] {
     const name = nameOf.credentialsSecret(context.name);
     const metadata = { name, namespace: context.namespace, labels: childLabels(context) };
     steps.push({ kind: "GenerateCredentials", metadata, keys, reason: "accounts have no password yet" });
+    return steps; // who connects needs the passwords first
   }
-  return steps;
+  return [...steps, ...planConnections(world)];
+}
+
+/** What applications connect with, made anew when it or the password changed. */
+function planConnections({ context, seen }: World): readonly Step[] {
+  const { credentialsVersion, connections } = seen.named;
+  return buildConnections(context, credentialsVersion).flatMap((connection) => {
+    const live = connections.get(connection.metadata.name);
+    if (live === connection.hash) return [];
+    const reason = live === undefined ? "it is missing" : "it or its password changed";
+    const credentialsName = nameOf.credentialsSecret(context.name);
+    return [{ kind: "WriteConnection", metadata: connection.metadata, connection, credentialsName, reason } as const];
+  });
 }
 
 /**

@@ -130,6 +130,10 @@ export interface NamedView {
   readonly credentialsUid: string | undefined;
   /** Keys that the credentials Secret holds. */
   readonly credentialKeys: readonly string[];
+  /** resourceVersion of the credentials Secret; empty when there is none. */
+  readonly credentialsVersion: string;
+  /** Hash of what each connection Secret was made from, by its name; those that are not there are left out. */
+  readonly connections: ReadonlyMap<string, string>;
 }
 
 /** The intent as agents see it now. */

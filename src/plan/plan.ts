@@ -2,6 +2,7 @@
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import type { Blocked } from "../api/cluster-spec.ts";
 import type { RolloutStatus, UpdatePolicy } from "../api/update.ts";
+import type { Connection } from "../build/connection.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";
 import type { Guard } from "./guards.ts";
 import type { ExclusiveChange } from "./interlock.ts";
@@ -29,6 +30,14 @@ export type Step =
       readonly kind: "GenerateCredentials";
       readonly metadata: ManifestMeta;
       readonly keys: readonly string[];
+      readonly reason: string;
+    }
+  /** Write what applications connect with, with the password of the credentials Secret. */
+  | {
+      readonly kind: "WriteConnection";
+      readonly metadata: ManifestMeta;
+      readonly connection: Connection;
+      readonly credentialsName: string;
       readonly reason: string;
     }
   | {

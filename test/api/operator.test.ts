@@ -1,7 +1,7 @@
 // The operator against a real API server. What is asserted is the state of the world.
 import { describe, expect, test } from "vitest";
-import { API_VERSION } from "../../src/api/names.ts";
-import type { KubeObject } from "../../src/kube/object.ts";
+import { API_VERSION, nameOf } from "../../src/api/names.ts";
+import type { KubeObject, Stored } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
 import {
   admin,
@@ -217,6 +217,33 @@ describe("changes", () => {
       );
       expect(events).toContain("LeaderChanged:swap-2 leads now instead of swap-0, epoch 2.");
       expect(events).toContain("OperationDone:swap-2 leads");
+    });
+  });
+
+  test("applications get what they connect with, also after the password was changed", async () => {
+    await createCluster("linked");
+    const text = (secret: Stored<Any>, key: string) => Buffer.from(secret.data?.[key] ?? "", "base64").toString();
+    const credentials = await eventually(() => read("v1", "Secret", nameOf.credentialsSecret("linked")));
+    const connection = await eventually(() => read("v1", "Secret", "linked-app"));
+    const password = text(credentials, "app");
+    expect(password).toHaveLength(32);
+    expect(connection).toMatchObject({ type: "servicebinding.io/postgresql" });
+    expect(Object.keys(connection.data ?? {}).map((key) => `${key}=${text(connection, key)}`)).toEqual([
+      "database=app",
+      "host=linked-rw.default.svc",
+      `password=${password}`,
+      "port=5432",
+      "type=postgresql",
+      `uri=postgresql://app:${password}@linked-rw.default.svc:5432/app`,
+      "username=app",
+    ]);
+    const data = { app: Buffer.from("changed/by hand").toString("base64") };
+    await admin.mergePatch(ref("v1", "Secret", nameOf.credentialsSecret("linked")), { data });
+    await withoutOperator(); // it looks at Secrets every ten minutes, and when it starts
+    await startOperator();
+    await eventually(async () => {
+      const renewed = await read("v1", "Secret", "linked-app");
+      expect(text(renewed, "uri")).toBe("postgresql://app:changed%2Fby%20hand@linked-rw.default.svc:5432/app");
     });
   });
 

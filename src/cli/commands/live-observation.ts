@@ -6,6 +6,8 @@ import { systemClock } from "../../clock.ts";
 import type { KubeObject, Stored } from "../../kube/object.ts";
 import { leaderOf } from "../../plan/facts.ts";
 import type { Measured, NamedView, Observation } from "../../plan/observation.ts";
+import { buildConnections } from "../../build/connection.ts";
+import { preflight } from "../../plan/preflight.ts";
 import { observe } from "../../observe/observe.ts";
 import { Stores } from "../../observe/stores.ts";
 
@@ -78,6 +80,8 @@ export function observeUnborn(cluster: Stored<KubeObject>, engine: unknown, name
       peerNotAfterMs: undefined,
       credentialsUid: undefined,
       credentialKeys: [],
+      credentialsVersion: "",
+      connections: new Map(),
     },
     intent: undefined,
     operations: [],
@@ -103,6 +107,8 @@ function asKept(_cluster: string): NamedView {
     peerNotAfterMs: Date.now() + 1000 * DAY_MS,
     credentialsUid: "kept",
     credentialKeys: [],
+    credentialsVersion: "",
+    connections: new Map(),
   };
 }
 
@@ -115,7 +121,12 @@ function withRest(seen: Observation): Observation {
     health?.status === "True"
       ? WITHIN_BUDGET
       : health && { ...WITHIN_BUDGET, budgets: undefined, missing: `the operator says: ${health.message}` };
-  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys } };
+  // Connections are taken to be in order for the version that is pretended.
+  const { cluster, engine } = seen;
+  const resolved = cluster === undefined || engine === undefined ? undefined : preflight(seen, cluster);
+  const built = resolved?.ok === true ? buildConnections(resolved.context, seen.named.credentialsVersion) : [];
+  const connections = new Map(built.map(({ metadata, hash }) => [metadata.name, hash]));
+  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys, connections } };
 }
 
 interface SetObject extends KubeObject {

@@ -6,6 +6,7 @@ import { parametersInForce } from "../../../src/agent/parameters.ts";
 import { readRestartParameters } from "../../../src/agent/settings.ts";
 import { nameOf } from "../../../src/api/names.ts";
 import { buildAccess } from "../../../src/build/access.ts";
+import { buildConnections, fillIn } from "../../../src/build/connection.ts";
 import { buildBudget } from "../../../src/build/budget.ts";
 import { buildEngineFiles, buildIntent, buildIntentConfigMap, buildLease } from "../../../src/build/config.ts";
 import { canonicalJson, contentHash } from "../../../src/build/hash.ts";
@@ -246,6 +247,27 @@ describe("what users add to pods and Services", () => {
       { name: "orders-r", type: "ClusterIP", loadBalancerClass: undefined, annotations: ["example.com/all"] },
       { name: "orders-members", type: "ClusterIP", loadBalancerClass: undefined, annotations: [] },
     ]);
+  });
+});
+
+describe("connections", () => {
+  test("have everything but the password, and differ when it does", () => {
+    const [connection] = buildConnections(contextOf(), "7");
+    expect(connection).toMatchObject({
+      metadata: { name: "orders-app", namespace: "shop", ownerReferences: [{ name: "orders" }] },
+      type: "servicebinding.io/example",
+      fields: { type: "example", host: "orders-rw.shop.svc", port: "5432", username: "app" },
+      passwordKey: "app",
+    });
+    expect(buildConnections(contextOf(), "7")[0]?.hash).toBe(connection?.hash);
+    expect(buildConnections(contextOf(), "8")[0]?.hash).not.toBe(connection?.hash);
+  });
+
+  test("fill in what they know, escaped, and leave the rest", () => {
+    const fields = { username: "app", password: "a/b@c:d" };
+    expect(fillIn("x://$(username):$(password)@$(nowhere)/$HOME", fields)).toBe(
+      "x://app:a%2Fb%40c%3Ad@$(nowhere)/$HOME",
+    );
   });
 });
 

@@ -16,7 +16,10 @@ export const engine: EngineSpec = EngineSpec.parse({
   runAs: { user: 999, group: 999 },
   port: 5432,
   start: ["engine"],
-  accounts: [{ name: "admin" }],
+  accounts: [
+    { name: "admin" },
+    { name: "app", connection: { type: "example", uri: "example://$(username):$(password)@$(host):$(port)" } },
+  ],
   files: { start: "#!/bin/sh\n" },
   actions: Object.fromEntries(
     Object.keys(EngineActions.shape).flatMap((name) => (HOOKS.includes(name) ? [] : [[name, { exec: ["true"] }]])),

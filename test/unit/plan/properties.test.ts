@@ -216,7 +216,9 @@ function toObservation(drawn: Drawn): Observation {
       lastLeader: "orders-0",
       peerNotAfterMs: 4e12,
       credentialsUid: "c",
-      credentialKeys: ["admin"],
+      credentialKeys: ["admin", "app"],
+      credentialsVersion: "1",
+      connections: new Map(),
     },
     intent:
       drawn.listed === null ? undefined : { ...identity, intent: { generation: 1, members, ...rest, ...requests } },

@@ -74,6 +74,8 @@ export class Simulator {
     peerNotAfterMs: undefined,
     credentialsUid: undefined,
     credentialKeys: [],
+    credentialsVersion: "",
+    connections: new Map(),
   };
   #serial = 0;
   #epoch = 0;
@@ -409,8 +411,18 @@ export class Simulator {
         this.#named = { ...this.#named, peerNotAfterMs: this.nowMs + 1095 * DAY_MS };
         return;
       case "GenerateCredentials":
-        this.#named = { ...this.#named, credentialsUid: this.#uid(), credentialKeys: step.keys };
+        this.#named = {
+          ...this.#named,
+          credentialsUid: this.#uid(),
+          credentialKeys: step.keys,
+          credentialsVersion: String(this.nowMs),
+        };
         return;
+      case "WriteConnection": {
+        const connections = new Map(this.#named.connections).set(step.metadata.name, step.connection.hash);
+        this.#named = { ...this.#named, connections };
+        return;
+      }
       case "ReportOperation": {
         const operation = this.operations.get(step.name);
         if (operation !== undefined) operation.status = { ...operation.status, ...step.status };

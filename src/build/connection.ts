@@ -1,0 +1,57 @@
+// What applications need to connect: a Secret for each account that the Engine means for them, in the form of the Service Binding
+// specification. The password is filled in by whoever may read it.
+import { nameOf } from "../api/names.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import type { BuildContext } from "./context.ts";
+import { contentHash } from "./hash.ts";
+import { childLabels, ownerOf } from "./labels.ts";
+import type { ManifestMeta } from "./manifest.ts";
+
+/** A connection Secret without its password. */
+export interface Connection {
+  readonly metadata: ManifestMeta;
+  /** Type of the Secret. */
+  readonly type: string;
+  /** Everything but `password` and `uri`. */
+  readonly fields: Readonly<Record<string, string>>;
+  /** Where `$(field)` stands for a field's value. */
+  readonly uri: string;
+  /** Key of the credentials Secret that holds the password. */
+  readonly passwordKey: string;
+  /** Differs when anything of it does; the password is known by the version of its Secret. */
+  readonly hash: string;
+}
+
+/** The connections of a cluster. @param credentialsVersion - resourceVersion of the credentials Secret. */
+export function buildConnections(context: BuildContext, credentialsVersion: string): readonly Connection[] {
+  const { name: cluster, namespace, engine } = context;
+  return engine.accounts.flatMap(({ name: account, secretKey = account, connection }) => {
+    if (connection === undefined) return [];
+    const { type, database, uri } = connection;
+    const fields = {
+      type,
+      host: `${nameOf.readWrite(cluster)}.${namespace}.svc`,
+      port: String(engine.port),
+      username: account,
+      ...(database === undefined ? {} : { database }),
+    };
+    const name = nameOf.connectionSecret(cluster, account);
+    const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
+    const hash = contentHash([fields, uri, secretKey, credentialsVersion]);
+    return [{ metadata, type: `servicebinding.io/${type}`, fields, uri, passwordKey: secretKey, hash }];
+  });
+}
+
+/** Names of the connection Secrets of a cluster of this Engine. */
+export function connectionNames(cluster: string, engine: EngineSpec | undefined): readonly string[] {
+  const accounts = (engine?.accounts ?? []).filter(({ connection }) => connection !== undefined);
+  return accounts.map(({ name }) => nameOf.connectionSecret(cluster, name));
+}
+
+/** The URI with `$(field)` replaced; what has a meaning in URIs is escaped. A name that is no field's stays as it is. */
+export function fillIn(uri: string, fields: Readonly<Record<string, string>>): string {
+  return uri.replaceAll(/\$\(([a-z]+)\)/g, (whole, field: string) => {
+    const value = fields[field];
+    return value === undefined ? whole : encodeURIComponent(value);
+  });
+}
