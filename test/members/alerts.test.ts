@@ -1,0 +1,86 @@
+/** What a real Prometheus makes of real members' metrics while all is well: every indicator has a value, and nobody is called. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Prometheus } from "../../src/observe/prometheus.ts";
+import { fleetGroups } from "../../src/slo/fleet.ts";
+import { HostPrometheus } from "../prometheus/harness.ts";
+import { MemberCluster } from "./harness.ts";
+
+const never = new AbortController().signal;
+
+let cluster: MemberCluster;
+let server: HostPrometheus;
+let client: Prometheus;
+
+/** What all members that answer show; one that is dead shows nothing, as if it were scraped in vain. */
+async function exposition(): Promise<string> {
+  const texts = await Promise.all(
+    cluster.members.map(({ ports }) =>
+      fetch(`http://127.0.0.1:${ports.health}/metrics`).then(
+        (answer) => answer.text(),
+        () => "",
+      ),
+    ),
+  );
+  const series = texts.flatMap((text) => text.split("\n").filter((line) => line !== "" && !line.startsWith("#")));
+  return `${series.join("\n")}\n`;
+}
+
+/** The values of an expression. */
+async function valuesOf(expr: string): Promise<number[]> {
+  return (await client.query(expr, never)).map(({ value }) => value);
+}
+
+async function untilTrue(what: string, seconds: number, ask: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + seconds * 1000;
+  while (performance.now() < endMs) {
+    if (await ask()) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error(`waited ${seconds} s in vain for ${what}; the alerts: ${(await firing()).join()}`);
+}
+
+async function firing(): Promise<string[]> {
+  const alerts = await client.query('ALERTS{alertstate="firing"}', never);
+  // There is no operator here, and that is told as it should be.
+  return alerts.map(({ labels }) => labels["alertname"] ?? "").filter((name) => name !== "QuorateOperatorDown");
+}
+
+async function isWell(): Promise<boolean> {
+  const [good = 0] = await valuesOf('sum(increase(quorate_member_quorum_slices_total{result="good"}[10s]))');
+  const [bad = 0] = await valuesOf('sum(increase(quorate_member_quorum_slices_total{result="bad"}[10s]))');
+  const [up = 0] = await valuesOf("quorate:cluster_members_up:sum");
+  return good > 0 && bad === 0 && up === 3;
+}
+
+beforeAll(async () => {
+  cluster = await MemberCluster.create(3);
+  for (const member of cluster.members) cluster.run(member);
+  server = await HostPrometheus.start(exposition, fleetGroups());
+  client = new Prometheus(server.url);
+  await untilTrue("three members and their quorum", 240, isWell);
+}, 360_000);
+
+afterAll(async () => {
+  await server?.stop();
+  await cluster?.stop();
+});
+
+test("of members that are well every indicator has a value, and nothing fires", { timeout: 120_000 }, async () => {
+  await server.scraped(5);
+  expect(await valuesOf("quorate:cluster_leaders:sum")).toEqual([1]);
+  expect(await valuesOf("quorate:cluster_members_expected:max")).toEqual([3]);
+  const [availability = 0] = await valuesOf("quorate:availability:ratio_rate5m");
+  expect(availability).toBeGreaterThan(0);
+  expect(availability).toBeLessThanOrEqual(1);
+  const [p95 = 0] = await valuesOf("quorate:latency_seconds:p95_5m");
+  expect(p95).toBeGreaterThan(0);
+  const lags = await valuesOf("quorate_member_replication_lag_seconds");
+  expect(lags).toHaveLength(3);
+  expect(lags.filter(Number.isNaN)).toEqual([]);
+  for (const series of ["quorate:member_cpu:ratio_rate5m", "quorate:member_volume:ratio"]) {
+    const shares = await valuesOf(series);
+    expect(shares).toHaveLength(3);
+    expect(shares.filter((share) => !(share > 0 && share <= 1))).toEqual([]);
+  }
+  expect((await firing()).filter((name) => name.startsWith("QuorateQuorum") || name === "QuorateNoLeader")).toEqual([]);
+});
