@@ -36,7 +36,7 @@ export async function observeLive(api: KubeClient, namespace: string, name: stri
   try {
     await Promise.race([stores.whenSynced(), failed.promise]);
     const settings = { agentImage: agentImageOf(stores, namespace, name) };
-    const named = { read: () => Promise.resolve(asKept(name)), forget: () => undefined };
+    const named = { read: () => Promise.resolve(asKept()), forget: () => undefined };
     const measurer = { of: () => undefined };
     const options = { api, stores, named, settings, measurer, clock: systemClock };
     const seen = await observe(options, `${namespace}/${name}`, stop.signal);
@@ -100,7 +100,7 @@ const WITHIN_BUDGET: Measured = {
 };
 
 /** What is never watched, as it is while all is well. */
-function asKept(_cluster: string): NamedView {
+function asKept(): NamedView {
   return {
     hasLease: true,
     lastLeader: undefined,
