@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "js-yaml";
 import type { ControlPlane } from "../../test/api/harness.ts";
+import { parseQuantity } from "../../src/build/quantity.ts";
+import { type MemoryGroup, memoryGroup } from "./memory-group.ts";
 import { OPERATOR } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -25,10 +27,12 @@ export interface Kind {
   readonly heap: string;
 }
 
+const DEPLOYED = await deployed();
+
 export const QUORATE: Kind = {
   name: "quorate",
   command: [process.execPath, join(ROOT, "dist/operator.mjs")],
-  env: await deployedEnv(),
+  env: DEPLOYED.env,
   passes: "quorate_reconcile_total",
   waiting: "quorate_queue_depth",
   heap: "nodejs_heap_size_used_bytes",
@@ -51,8 +55,9 @@ export interface Usage {
   readonly peakRssMib: number;
 }
 
-// A mount namespace of its own, so that the account's files can be where a pod has them. exec keeps the process id.
-const IN_POD = `mount -t tmpfs tmpfs /run && mkdir -p /run/secrets/kubernetes.io/serviceaccount && \
+// A memory group and a mount namespace of its own, so that the limit is a pod's, and the account's files are where a pod has
+// them. exec keeps the process id.
+const IN_POD = `echo $$ > "$1" && shift && mount -t tmpfs tmpfs /run && mkdir -p /run/secrets/kubernetes.io/serviceaccount && \
 cp "$0"/* /run/secrets/kubernetes.io/serviceaccount && exec "$@"`;
 
 /** A running operator. */
@@ -60,11 +65,13 @@ export class Subject {
   readonly #child: ChildProcess;
   readonly #port: number;
   readonly #kind: Kind;
+  readonly #memory: MemoryGroup;
 
-  constructor(child: ChildProcess, port: number, kind: Kind) {
+  constructor(child: ChildProcess, port: number, kind: Kind, memory: MemoryGroup) {
     this.#child = child;
     this.#port = port;
     this.#kind = kind;
+    this.#memory = memory;
   }
 
   /** SIGTERM, and SIGKILL when it does not end. */
@@ -75,6 +82,7 @@ export class Subject {
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), 10_000);
     await exited;
     clearTimeout(timer);
+    await this.#memory.remove();
   }
 
   /** @throws when it has ended by itself. */
@@ -142,7 +150,8 @@ export async function startSubject(plane: ControlPlane, kind: Kind): Promise<Sub
   const port = await freePort();
   const log = openSync(join(plane.folder, `${kind.name}.log`), "a");
   const { hostname, port: apiPort } = new URL(plane.server);
-  const child = spawn("unshare", ["--mount", "sh", "-c", IN_POD, account, ...kind.command], {
+  const memory = await memoryGroup(DEPLOYED.limitBytes);
+  const child = spawn("unshare", ["--mount", "sh", "-c", IN_POD, account, memory.procsFile, ...kind.command], {
     stdio: ["ignore", log, log],
     env: {
       PATH: process.env["PATH"],
@@ -159,25 +168,28 @@ export async function startSubject(plane: ControlPlane, kind: Kind): Promise<Sub
     if (code !== null && code !== 0)
       throw new Error(`${kind.name} ended with ${code}; see ${plane.folder}/${kind.name}.log`);
   });
-  return new Subject(child, port, kind);
+  return new Subject(child, port, kind, memory);
 }
 
-/** The environment of the operator's container as deploy/ has it. */
-async function deployedEnv(): Promise<Record<string, string>> {
+/** The operator's container as deploy/ has it. */
+async function deployed(): Promise<{ readonly env: Record<string, string>; readonly limitBytes: number }> {
   const text = await readFile(join(ROOT, "deploy/operator/deployment.yaml"), "utf8");
   const { spec } = load(text) as Deployment;
   const [container] = spec.template.spec.containers;
-  return Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));
+  if (container === undefined) throw new Error("the Deployment has no container");
+  return {
+    env: Object.fromEntries(container.env.map(({ name, value }) => [name, value])),
+    limitBytes: parseQuantity(container.resources.limits.memory),
+  };
 }
 
 interface Deployment {
-  readonly spec: {
-    readonly template: {
-      readonly spec: {
-        readonly containers: readonly { readonly env: readonly { readonly name: string; readonly value: string }[] }[];
-      };
-    };
-  };
+  readonly spec: { readonly template: { readonly spec: { readonly containers: readonly Container[] } } };
+}
+
+interface Container {
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly resources: { readonly limits: { readonly memory: string } };
 }
 
 function freePort(): Promise<number> {
