@@ -70,7 +70,8 @@ async function expectNothingLost(what: string, change: () => Promise<void>): Pro
   expect(verdict).toMatchObject({ lost: 0, stale: 0 });
 }
 
-async function operate(name: string, spec: object) {
+async function operate(purpose: string, spec: object) {
+  const name = `${purpose}-${Date.now()}`;
   const metadata = { name, namespace: NAMESPACE };
   const operation = { apiVersion: "quorate.io/v1alpha1", kind: "ClusterOperation", metadata, spec };
   await apply(JSON.stringify({ ...operation, spec: { clusterName: CLUSTER, ...spec } }));
@@ -134,6 +135,7 @@ describe("a group under a client that counts", () => {
 
 describe("a majority that is gone for good", () => {
   test("is told; a Recover shows its plan, and goes on from the copy that was consented to", async () => {
+    await kubectl("-n", NAMESPACE, "scale", `clusterspec/${CLUSTER}`, "--replicas=3");
     await untilSize(3);
     const { member: kept } = await SUBJECT.leader();
     const lost = [0, 1, 2].map((ordinal) => `${CLUSTER}-${ordinal}`).filter((name) => name !== kept);
