@@ -1,6 +1,6 @@
 /** Turns what a member knows of itself into its indicators: how far it is behind, and whether it has its quorum. */
 import type { Intent } from "../api/agent-wire.ts";
-import type { EngineObservation } from "../api/engine.ts";
+import type { EngineObservation } from "../api/engine-observation.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import { lagOf, type ReportParts } from "./report.ts";
 

@@ -5,7 +5,8 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import type { EngineObservation, EngineSpec } from "../api/engine.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
 import { type Clock, sleep } from "../clock.ts";

@@ -1,5 +1,5 @@
 /** Builds the member's report from what the protocol and the engine say. Pure. */
-import type { EngineObservation } from "../api/engine.ts";
+import type { EngineObservation } from "../api/engine-observation.ts";
 import type { MemberReport } from "../api/agent-wire.ts";
 import { lagBucket } from "./cluster/member-report.ts";
 import { distanceBehind, type Position } from "./protocol/position.ts";

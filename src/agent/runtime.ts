@@ -2,7 +2,7 @@
  * The agent's loop: takes in events one at a time, lets the protocol decide, starts the effects.
  * Everything that waits (timers, calls, processes) lives around it and comes back as an event.
  */
-import type { EngineObservation } from "../api/engine.ts";
+import type { EngineObservation } from "../api/engine-observation.ts";
 import type { EffectRunner } from "./effects.ts";
 import type { State } from "./protocol/state.ts";
 import { transition } from "./protocol/transition.ts";

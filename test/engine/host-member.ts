@@ -6,7 +6,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { ActionContext } from "../../src/agent/engine/context.ts";
 import { positionContext } from "../../src/agent/engine/control.ts";
 import { type ActionName, type ActionResult, EngineDriver } from "../../src/agent/engine/driver.ts";
-import type { EngineObservation, EngineSpec } from "../../src/api/engine.ts";
+import type { EngineSpec } from "../../src/api/engine.ts";
+import type { EngineObservation } from "../../src/api/engine-observation.ts";
 
 /** Where a cluster's members live on this host and whom they run as; servers refuse to run as root. */
 export interface HostPlace {

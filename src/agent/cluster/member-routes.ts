@@ -1,6 +1,6 @@
 /** Decides which pods the two routes name while this member leads: itself for writes, close followers for reads. */
 import type { Intent } from "../../api/agent-wire.ts";
-import type { EngineObservation } from "../../api/engine.ts";
+import type { EngineObservation } from "../../api/engine-observation.ts";
 import { nameOf } from "../../api/names.ts";
 import type { AgentMetrics } from "../metrics.ts";
 import { RouteKeeper, type RouteKeeperOptions } from "./route-keeper.ts";

@@ -2,7 +2,7 @@
  * Carries out the engine effects of the protocol, one at a time, by running declared actions and asking init.
  * It decides nothing; a stop ends whatever is running.
  */
-import type { EngineObservation } from "../../api/engine.ts";
+import type { EngineObservation } from "../../api/engine-observation.ts";
 import type { Position } from "../protocol/position.ts";
 import type { ActionContext } from "./context.ts";
 import { ActionError, type EngineDriver, IMPOSSIBLE } from "./driver.ts";

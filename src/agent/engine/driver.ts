@@ -1,7 +1,7 @@
 /** Runs the actions that an Engine declares. Knows the contract, and no engine. */
 import { spawn } from "node:child_process";
 import type { EngineAction, EngineActions, EngineSpec } from "../../api/engine.ts";
-import { EngineObservation } from "../../api/engine.ts";
+import { EngineObservation } from "../../api/engine-observation.ts";
 import { type ActionContext, expand } from "./context.ts";
 import { EngineSession } from "./session.ts";
 

@@ -1,6 +1,6 @@
 /** Keeps looking at the engine: what it is now, and whether it still answers at all. */
 import type { Logger } from "pino";
-import type { EngineObservation } from "../../api/engine.ts";
+import type { EngineObservation } from "../../api/engine-observation.ts";
 import { type Clock, sleep } from "../../clock.ts";
 import type { EngineControl } from "./control.ts";
 import { EngineWatchdog } from "./watchdog.ts";

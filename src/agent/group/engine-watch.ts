@@ -1,5 +1,5 @@
 /** Looks at the own engine once a round: whether it runs, what it says, since when it knows of no leader, whether it hangs. */
-import type { EngineObservation } from "../../api/engine.ts";
+import type { EngineObservation } from "../../api/engine-observation.ts";
 import { ActionError } from "../engine/driver.ts";
 import { EngineWatchdog } from "../engine/watchdog.ts";
 import type { GroupEngine } from "./engine.ts";

@@ -1,6 +1,6 @@
 /** The engine of one member of a group: started, stopped and asked; its declared actions with the context they need. */
 import type { IntentMember } from "../../api/agent-wire.ts";
-import type { EngineGroupMember, EngineObservation } from "../../api/engine.ts";
+import type { EngineGroupMember, EngineObservation } from "../../api/engine-observation.ts";
 import type { ActionContext } from "../engine/context.ts";
 import type { EngineHost } from "../engine/control.ts";
 import { ActionError, type ActionName, type EngineDriver } from "../engine/driver.ts";

@@ -1,6 +1,6 @@
 /** While this member leads: itself behind the Service for writes, the voters that are close enough behind that for reads. */
 import type { Intent } from "../../api/agent-wire.ts";
-import type { EngineObservation } from "../../api/engine.ts";
+import type { EngineObservation } from "../../api/engine-observation.ts";
 import type { Clock } from "../../clock.ts";
 import type { MemberRoutes } from "../cluster/member-routes.ts";
 import { isUp } from "./others.ts";

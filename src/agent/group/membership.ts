@@ -1,5 +1,5 @@
 /** The one change of the group's members that its leader makes next. */
-import type { EngineGroupMember } from "../../api/engine.ts";
+import type { EngineGroupMember } from "../../api/engine-observation.ts";
 import { freshReply, heir, isUp } from "./others.ts";
 import type { GroupView, Verdict } from "./types.ts";
 

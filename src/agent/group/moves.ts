@@ -1,6 +1,6 @@
 /** Carries out what a round decided. Every move may be cut short anywhere: the next round finds out what is left to do. */
 import type { MemberReport } from "../../api/agent-wire.ts";
-import type { EngineGroupMember } from "../../api/engine.ts";
+import type { EngineGroupMember } from "../../api/engine-observation.ts";
 import { ActionError } from "../engine/driver.ts";
 import type { Volume } from "../engine/volume.ts";
 import type { Teller } from "../teller.ts";

@@ -3,7 +3,7 @@
  * at most one move; a move that was cut short is found again by the next round, of this agent or of another. Plain values
  * only, times are milliseconds of the member's own monotonic clock.
  */
-import type { EngineGroup, EnginePosition } from "../../api/engine.ts";
+import type { EngineGroup, EnginePosition } from "../../api/engine-observation.ts";
 import type { Greeting, GreetingReply } from "./wire.ts";
 
 /** The part of the operator's intent that a member of a group acts on. */

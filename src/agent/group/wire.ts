@@ -1,6 +1,6 @@
 /** What members of a group say to each other, beside what their engines do. Nothing of it decides who may write: the engine does. */
 import { z } from "zod";
-import { EngineGroupMember, EnginePosition } from "../../api/engine.ts";
+import { EngineGroupMember, EnginePosition } from "../../api/engine-observation.ts";
 import { PodInfo } from "../peer-wire.ts";
 
 /** Said by a member to every other, again and again. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { agentMetrics } from "../../../src/agent/metrics.ts";
 import { countQuorum, hasQuorum, lagSecondsOf } from "../../../src/agent/indicators.ts";
-import { EngineObservation } from "../../../src/api/engine.ts";
+import { EngineObservation } from "../../../src/api/engine-observation.ts";
 import type { Intent } from "../../../src/api/agent-wire.ts";
 
 const view = (role: "leader" | "follower") => ({ role }) as Parameters<typeof lagSecondsOf>[0]["view"];

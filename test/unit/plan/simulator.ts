@@ -11,6 +11,7 @@ import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
+import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
 import { assertSafe } from "./safety.ts";
 import {
   describe,
@@ -68,15 +69,7 @@ export class Simulator {
   /** Everything the planner did, a line each. */
   readonly trace: string[] = [];
   readonly #choose: Choose;
-  #named: Observation["named"] = {
-    hasLease: false,
-    lastLeader: undefined,
-    peerNotAfterMs: undefined,
-    credentialsUid: undefined,
-    credentialKeys: [],
-    credentialsVersion: "",
-    connections: new Map(),
-  };
+  #named: Observation["named"] = NOTHING_NAMED;
   #serial = 0;
   #epoch = 0;
 
@@ -147,20 +140,7 @@ export class Simulator {
       settings: { agentImage: this.agentImage },
       namespace: "shop",
       name: "orders",
-      cluster: this.exists
-        ? {
-            uid: "uid-orders",
-            resourceVersion: "1",
-            namespace: "shop",
-            name: "orders",
-            generation: 1,
-            deleting: false,
-            annotations: this.annotations,
-            intent: this.spec,
-            invalid: undefined,
-            status: this.status,
-          }
-        : undefined,
+      cluster: this.exists ? ordersView(this.spec, this.annotations, this.status) : undefined,
       engine: this.engine,
       members: [...names].map((name) => this.#member(name)),
       children: new Map([...this.children].map(([key, child]) => [key, toChild(child)])),

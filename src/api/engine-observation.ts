@@ -1,0 +1,64 @@
+/** What the observe action of an Engine prints: where the engine's log ends, who follows, who is in its group. */
+import { z } from "zod";
+
+/** A place in an engine's log. Values of different histories are comparable only through `ancestors`. */
+export const EnginePosition = z.object({
+  history: z.string().max(128),
+  value: z.string().regex(/^[0-9]{1,30}$/),
+  ancestors: z
+    .array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) }))
+    .max(256)
+    .default([]),
+});
+export type EnginePosition = z.infer<typeof EnginePosition>;
+
+/** A member as a group of topology Consensus counts it. */
+export const EngineGroupMember = z.object({
+  id: z.string().min(1).max(64),
+  /** Empty for one that is none of the cluster's members. */
+  name: z.string().max(63),
+  votes: z.boolean(),
+  /** Where the others' engines reach it, in the engine's own form. */
+  address: z.string().max(512),
+});
+export type EngineGroupMember = z.infer<typeof EngineGroupMember>;
+
+/** What an engine of topology Consensus says of its group; known also while there is no majority. */
+export const EngineGroup = z.object({
+  /** Identity of the asked member. */
+  id: z.string().min(1).max(64),
+  /** Identity of the leader; empty while the member knows of none. */
+  leaderId: z.string().max(64),
+  /** Grows with every election. */
+  term: z.int().min(0),
+  members: z.array(EngineGroupMember).max(64),
+});
+export type EngineGroup = z.infer<typeof EngineGroup>;
+
+/** The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads. */
+export const EngineObservation = z.object({
+  writable: z.boolean(),
+  position: EnginePosition,
+  /** Whether the engine is receiving from a leader right now. */
+  receiving: z.boolean().default(false),
+  /** Followers as the leader sees them; `position` is what they have flushed. */
+  followers: z
+    .array(
+      z.object({
+        name: z.string(),
+        value: z.string().regex(/^[0-9]{1,30}$/),
+        streaming: z.boolean(),
+        lagSeconds: z.number().nonnegative().optional(),
+      }),
+    )
+    .max(64)
+    .default([]),
+  /** The synchronous set in force, as the engine itself reports it. */
+  syncSet: z.object({ names: z.array(z.string()).max(64), ack: z.int().min(0) }).default({ names: [], ack: 0 }),
+  version: z.string().max(64).default(""),
+  /** Seconds since the newest applied change was made on the leader; only followers know. */
+  replayLagSeconds: z.number().nonnegative().optional(),
+  /** Only, and always, in topology Consensus. */
+  group: EngineGroup.optional(),
+});
+export type EngineObservation = z.infer<typeof EngineObservation>;
