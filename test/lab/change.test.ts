@@ -35,6 +35,10 @@ beforeAll(async () => {
   await apply(manifest.replace("namespace: demo", `namespace: ${NAMESPACE}`));
   await patchSpec(NAMESPACE, "orders", { update: UPDATE });
   await SUBJECT.untilHealthy(300_000);
+  // Only to a revision that all members ran in sync can a change be taken back.
+  await until("the first revision to have proven itself", 60_000, async () =>
+    (await readCluster(NAMESPACE, "orders"))?.status?.rollout?.phase === "Complete" ? true : undefined,
+  );
 }, 600_000);
 
 afterAll(async () => {
