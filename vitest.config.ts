@@ -9,7 +9,17 @@ export default defineConfig({
       {
         test: {
           name: "members",
+          include: ["test/members/failover.test.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "members-long",
           include: ["test/members/**/*.test.ts"],
+          exclude: ["test/members/failover.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 120_000,
           fileParallelism: false,

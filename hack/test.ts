@@ -51,6 +51,13 @@ const MEMBERS: Suite = {
   before: [["make", "-s", "bundle"]],
   project: "members",
 };
+/** Groups whose sizes change, hooks, rolls and alerts: minutes each. */
+const MEMBERS_LONG: Suite = {
+  name: "members-long",
+  before: [["make", "-s", "bundle"]],
+  project: "members-long",
+  isLong: true,
+};
 const LAB_BEFORE: Suite["before"] = [
   ["make", "-s", "images"],
   ["hack/lab/lab", "up"],
@@ -64,7 +71,7 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT, INIT], [MODEL]],
   [[TOOLS]],
   [
-    [MEMBERS, ENGINE],
+    [MEMBERS, ENGINE, MEMBERS_LONG],
     [API, PROMETHEUS],
   ],
   [[LAB, LAB_LONG]],
