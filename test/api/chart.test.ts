@@ -196,7 +196,7 @@ describe("judged by others", () => {
   });
 });
 
-describe("a release", () => {
+describe("a release", { timeout: 180_000 }, () => {
   const release = ["quorate", chart, "--namespace", "quorate-system"];
   const cluster = { apiVersion: API_VERSION, kind: "ClusterSpec", namespace: "default", name: "orders" };
   const crd = "clusterspecs.quorate.io";

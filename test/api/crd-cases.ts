@@ -313,6 +313,11 @@ const engineCreations: readonly Creation[] = [
     "spec.parameters.defaults: parameters.defaults has a name that is not a parameter's: use letters, digits, '_', '.' and '-', at most 128 characters, a letter or '_' first",
   ),
   creation(
+    "a connection that would take the place of another Secret",
+    minimalEngine({ accounts: [{ name: "peer", connection: { type: "tiny", uri: "tiny://$(host)" } }] }),
+    "spec.accounts[0].name: name of an account with a connection must not be ca, peer or credentials: those Secrets hold something else; choose another name",
+  ),
+  creation(
     "a file with quorate's own name",
     minimalEngine({ files: { "engine.json": "{}" } }),
     "spec.files: files has a name that cannot be a file's: use letters, digits, '-', '_' and '.', and not engine.json, which quorate writes",

@@ -219,7 +219,6 @@ describe("a group that lost its majority for good", () => {
       await cluster.kill(member);
       await cluster.loseVolume(member);
     }
-    await killAndRestart(founder); // its engine comes up without a majority, and says where its log ends all the same
     await until("the loss to be told", async () =>
       (await statusOf(founder))?.verdict?.reason === "QuorumLost" ? true : undefined,
     );

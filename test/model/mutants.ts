@@ -80,7 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "sync-change.ts",
     find: "const joint = jointSet(sync, change.target);",
     replace: "const joint = change.target;",
-    args: walks("pause,delay,crash,row", 1500),
+    args: walks("crash,row", 3000),
   },
   {
     name: "a member follows a leader of an older epoch",
