@@ -70,10 +70,7 @@ const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-lo
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT, INIT], [MODEL]],
   [[TOOLS]],
-  [
-    [MEMBERS, ENGINE, MEMBERS_LONG],
-    [API, PROMETHEUS],
-  ],
+  [[MEMBERS, ENGINE, PROMETHEUS, MEMBERS_LONG], [API]],
   [[LAB, LAB_LONG]],
 ];
 
