@@ -65,7 +65,7 @@ export function fromApiError(cause: unknown, object: string, write: boolean): Op
   const details = { reason: cause.reason, object, cause };
   const message = `${cause.message} (${cause.code})`;
   if (REFUSED.includes(cause.code)) return new TerminalError(message, details);
-  // etcd timeouts come back as 500 or 504, and a proxy's 502 or 503 may follow a request that it had passed on.
+  // Timeouts of the server's store come back as 500 or 504, and a proxy's 502 or 503 may follow a request that it had passed on.
   if (write && cause.code >= 500) return new IndeterminateError(message, details);
   return new RetryableError(message, { ...details, retryAfterMs: cause.retryAfterMs });
 }

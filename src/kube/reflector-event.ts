@@ -16,7 +16,7 @@ export type ReflectorEvent<T extends KubeObject> =
       readonly objects: readonly Stored<T>[];
       readonly resourceVersion: string;
       /**
-       * The server answered with an older state than it had shown before (a restored etcd): what is missing now may have existed,
+       * The server answered with an older state than it had shown before (it was restored): what is missing now may have existed,
        * and what is there may have been deleted. Delete nothing on the ground of this snapshot alone.
        */
       readonly stateMayHaveGoneBack: boolean;

@@ -3,10 +3,10 @@
 // States:  Listing ─▶ Watching ─▶ Watching (reconnected) … ─▶ Listing (version forgotten, or the server's state went back)
 //             └───────┴──▶ Waiting (backoff) ──▶ where it came from          any ──▶ Stopped (signal)
 //
-// The server's state may go back when etcd is restored from a backup. Versions then start again lower, and a watch from a
+// The server's state may go back when its store is restored from a backup. Versions then start again lower, and a watch from a
 // version of the lost future stays silent. So every reconnect first asks for the current version, and one that is lower than
 // what was seen leads to a full relist that says so. A restored state that has already grown past the last version seen
-// looks like progress from here; restore with `etcdutl snapshot restore --bump-revision --mark-compacted` to rule that out.
+// looks like progress from here; docs/failover.md says how to restore so that it cannot.
 import { type Clock, type Random, sleep, systemClock } from "../clock.ts";
 import { RetryableError } from "../errors.ts";
 import type { KubeApi, Selection, WatchEvent } from "./api.ts";
