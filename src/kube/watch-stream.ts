@@ -4,7 +4,7 @@ import type { Selection, WatchEvent } from "./api.ts";
 import { ApiStatusError, fromApiError } from "./api-error.ts";
 import { describeRef, type KubeObject, type Stored } from "./object.ts";
 
-const LONGEST_LINE = 16 << 20; // etcd refuses objects over 1.5 MB; this only bounds what a broken peer can make us keep
+const LONGEST_LINE = 16 << 20; // the store refuses objects over 1.5 MB; this only bounds what a broken peer can make us keep
 const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
 
 /**
