@@ -38,9 +38,11 @@ const BESIDE_RUNS = Math.min(RUNS, Number(process.env["BESIDE_RUNS"] ?? 10));
 
 /** Least time in which a fault's gap must show. */
 const WATCH_MS = 3_000;
-/** A leader that stayed so long is no longer counted by the failover budget. Planned changes are never counted. */
-const QUIET_MS: Partial<Record<Fault, number>> = { switchover: 1_000, drain: 1_000 };
-const DEFAULT_QUIET_MS = 16_000;
+/** Planned changes are never counted by the failover budget. */
+const PLANNED_QUIET_MS: Partial<Record<Fault, number>> = { switchover: 1_000, drain: 1_000 };
+/** A leader of ours that stayed so long is no longer counted by the failover budget; the peer has none. */
+const BUDGET_QUIET_MS = 16_000;
+const PEER_QUIET_MS = 3_000;
 
 function recordGaps(subject: string, fault: Fault, results: readonly Measurement[]): Promise<void> {
   const gapsMs = results.flatMap((result) => result.gapsMs).toSorted((a, b) => a - b);
@@ -87,6 +89,10 @@ async function contender(name: string, number: number): Promise<Contender> {
   }
 }
 
+function isOurs(name: string): boolean {
+  return name.startsWith("quorate");
+}
+
 /** Measures one fault on a group. A cut node concerns everybody, so there the names do not take turns. */
 async function measureCase(group: readonly Contender[], fault: Fault): Promise<void> {
   const names = [...new Set(group.map((one) => one.name))];
@@ -98,7 +104,7 @@ async function measureCase(group: readonly Contender[], fault: Fault): Promise<v
       {
         runs: taking.map((one) => runsOf(one, group)),
         watchMs: WATCH_MS,
-        quietMs: QUIET_MS[fault] ?? DEFAULT_QUIET_MS,
+        quietMs: PLANNED_QUIET_MS[fault] ?? (among.some(isOurs) ? BUDGET_QUIET_MS : PEER_QUIET_MS),
         onRun: (subject, run, description) =>
           void process.stdout.write(`${subject.writer.namespace} ${fault} ${run}: ${description}\n`),
       },
