@@ -17,6 +17,8 @@ interface Suite {
   readonly project?: string;
   /** Runs only when it is asked for, by its name or with everything. */
   readonly isLong?: boolean;
+  /** Computes all the time and measures none: runs at the lowest priority, in what its neighbours leave. */
+  readonly isYielding?: boolean;
 }
 
 /** What runs one after the other is a lane; the lanes of a stage run beside each other. */
@@ -32,7 +34,7 @@ const LINT: Suite = {
 };
 const UNIT: Suite = { name: "unit", before: [], project: "unit" };
 const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" };
-const MODEL: Suite = { name: "model", before: [], project: "model" };
+const MODEL: Suite = { name: "model", before: [], project: "model", isYielding: true };
 /** What the suites after it need, made or installed once: two lanes would install beside each other, or build the same twice. */
 const TOOLS: Suite = {
   name: "tools",
@@ -66,11 +68,11 @@ const LAB: Suite = { name: "lab", before: LAB_BEFORE, project: "lab" };
 /** Changes, sizes, installations and outages that take minutes each. */
 const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-long", isLong: true };
 
-// The members' tests are about time: they have the processor to themselves but for what mostly waits.
+// The members' tests are about time: beside them run what mostly waits and what yields.
 const STAGES: readonly (readonly Lane[])[] = [
-  [[LINT, UNIT, INIT], [MODEL]],
+  [[LINT, UNIT], [INIT]],
   [[TOOLS]],
-  [[MEMBERS, ENGINE, PROMETHEUS, MEMBERS_LONG], [API]],
+  [[MEMBERS, ENGINE, PROMETHEUS, MEMBERS_LONG], [API], [MODEL]],
   [[LAB, LAB_LONG]],
 ];
 
@@ -96,10 +98,11 @@ function run(argv: readonly string[], output: Output): Promise<boolean> {
   });
 }
 
-async function runProject(project: string, folder: string, output: Output): Promise<Count> {
+async function runProject({ project = "", isYielding }: Suite, folder: string, output: Output): Promise<Count> {
   const report = join(folder, `${project}.json`);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const ok = await run(["vitest", "run", "--project", project, ...reporters], output);
+  const priority = isYielding === true ? ["nice", "-n", "19"] : [];
+  const ok = await run([...priority, "vitest", "run", "--project", project, ...reporters], output);
   try {
     const result = JSON.parse(await readFile(report, "utf8")) as {
       numPassedTests: number;
@@ -124,7 +127,7 @@ async function runSuite(suite: Suite, folder: string, output: Output): Promise<C
     }
   }
   if (suite.project !== undefined && count.failed === 0) {
-    const tests = await runProject(suite.project, folder, output);
+    const tests = await runProject(suite, folder, output);
     count.passed += tests.passed;
     count.failed += tests.failed;
   }
