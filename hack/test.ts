@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** One suite: what to run first, and which vitest project. */
 interface Suite {
@@ -82,6 +82,35 @@ interface Count {
   failed: number;
 }
 
+/** What is read of vitest's report. */
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly success: boolean;
+  readonly testResults: readonly FileReport[];
+}
+
+interface FileReport {
+  readonly name: string;
+  readonly status: string;
+  readonly message: string;
+  readonly assertionResults: readonly {
+    readonly fullName: string;
+    readonly status: string;
+    readonly failureMessages: readonly string[] | null;
+  }[];
+}
+
+/** A line for each test of a file that failed, or for the file if it could not be loaded or set up. */
+function failuresOf(project: string, { name, status, message, assertionResults }: FileReport): string[] {
+  const firstLine = (text = ""): string => text.split("\n", 1)[0]?.slice(0, 200) ?? "";
+  const failed = assertionResults.filter((test) => test.status === "failed");
+  if (failed.length === 0) return status === "failed" ? [`${project}: ${basename(name)}: ${firstLine(message)}`] : [];
+  return failed.map(
+    (test) => `${project}: ${basename(name)}: ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`,
+  );
+}
+
 /** Where a suite's output goes: to the terminal as it comes, or together once the suite has ended. */
 type Output = (text: string) => void;
 
@@ -104,11 +133,8 @@ async function runProject({ project = "", isYielding }: Suite, folder: string, o
   const priority = isYielding === true ? ["nice", "-n", "19"] : [];
   const ok = await run([...priority, "vitest", "run", "--project", project, ...reporters], output);
   try {
-    const result = JSON.parse(await readFile(report, "utf8")) as {
-      numPassedTests: number;
-      numFailedTests: number;
-      success: boolean;
-    };
+    const result = JSON.parse(await readFile(report, "utf8")) as Report;
+    failures.push(...result.testResults.flatMap((file) => failuresOf(project, file)));
     // A file that could not even be loaded has no failed test and still is a failure.
     const failed = result.numFailedTests === 0 && !(ok && result.success) ? 1 : result.numFailedTests;
     return { passed: result.numPassedTests, failed };
@@ -160,6 +186,8 @@ const isWanted = ({ name, isLong }: Suite): boolean =>
 const folder = await mkdtemp(join(tmpdir(), "quorate-test-"));
 const total: Count = { passed: 0, failed: 0 };
 const rows: string[] = [];
+/** What failed, by name: said once more at the end, which is all that some readers of a long run see. */
+const failures: string[] = [];
 for (const stage of STAGES) {
   const lanes = stage.map((lane) => lane.filter(isWanted)).filter((lane) => lane.length > 0);
   await Promise.all(lanes.map((lane) => runLane(lane, folder, lanes.length === 1)));
@@ -171,5 +199,5 @@ if (
   total.failed++;
 }
 await rm(folder, { recursive: true });
-process.stdout.write(`\n${rows.join("\n")}\n\n${total.passed} passed, ${total.failed} failed\n`);
+process.stdout.write(`\n${[...rows, "", ...failures].join("\n")}\n\n${total.passed} passed, ${total.failed} failed\n`);
 process.exitCode = total.failed === 0 ? 0 : 1;

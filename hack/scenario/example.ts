@@ -36,3 +36,8 @@ export async function applyExample(example: ExampleCluster): Promise<void> {
   await kubectl("create", "namespace", example.namespace).catch(() => undefined);
   await apply(await exampleManifest(example));
 }
+
+/** Removes a namespace with all clusters in it; resolves once their pods are gone, so that what comes next has the machine. */
+export async function removeNamespace(namespace: string): Promise<void> {
+  await kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=180s");
+}

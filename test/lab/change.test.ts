@@ -15,6 +15,7 @@ import {
   measureChange,
   patchSpec,
 } from "../../hack/scenario/change.ts";
+import { removeNamespace } from "../../hack/scenario/example.ts";
 import { slowEngine } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
@@ -22,6 +23,7 @@ import { giveOperatorPrometheus } from "../../hack/scenario/prometheus.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
+import { expectNothingLost } from "./oracle.ts";
 
 const NAMESPACE = "change";
 const SUBJECT = quorateSubject(NAMESPACE, "orders");
@@ -43,17 +45,13 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await lab("heal", "all").catch(() => undefined);
-  await kubectl("delete", "namespace", NAMESPACE, "--wait=false").catch(() => undefined);
+  await removeNamespace(NAMESPACE);
 });
 
 async function made(change: Change): Promise<ChangeResult> {
   const result = await measureChange(SUBJECT, "orders", change);
   process.stdout.write(`${change.name}: ${JSON.stringify(result)}\n`);
-  expect({ lost: result.lost, unexpected: result.unexpected, outOfOrder: result.outOfOrder }).toEqual({
-    lost: 0,
-    unexpected: 0,
-    outOfOrder: 0,
-  });
+  expectNothingLost(result);
   expect(result.acked).toBeGreaterThan(100);
   return result;
 }
@@ -220,7 +218,6 @@ describe("membership and nodes", () => {
       await drain(node);
       await SUBJECT.untilHealthy(180_000);
     }
-    const { lost, unexpected, outOfOrder } = await writer.finish();
-    expect({ lost, unexpected, outOfOrder }).toEqual({ lost: 0, unexpected: 0, outOfOrder: 0 });
+    expectNothingLost(await writer.finish());
   });
 });

@@ -1,7 +1,8 @@
 /** A real group of etcd under the operator: it grows and shrinks, loses members, rolls, restarts, and loses its majority for good. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { removeNamespace } from "../../hack/scenario/example.ts";
 import { inject } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { KeyClient } from "../../hack/scenario/key-client.ts";
@@ -91,6 +92,8 @@ beforeAll(async () => {
   await apply(manifest.replace("members: 3", "members: 1"));
   await untilSize(1);
 });
+
+afterAll(() => removeNamespace(NAMESPACE));
 
 describe("a group under a client that counts", () => {
   test("1 → 3 → 5 → 3 members", () =>

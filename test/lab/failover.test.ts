@@ -3,8 +3,8 @@
  * lost, no row out of turn. Times are printed, never asserted: they belong to the benchmark. What takes minutes to show is in
  * outages.test.ts.
  */
-import { beforeAll, describe, expect, test } from "vitest";
-import { applyExample } from "../../hack/scenario/example.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { applyExample, removeNamespace } from "../../hack/scenario/example.ts";
 import type { Fault } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { lab } from "../../hack/scenario/lab.ts";
@@ -12,6 +12,7 @@ import { measure } from "../../hack/scenario/measure.ts";
 import { pause, until } from "../../hack/scenario/shell.ts";
 import { isWritable, quorateSubject } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
+import { expectNothingLost } from "./oracle.ts";
 
 const NAMESPACE = "failover";
 const SUBJECT = quorateSubject(NAMESPACE, "orders");
@@ -23,17 +24,15 @@ beforeAll(async () => {
   await SUBJECT.untilHealthy(300_000);
 });
 
+afterAll(() => removeNamespace(NAMESPACE));
+
 describe("no acknowledged write is lost and no leader writes out of turn", () => {
   const faults: readonly Fault[] = ["engine-kill", "container-kill", "pod-delete", "switchover", "drain", "node-cut"];
   test.each(faults)("%s of the leader", async (fault) => {
     const result = await measure(SUBJECT, fault, { runs: 1, watchMs: 4_000, quietMs: 0 });
     process.stdout.write(`${fault}: largest write gap ${result.gapsMs.join(", ")} ms, unknown ${result.unknown}\n`);
     expect(result.acked).toBeGreaterThan(10); // it wrote before the fault, and again after it
-    expect({ lost: result.lost, unexpected: result.unexpected, outOfOrder: result.outOfOrder }).toEqual({
-      lost: 0,
-      unexpected: 0,
-      outOfOrder: 0,
-    });
+    expectNothingLost(result);
   });
 });
 
@@ -74,10 +73,6 @@ describe("without the control plane", () => {
     }
     await SUBJECT.untilHealthy(180_000);
     const verdict = await writer.finish();
-    expect({ lost: verdict.lost, unexpected: verdict.unexpected, outOfOrder: verdict.outOfOrder }).toEqual({
-      lost: 0,
-      unexpected: 0,
-      outOfOrder: 0,
-    });
+    expectNothingLost(verdict);
   });
 });

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { removeNamespace } from "../../hack/scenario/example.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, KUBECONFIG, kubectl, lab } from "../../hack/scenario/lab.ts";
 import { run, until } from "../../hack/scenario/shell.ts";
@@ -48,7 +49,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await kubectl("-n", NAMESPACE, "delete", "qcs", CLUSTER, "--ignore-not-found", "--wait=false");
+  await removeNamespace(NAMESPACE);
   await removeOperator();
   await installOperator(); // as the other tests expect it
 });

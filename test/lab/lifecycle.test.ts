@@ -1,12 +1,13 @@
 /** What people do to a real cluster in its life, under a client that counts: restart, reload, stop and start, drain, upgrade. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { applyExample } from "../../hack/scenario/example.ts";
+import { applyExample, removeNamespace } from "../../hack/scenario/example.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
 import { setOperator } from "../../hack/scenario/prometheus.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { podBySelector, quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
+import { expectNothingLost } from "./oracle.ts";
 
 const NAMESPACE = "lifecycle";
 const CLUSTER = "life";
@@ -19,11 +20,7 @@ beforeAll(async () => {
   await SUBJECT.untilHealthy(300_000);
 });
 
-afterAll(async () => {
-  for (const cluster of [CLUSTER, "solo"]) {
-    await kubectl("-n", NAMESPACE, "delete", "qcs", cluster, "--ignore-not-found", "--wait=false");
-  }
-});
+afterAll(() => removeNamespace(NAMESPACE));
 
 async function set(cluster: string, spec: object): Promise<void> {
   await kubectl("-n", NAMESPACE, "patch", "qcs", cluster, "--type=merge", "-p", JSON.stringify({ spec }));
@@ -65,11 +62,7 @@ async function whileWriting(name: string, change: () => Promise<void>): Promise<
   await change();
   const verdict = await writer.finish();
   process.stdout.write(`${name}: largest write gap ${verdict.largestGapMs} ms\n`);
-  expect({ lost: verdict.lost, unexpected: verdict.unexpected, outOfOrder: verdict.outOfOrder }).toEqual({
-    lost: 0,
-    unexpected: 0,
-    outOfOrder: 0,
-  });
+  expectNothingLost(verdict);
   return verdict.largestGapMs;
 }
 

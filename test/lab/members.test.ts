@@ -1,11 +1,12 @@
 /** Growing, shrinking, draining and deleting a real cluster under a client that counts. */
-import { beforeAll, describe, expect, test } from "vitest";
-import { applyExample } from "../../hack/scenario/example.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { applyExample, removeNamespace } from "../../hack/scenario/example.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { kubectl, lab } from "../../hack/scenario/lab.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
+import { expectNothingLost } from "./oracle.ts";
 
 const NAMESPACE = "members";
 const CLUSTER = "sizes";
@@ -32,6 +33,8 @@ beforeAll(async () => {
   await untilSize(1);
 });
 
+afterAll(() => removeNamespace(NAMESPACE));
+
 describe("the number of members", () => {
   test("1 → 3 → 5 → 3 under a client: nothing acknowledged is lost, volumes stay", async () => {
     const writer = new WriterRun({ ...SUBJECT.writer, name: "writer-size", seconds: 0 });
@@ -42,11 +45,7 @@ describe("the number of members", () => {
     }
     const verdict = await writer.finish();
     process.stdout.write(`largest write gap while scaling ${verdict.largestGapMs} ms\n`);
-    expect({ lost: verdict.lost, unexpected: verdict.unexpected, outOfOrder: verdict.outOfOrder }).toEqual({
-      lost: 0,
-      unexpected: 0,
-      outOfOrder: 0,
-    });
+    expectNothingLost(verdict);
     expect(await claims()).toEqual([0, 1, 2, 3, 4].map((n) => `persistentvolumeclaim/${CLUSTER}-${n}-data`));
   });
 

@@ -2,8 +2,8 @@
  * Faults of a real cluster that take their time: processes that stand still until a fence deadline passes, an API server away
  * for a minute, a leader cut off from everything. The same oracle as in failover.test.ts.
  */
-import { beforeAll, describe, expect, test } from "vitest";
-import { applyExample } from "../../hack/scenario/example.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { applyExample, removeNamespace } from "../../hack/scenario/example.ts";
 import { type Fault, inject } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { lab } from "../../hack/scenario/lab.ts";
@@ -11,6 +11,7 @@ import { measure } from "../../hack/scenario/measure.ts";
 import { pause, until } from "../../hack/scenario/shell.ts";
 import { isWritable, quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
+import { expectNothingLost } from "./oracle.ts";
 
 const NAMESPACE = "outages";
 const SUBJECT = quorateSubject(NAMESPACE, "orders");
@@ -22,17 +23,15 @@ beforeAll(async () => {
   await SUBJECT.untilHealthy(300_000);
 });
 
+afterAll(() => removeNamespace(NAMESPACE));
+
 describe("processes that stand still", () => {
   const faults: readonly Fault[] = ["agent-pause", "engine-pause", "both-pause"];
   test.each(faults)("%s of the leader", async (fault) => {
     const result = await measure(SUBJECT, fault, { runs: 1, watchMs: 12_000, quietMs: 0 });
     process.stdout.write(`${fault}: largest write gap ${result.gapsMs.join(", ")} ms, unknown ${result.unknown}\n`);
     expect(result.acked).toBeGreaterThan(10); // it wrote before the fault, and again after it
-    expect({ lost: result.lost, unexpected: result.unexpected, outOfOrder: result.outOfOrder }).toEqual({
-      lost: 0,
-      unexpected: 0,
-      outOfOrder: 0,
-    });
+    expectNothingLost(result);
   });
 });
 
