@@ -4,10 +4,11 @@
  * `agent install FOLDER` copies the folder that holds it, the whole runtime, into a volume (init container); `agent run` is the agent itself.
  */
 import { cp } from "node:fs/promises";
+import type { MemberParts } from "./agent/equipment.ts";
 import { agentMetrics, usageMetrics } from "./agent/metrics.ts";
 import { InitClient } from "./agent/init-client.ts";
 import { GroupMember } from "./agent/group/member.ts";
-import { Member, type MemberParts } from "./agent/member.ts";
+import { Member } from "./agent/member.ts";
 import { AGENT_VERSION } from "./agent/version.ts";
 import { readEngine, readSettings } from "./agent/settings.ts";
 import { readUsage } from "./agent/usage.ts";

@@ -4,30 +4,22 @@
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import type { Logger } from "pino";
-import type { EngineSpec } from "../api/engine.ts";
 import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
-import { type Clock, sleep } from "../clock.ts";
-import type { KubeApi } from "../kube/api.ts";
-import type { EventRecorder } from "../kube/events.ts";
+import { sleep } from "../clock.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
-import { ReportWriter } from "./cluster/member-report.ts";
-import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
-import { EngineDriver } from "./engine/driver.ts";
 import { engineHost } from "./engine/host.ts";
-import { Volume } from "./engine/volume.ts";
 import { EngineWatch } from "./engine/watch.ts";
+import { Equipment, LEAVE_MS, type MemberParts } from "./equipment.ts";
 import { Fence } from "./fence.ts";
 import { FenceClock } from "./fence-clock.ts";
-import type { InitClient, InitState } from "./init-client.ts";
-import { followIntent, protocolIntent } from "./intent-source.ts";
+import type { InitState } from "./init-client.ts";
+import { protocolIntent } from "./intent-source.ts";
 import { PeerMessenger } from "./messenger.ts";
-import type { AgentMetrics } from "./metrics.ts";
-import { PeerClient, PeerServer, readPeerIdentity } from "./peers.ts";
+import { PeerClient, PeerServer } from "./peers.ts";
 import { PhaseTimer } from "./phase-timer.ts";
 import { PROFILES } from "./protocol/profile.ts";
 import { initialState, type State } from "./protocol/state.ts";
@@ -35,29 +27,11 @@ import type { BootFindings, EventBody, PersistedRecord } from "./protocol/types.
 import { describeMember } from "./protocol/member-view.ts";
 import { countQuorum, showMember } from "./indicators.ts";
 import { watchLeader } from "./leader-watch.ts";
-import { OneShots } from "./one-shots.ts";
-import { ParameterKeeper } from "./parameters.ts";
 import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
-import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
-import { type Teller, tellerOf } from "./teller.ts";
-
-/** What a member is made from. */
-export interface MemberParts {
-  readonly settings: AgentSettings;
-  readonly engine: EngineSpec;
-  readonly api: KubeApi;
-  readonly init: InitClient;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly metrics: AgentMetrics;
-  readonly events: EventRecorder;
-  /** Ends the agent process with this code. */
-  readonly exit: (code: number) => void;
-}
 
 /** Ticks per period: how finely the protocol's waits are kept. */
 const TICKS_PER_PERIOD = 4;
@@ -65,30 +39,20 @@ const TICKS_PER_PERIOD = 4;
 /** A loop that slept longer than this many periods cannot trust what it thinks is recent. */
 const LOOP_GAP_PERIODS = 1;
 
-/** How long a member that handed over waits for the next leader's route before it ends or follows; a forced deletion leaves 2 s. */
-const LEAVE_MS = 1500;
-
 /** No route is written in the last moments before our own fence deadline. */
 const ROUTE_MARGIN_MS = 500;
 
 /** A running member. `start` once. */
 export class Member {
   readonly #parts: MemberParts;
-  readonly #stop = new AbortController();
+  readonly #equipment: Equipment;
   readonly #fenceClock = new FenceClock();
-  readonly #driver: EngineDriver;
-  readonly #volume: Volume;
   readonly #control: EngineControl;
   readonly #watch: EngineWatch;
   readonly #lease: LeaseRegister;
-  readonly #routes: MemberRoutes;
-  readonly #reports: ReportWriter;
   readonly #messenger: PeerMessenger;
   readonly #server: PeerServer;
   readonly #phases: PhaseTimer;
-  readonly #oneShots: OneShots;
-  readonly #parameters: ParameterKeeper;
-  readonly #tell: Teller;
   readonly #recordFile: string;
   readonly #bootNonce = randomUUID();
   #fence: Fence | undefined;
@@ -99,16 +63,18 @@ export class Member {
   #switchover: { id: string; result: "Done" | "Refused" | "Failed"; message: string } | null = null;
 
   constructor(parts: MemberParts) {
-    const { settings, engine, api, init, clock, log, metrics } = parts;
+    const { settings, api, init, clock, log, metrics } = parts;
     this.#parts = parts;
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "promises.json");
     const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster } = settings;
-    const onApiError = (error: unknown): void => log.debug({ err: error }, "API call failed");
-    this.#driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
-      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
-    );
-    this.#volume = new Volume(settings.QUORATE_DATA_DIR, settings.QUORATE_STATE_DIR);
-    this.#control = new EngineControl(this.#driver, engineHost(init), this.#volume, () => this.#leaderInOffice());
+    this.#equipment = new Equipment(parts, {
+      isEngineUp: () => this.#watch.observation !== undefined && isEngineUp(this.#runtime?.state),
+      mayRoute: () => (this.#fence?.marginMs ?? Number.POSITIVE_INFINITY) > ROUTE_MARGIN_MS,
+      podOf: (member) => this.#messenger.podOf(member),
+      changed: () => this.#report(),
+    });
+    const { driver, volume, identity, peerName, self } = this.#equipment;
+    this.#control = new EngineControl(driver, engineHost(init), volume, () => this.#leaderInOffice());
     this.#watch = new EngineWatch({
       control: this.#control,
       clock,
@@ -122,48 +88,13 @@ export class Member {
       { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) },
       () => (this.#runtime?.state.profile.leaseMs ?? PROFILES.Standard.leaseMs) / 1000,
     );
-    this.#reports = new ReportWriter(
-      api,
-      { apiVersion: "v1", kind: "Pod", namespace, name: settings.QUORATE_POD, uid: settings.QUORATE_POD_UID },
-      clock,
-      onApiError,
-    );
-    const identity = readPeerIdentity(settings.QUORATE_PEER_DIR);
-    const serverName = `peer.${nameOf.membersService(cluster)}.${namespace}.svc`;
-    const info = {
-      pod: settings.QUORATE_POD,
-      podUid: settings.QUORATE_POD_UID,
-      address: settings.QUORATE_POD_IP,
-      node: settings.QUORATE_NODE,
-    };
     this.#messenger = new PeerMessenger(
-      new PeerClient(identity, serverName),
-      { cluster, member: settings.QUORATE_MEMBER, info },
+      new PeerClient(identity, peerName),
+      { cluster, member: settings.QUORATE_MEMBER, info: self },
       (body) => this.#dispatch(body),
     );
-    this.#routes = memberRoutes({
-      api,
-      namespace,
-      cluster,
-      clock,
-      mayWrite: () => (this.#fence?.marginMs ?? Number.POSITIVE_INFINITY) > ROUTE_MARGIN_MS,
-      onError: onApiError,
-      self: info,
-      podOf: (name) => this.#messenger.podOf(name),
-      metrics,
-    });
     this.#server = new PeerServer(identity, (body) => this.#messenger.receive(body));
     this.#phases = new PhaseTimer(metrics);
-    this.#tell = tellerOf(settings, log, parts.events);
-    this.#parameters = new ParameterKeeper({
-      file: parametersFile(settings),
-      stateFile: join(settings.QUORATE_STATE_DIR, "parameters.json"),
-      restartParameters: settings.restartParameters,
-      reload: () => this.#driver.run("reload"),
-      isUp: () => this.#watch.observation !== undefined && isEngineUp(this.#runtime?.state),
-      changed: () => this.#report(),
-    });
-    this.#oneShots = new OneShots(settings.QUORATE_MEMBER, join(settings.QUORATE_STATE_DIR, "answers.json"));
   }
 
   /** Why the member should get no traffic: its engine does not answer, or it neither leads nor follows. */
@@ -183,8 +114,11 @@ export class Member {
   async start(boot: InitState): Promise<void> {
     const { settings, log, init, api } = this.#parts;
     await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
-    await Promise.all([this.#oneShots.load(), this.#parameters.load()]);
-    const intent = await this.#firstIntent();
+    const intent = await this.#equipment.followIntent((next) => {
+      this.#intent = next;
+      this.#dispatch({ type: "IntentChanged", intent: protocolIntent(next) });
+      this.#takeOneShots(next);
+    });
     const profile = PROFILES[intent.profile];
     this.#fence = new Fence(init, this.#fenceClock, profile.renewDeadlineMs, (error) =>
       log.debug({ err: error }, "Fence not moved"),
@@ -192,7 +126,7 @@ export class Member {
     await this.#fence.sampleClock();
     this.#watch.begin(profile.leaseMs);
     const findings: BootFindings = {
-      volume: await this.#volume.state(),
+      volume: await this.#equipment.volume.state(),
       engine: boot.engine === "stopped" ? "stopped" : await this.#watch.adopt(),
       persisted: ((await readStateFile(this.#recordFile)) as PersistedRecord | undefined) ?? null,
     };
@@ -213,52 +147,34 @@ export class Member {
     this.#dispatch({ type: "IntentChanged", intent: protocolIntent(intent) });
     if (boot.fenced > 0 && boot.engine === "stopped") {
       this.#parts.metrics.fenced.inc();
-      this.#tell("warning", "Fenced", "The fence deadline passed without a confirmed renewal; the engine was killed");
+      this.#equipment.tell(
+        "warning",
+        "Fenced",
+        "The fence deadline passed without a confirmed renewal; the engine was killed",
+      );
     }
     this.#listenToInit();
     for (const loop of [
       this.#tickLoop(),
-      this.#watch.run(profile.periodMs, this.#stop.signal),
-      followLease(api, this.#lease, (body) => this.#dispatch(body), this.#stop.signal),
+      this.#watch.run(profile.periodMs, this.#equipment.stopped),
+      followLease(api, this.#lease, (body) => this.#dispatch(body), this.#equipment.stopped),
       watchLeader({
         messenger: this.#messenger,
         leader: () => this.#otherLeader(),
         clock: this.#parts.clock,
-        signal: this.#stop.signal,
+        signal: this.#equipment.stopped,
         dispatch: (body) => this.#dispatch(body),
       }),
       probeWrites({
-        driver: this.#driver,
+        driver: this.#equipment.driver,
         servingEpoch: () => this.#servingEpoch(),
         metrics: this.#parts.metrics,
         clock: this.#parts.clock,
-        signal: this.#stop.signal,
+        signal: this.#equipment.stopped,
       }),
     ]) {
       loop.catch((error: unknown) => this.#fatal(error));
     }
-  }
-
-  /** Resolves with the first intent: the remembered one if there is, else the first that the API server shows. */
-  #firstIntent(): Promise<Intent> {
-    const { settings, api, log } = this.#parts;
-    return new Promise((resolve) => {
-      followIntent({
-        api,
-        namespace: settings.QUORATE_NAMESPACE,
-        name: nameOf.intent(settings.QUORATE_CLUSTER),
-        file: join(settings.QUORATE_STATE_DIR, "intent.json"),
-        beforeIntent: (intent) => this.#parameters.want(intent),
-        signal: this.#stop.signal,
-        onIntent: (intent) => {
-          this.#intent = intent;
-          resolve(intent);
-          this.#dispatch({ type: "IntentChanged", intent: protocolIntent(intent) });
-          this.#takeOneShots(intent);
-        },
-        onError: (error) => log.warn({ err: error }, "Intent not taken"),
-      }).catch((error: unknown) => this.#fatal(error));
-    });
   }
 
   /** The leader whose heartbeats arrive, if its epoch is one that this member may follow. */
@@ -281,15 +197,16 @@ export class Member {
       disarmFence: () => this.#fence?.disarm(),
       route: (ready, epoch) => this.#route(ready, epoch),
       wakeAt: (atMs) => this.#runtime?.wakeAt(atMs),
-      report: (level, reason, message) => this.#tell(level, reason, message),
+      report: (level, reason, message) => this.#equipment.tell(level, reason, message),
       switchoverResult: (id, result, message) => {
         this.#switchover = { id, result, message };
         log.info({ id, result }, message);
         this.#report();
       },
-      exit: () => void this.#leave(),
+      exit: () => void this.#equipment.leave(),
       // With two members the next leader cannot serve before this one follows it: no wait then.
-      engineStarts: () => this.#routes.beforeEngineStarts((this.#intent?.members.length ?? 0) > 2 ? LEAVE_MS : 0),
+      engineStarts: () =>
+        this.#equipment.routes.beforeEngineStarts((this.#intent?.members.length ?? 0) > 2 ? LEAVE_MS : 0),
       member: (name) => this.#intent?.members.find((member) => member.name === name),
       dispatch: (body) => this.#dispatch(body),
       leaseTimer: (result, seconds) => metrics.leaseSeconds.observe({ result }, seconds),
@@ -302,8 +219,7 @@ export class Member {
   }
 
   #fatal(error: unknown): void {
-    this.#parts.log.fatal({ err: error }, "The agent ends; init starts it anew and leaves the engine alone");
-    this.#parts.exit(1);
+    this.#equipment.fatal(error);
   }
 
   #listenToInit(): void {
@@ -325,7 +241,7 @@ export class Member {
   async #tickLoop(): Promise<void> {
     const tickMs = (this.#runtime?.state.profile.periodMs ?? 1000) / TICKS_PER_PERIOD;
     let lastMs = this.#fenceClock.nowMs();
-    while (await sleep(this.#parts.clock, tickMs, this.#stop.signal)) {
+    while (await sleep(this.#parts.clock, tickMs, this.#equipment.stopped)) {
       const nowMs = this.#fenceClock.nowMs();
       const slept = nowMs - lastMs > tickMs + LOOP_GAP_PERIODS * tickMs * TICKS_PER_PERIOD;
       lastMs = nowMs;
@@ -342,9 +258,9 @@ export class Member {
     const epoch = this.#servingEpoch();
     if (epoch !== undefined) countQuorum(this.#parts.metrics, observation, this.#intent);
     if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
-      this.#routes.reads(observation, this.#intent, epoch);
+      this.#equipment.routes.reads(observation, this.#intent, epoch);
     }
-    this.#parameters.apply().catch((error: unknown) => this.#fatal(error));
+    this.#equipment.parameters.apply().catch((error: unknown) => this.#fatal(error));
     this.#report();
   }
 
@@ -380,18 +296,11 @@ export class Member {
   }
 
   #route(ready: boolean, epoch: number): void {
-    if (!ready) return this.#routes.leaveWrites(epoch);
-    this.#routes.takeWrites(epoch, () => {
+    if (!ready) return this.#equipment.routes.leaveWrites(epoch);
+    this.#equipment.routes.takeWrites(epoch, () => {
       const phasesMs = this.#phases.routed(this.#fenceClock.nowMs());
       if (phasesMs !== undefined) this.#parts.log.info({ epoch, phasesMs }, "Serving writes");
     });
-  }
-
-  /** Ends the agent once the route is somebody else's or nobody's: a pod that is gone answers nothing, not even a refusal. */
-  async #leave(): Promise<void> {
-    await this.#routes.beforePodEnds(LEAVE_MS);
-    this.#stop.abort();
-    this.#parts.exit(0);
   }
 
   #report(): void {
@@ -403,22 +312,22 @@ export class Member {
       leaderPosition: state.heard?.position ?? null,
       leaderSince: this.#leaderSince,
       switchover: this.#switchover,
-      answers: this.#oneShots.answers,
-      parametersRefused: this.#parameters.refused,
+      answers: this.#equipment.oneShots.answers,
+      parametersRefused: this.#equipment.parameters.refused,
     };
-    this.#reports.report(buildReport(parts));
+    this.#equipment.reports.report(buildReport(parts));
     showMember(this.#parts.metrics, parts, this.#intent);
   }
 
   /** Asked by name and id, once. A leader with followers refuses Restart and Rebuild: move it first. Hooks are for the leader. */
   #takeOneShots(intent: Intent): void {
-    this.#oneShots
+    this.#equipment.oneShots
       .take(intent, this.#runtime?.state.role.kind === "leader", {
         answered: () => this.#report(),
         restart: () => this.#control.stop("fast").then(() => this.#dispatch({ type: "EngineGone" })),
         rebuild: async () => {
           await this.#control.stop("fast");
-          await this.#volume.markIncomplete();
+          await this.#equipment.volume.markIncomplete();
           this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
         },
         hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#servingEpoch() }),

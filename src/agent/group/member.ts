@@ -5,23 +5,14 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
-import { nameOf } from "../../api/names.ts";
 import { sleep } from "../../clock.ts";
-import { ReportWriter } from "../cluster/member-report.ts";
-import { type MemberRoutes, memberRoutes } from "../cluster/member-routes.ts";
-import { ActionError, EngineDriver } from "../engine/driver.ts";
+import { ActionError } from "../engine/driver.ts";
 import { engineHost } from "../engine/host.ts";
-import { Volume } from "../engine/volume.ts";
+import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
-import { followIntent } from "../intent-source.ts";
-import type { MemberParts } from "../member.ts";
-import { OneShots } from "../one-shots.ts";
-import { ParameterKeeper } from "../parameters.ts";
-import { PeerClient, PeerServer, readPeerIdentity } from "../peers.ts";
+import { PeerClient, PeerServer } from "../peers.ts";
 import { PROFILES } from "../protocol/profile.ts";
-import { actionContext, parametersFile } from "../settings.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
-import { type Teller, tellerOf } from "../teller.ts";
 import { runHook } from "../update-hooks.ts";
 import { AGENT_VERSION } from "../version.ts";
 import { probeWrites } from "../write-probe.ts";
@@ -35,9 +26,6 @@ import { carryOut, type MovePorts } from "./moves.ts";
 import type { GroupRecord, GroupView, Move, Verdict } from "./types.ts";
 import type { Greeting, GreetingReply } from "./wire.ts";
 
-/** How long a member that ends waits for its route to be taken over; a forced deletion leaves 2 s. */
-const LEAVE_MS = 1500;
-
 /** A move that failed is tried again after a period, then after twice as long, up to this many periods. */
 const MAX_PAUSE_PERIODS = 16;
 
@@ -46,18 +34,11 @@ const RecordJson = z.object({ incarnation: z.int().min(0), id: z.string().nullab
 /** A running member of a group. `start` once. */
 export class GroupMember {
   readonly #parts: MemberParts;
-  readonly #stop = new AbortController();
-  readonly #driver: EngineDriver;
-  readonly #volume: Volume;
+  readonly #equipment: Equipment;
   readonly #engine: GroupEngine;
   readonly #messenger: GroupMessenger;
-  readonly #routes: MemberRoutes;
   readonly #route: LeaderRoute;
-  readonly #reports: ReportWriter;
   readonly #server: PeerServer;
-  readonly #oneShots: OneShots;
-  readonly #parameters: ParameterKeeper;
-  readonly #tell: Teller;
   readonly #recordFile: string;
   readonly #invitations = new Map<string, string>();
   #wake = new AbortController();
@@ -76,25 +57,21 @@ export class GroupMember {
   #notBeforeMs = 0;
 
   constructor(parts: MemberParts) {
-    const { settings, engine, api, init, clock, log, metrics } = parts;
+    const { settings, init, clock, log, metrics } = parts;
     this.#parts = parts;
-    const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster, QUORATE_MEMBER: member } = settings;
+    const { QUORATE_CLUSTER: cluster, QUORATE_MEMBER: member } = settings;
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "group.json");
-    this.#driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
-      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
-    );
-    this.#volume = new Volume(settings.QUORATE_DATA_DIR, settings.QUORATE_STATE_DIR);
-    this.#engine = new GroupEngine(this.#driver, engineHost(init), this.#volume, member);
-    const identity = readPeerIdentity(settings.QUORATE_PEER_DIR);
-    const info = {
-      pod: settings.QUORATE_POD,
-      podUid: settings.QUORATE_POD_UID,
-      address: settings.QUORATE_POD_IP,
-      node: settings.QUORATE_NODE,
-    };
+    this.#equipment = new Equipment(parts, {
+      isEngineUp: () => this.#watch?.seen !== undefined,
+      mayRoute: () => this.#watch?.seen?.leads === true || this.#terminating,
+      podOf: (name) => this.#messenger.podOf(name),
+      changed: () => this.#report(),
+    });
+    const { driver, volume, routes, identity, peerName, self } = this.#equipment;
+    this.#engine = new GroupEngine(driver, engineHost(init), volume, member);
     this.#messenger = new GroupMessenger({
-      client: new PeerClient(identity, `peer.${nameOf.membersService(cluster)}.${namespace}.svc`),
-      self: { cluster, member, info },
+      client: new PeerClient(identity, peerName),
+      self: { cluster, member, info: self },
       nowMs: () => this.#nowMs(),
       answer: () => this.#answer(),
       heard: ({ generation }) => this.#noteGeneration(generation),
@@ -102,40 +79,12 @@ export class GroupMember {
     this.#server = new PeerServer(identity, (body) =>
       Promise.resolve(body).then((one) => this.#messenger.receive(one)),
     );
-    const onApiError = (error: unknown): void => log.debug({ err: error }, "API call failed");
-    this.#routes = memberRoutes({
-      api,
-      namespace,
-      cluster,
-      clock,
-      mayWrite: () => this.#watch?.seen?.leads === true || this.#terminating,
-      onError: onApiError,
-      self: info,
-      podOf: (name) => this.#messenger.podOf(name),
-      metrics,
-    });
     this.#route = new LeaderRoute({
-      routes: this.#routes,
+      routes,
       clock,
       began: () => metrics.leaderChanges.inc(),
       routed: (term) => log.info({ term }, "Serving writes"),
     });
-    this.#reports = new ReportWriter(
-      api,
-      { apiVersion: "v1", kind: "Pod", namespace, name: settings.QUORATE_POD, uid: settings.QUORATE_POD_UID },
-      clock,
-      onApiError,
-    );
-    this.#tell = tellerOf(settings, log, parts.events);
-    this.#parameters = new ParameterKeeper({
-      file: parametersFile(settings),
-      stateFile: join(settings.QUORATE_STATE_DIR, "parameters.json"),
-      restartParameters: settings.restartParameters,
-      reload: () => this.#driver.run("reload"),
-      isUp: () => this.#watch?.seen !== undefined,
-      changed: () => this.#report(),
-    });
-    this.#oneShots = new OneShots(member, join(settings.QUORATE_STATE_DIR, "answers.json"));
   }
 
   /** Why the member should get no traffic: its engine does not answer, knows of no leader, or does not vote yet. */
@@ -158,12 +107,11 @@ export class GroupMember {
   async start(boot: InitState): Promise<void> {
     const { settings, log, init } = this.#parts;
     await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
-    await Promise.all([this.#oneShots.load(), this.#parameters.load()]);
     const kept = await readStateFile(this.#recordFile);
     if (kept !== undefined) this.#record = RecordJson.parse(kept);
     // An engine that outlived the previous agent goes on; what is left of one that ended is ended.
     if (boot.engine === "gone-partial") await this.#engine.stop("kill");
-    const intent = await this.#firstIntent();
+    const intent = await this.#equipment.followIntent((next) => this.#takeIntent(next));
     this.#watch = new EngineWatch(boot.engine === "running" ? "running" : "stopped", {
       engine: this.#engine,
       nowMs: () => this.#nowMs(),
@@ -192,33 +140,17 @@ export class GroupMember {
   }
 
   #fatal(error: unknown): void {
-    this.#parts.log.fatal({ err: error }, "The agent ends; init starts it anew and leaves the engine alone");
-    this.#parts.exit(1);
+    this.#equipment.fatal(error);
   }
 
-  #firstIntent(): Promise<Intent> {
-    const { settings, api, log } = this.#parts;
-    return new Promise((resolve) => {
-      followIntent({
-        api,
-        namespace: settings.QUORATE_NAMESPACE,
-        name: nameOf.intent(settings.QUORATE_CLUSTER),
-        file: join(settings.QUORATE_STATE_DIR, "intent.json"),
-        beforeIntent: (intent) => this.#parameters.want(intent),
-        signal: this.#stop.signal,
-        onIntent: (intent) => {
-          const before = this.#intent?.group?.incarnation ?? 0;
-          if ((intent.group?.incarnation ?? 0) !== before) this.#recoverySinceMs = this.#nowMs();
-          this.#intent = intent;
-          this.#engine.know(intent.members);
-          this.#noteGeneration(intent.generation);
-          resolve(intent);
-          this.#takeOneShots(intent);
-          this.#wake.abort();
-        },
-        onError: (error) => log.warn({ err: error }, "Intent not taken"),
-      }).catch((error: unknown) => this.#fatal(error));
-    });
+  #takeIntent(intent: Intent): void {
+    const before = this.#intent?.group?.incarnation ?? 0;
+    if ((intent.group?.incarnation ?? 0) !== before) this.#recoverySinceMs = this.#nowMs();
+    this.#intent = intent;
+    this.#engine.know(intent.members);
+    this.#noteGeneration(intent.generation);
+    this.#takeOneShots(intent);
+    this.#wake.abort();
   }
 
   #noteGeneration(generation: number): void {
@@ -240,17 +172,17 @@ export class GroupMember {
   }
 
   async #roundLoop(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
+    while (!this.#equipment.stopped.aborted) {
       const isMoving = await this.#round();
       this.#wake = new AbortController();
       if (!isMoving)
-        await sleep(this.#parts.clock, this.#periodMs, AbortSignal.any([this.#wake.signal, this.#stop.signal]));
+        await sleep(this.#parts.clock, this.#periodMs, AbortSignal.any([this.#wake.signal, this.#equipment.stopped]));
     }
   }
 
   /** Looks, decides, acts. @returns whether there may be more to do at once. */
   async #round(): Promise<boolean> {
-    this.#copy = await this.#volume.state();
+    this.#copy = await this.#equipment.volume.state();
     await this.#look();
     const first = this.#view();
     this.#missingSinceMs = first !== undefined && isMissing(first) ? (this.#missingSinceMs ?? first.nowMs) : undefined;
@@ -259,7 +191,7 @@ export class GroupMember {
     this.#verdict = decide(view);
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
-    this.#parameters.apply().catch((error: unknown) => this.#fatal(error));
+    this.#equipment.parameters.apply().catch((error: unknown) => this.#fatal(error));
     const { move } = this.#verdict;
     if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
     try {
@@ -292,7 +224,7 @@ export class GroupMember {
       await this.#remember({ ...this.#record, id: seen.group.id });
     // A vote was given after the log was caught up: what an earlier copy had is here, too.
     if (seen?.group.members.some(({ id, votes }) => votes && id === seen.group.id) === true)
-      await this.#volume.dropAside();
+      await this.#equipment.volume.dropAside();
     const { metrics } = this.#parts;
     metrics.engineUp.set(seen === undefined ? 0 : 1);
     metrics.isLeader.set(seen?.leads === true ? 1 : 0);
@@ -343,8 +275,8 @@ export class GroupMember {
     return {
       engine: this.#engine,
       watch,
-      volume: this.#volume,
-      tell: this.#tell,
+      volume: this.#equipment.volume,
+      tell: this.#equipment.tell,
       group: standing(view)?.members ?? [],
       remember: (record) => this.#remember(record),
       invite: (member, id) => this.#invitations.set(member, id),
@@ -352,7 +284,7 @@ export class GroupMember {
         this.#switchover = answer;
         this.#report();
       },
-      leave: () => this.#leave(),
+      leave: () => this.#equipment.leave(),
     };
   }
 
@@ -378,7 +310,7 @@ export class GroupMember {
       );
       // An identity that was taken up was given out for good.
       for (const [name, { reply }] of this.#messenger.peers) if (reply.copy === "data") this.#invitations.delete(name);
-    } while (await sleep(this.#parts.clock, this.#periodMs, this.#stop.signal));
+    } while (await sleep(this.#parts.clock, this.#periodMs, this.#equipment.stopped));
   }
 
   #greeting(to: string): Greeting {
@@ -397,15 +329,21 @@ export class GroupMember {
   #probeLoop(): Promise<void> {
     const { metrics, clock } = this.#parts;
     const servingEpoch = (): number | undefined => this.#route.term;
-    return probeWrites({ driver: this.#driver, servingEpoch, metrics, clock, signal: this.#stop.signal });
+    return probeWrites({
+      driver: this.#equipment.driver,
+      servingEpoch,
+      metrics,
+      clock,
+      signal: this.#equipment.stopped,
+    });
   }
 
   #report(): void {
     const view = this.#view();
     if (view === undefined) return;
-    const { answers } = this.#oneShots;
-    const refused = this.#parameters.refused;
-    this.#reports.report({
+    const { answers } = this.#equipment.oneShots;
+    const refused = this.#equipment.parameters.refused;
+    this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
       agentVersion: AGENT_VERSION,
       engineVersion: this.#watch?.observation?.version ?? null,
@@ -419,20 +357,13 @@ export class GroupMember {
     metrics.expectedMembers.set(this.#intent?.members.length ?? 0);
   }
 
-  /** Ends the agent once the route is somebody else's or nobody's. */
-  async #leave(): Promise<void> {
-    await this.#routes.beforePodEnds(LEAVE_MS);
-    this.#stop.abort();
-    this.#parts.exit(0);
-  }
-
   #takeOneShots(intent: Intent): void {
-    this.#oneShots
+    this.#equipment.oneShots
       .take(intent, this.#watch?.seen?.leads === true, {
         answered: () => this.#report(),
         restart: () => this.#engine.stop("fast"),
         rebuild: async () => {
-          await this.#volume.markIncomplete();
+          await this.#equipment.volume.markIncomplete();
           await this.#engine.stop("fast");
         },
         defragment: () => this.#engine.defragment(),

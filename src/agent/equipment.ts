@@ -1,0 +1,157 @@
+/** What every member has, whoever elects its leader: engine driver, volume, reports, parameters, one-shots, intent. */
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { EngineSpec } from "../api/engine.ts";
+import type { Intent } from "../api/agent-wire.ts";
+import { nameOf } from "../api/names.ts";
+import type { Clock } from "../clock.ts";
+import type { KubeApi } from "../kube/api.ts";
+import type { EventRecorder } from "../kube/events.ts";
+import { ReportWriter } from "./cluster/member-report.ts";
+import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
+import type { Endpoint } from "./cluster/routes.ts";
+import { EngineDriver } from "./engine/driver.ts";
+import { Volume } from "./engine/volume.ts";
+import type { InitClient } from "./init-client.ts";
+import { followIntent } from "./intent-source.ts";
+import type { AgentMetrics } from "./metrics.ts";
+import { OneShots } from "./one-shots.ts";
+import { ParameterKeeper } from "./parameters.ts";
+import { type PeerIdentity, readPeerIdentity } from "./peers.ts";
+import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
+import { type Teller, tellerOf } from "./teller.ts";
+
+/** What a member is made from. */
+export interface MemberParts {
+  readonly settings: AgentSettings;
+  readonly engine: EngineSpec;
+  readonly api: KubeApi;
+  readonly init: InitClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: AgentMetrics;
+  readonly events: EventRecorder;
+  /** Ends the agent process with this code. */
+  readonly exit: (code: number) => void;
+}
+
+/** What the equipment asks its member. */
+export interface EquipmentPorts {
+  /** Whether the engine can be told to reload now. */
+  readonly isEngineUp: () => boolean;
+  /** Whether this member may still write routes. */
+  readonly mayRoute: () => boolean;
+  /** Where a member's pod was when it was last heard from. */
+  readonly podOf: (member: string) => Endpoint | undefined;
+  /** What is to be reported changed. */
+  readonly changed: () => void;
+}
+
+/** How long a member that ends waits for its route to be taken over; a forced deletion leaves 2 s. */
+export const LEAVE_MS = 1500;
+
+/** The equipment of one member. */
+export class Equipment {
+  readonly driver: EngineDriver;
+  readonly volume: Volume;
+  readonly reports: ReportWriter;
+  readonly routes: MemberRoutes;
+  readonly parameters: ParameterKeeper;
+  readonly oneShots: OneShots;
+  readonly tell: Teller;
+  /** This pod as others reach it. */
+  readonly self: Endpoint & { readonly node: string };
+  readonly identity: PeerIdentity;
+  /** Name in the certificates of the cluster's peers. */
+  readonly peerName: string;
+  readonly #parts: MemberParts;
+  readonly #stop = new AbortController();
+
+  constructor(parts: MemberParts, ports: EquipmentPorts) {
+    const { settings, engine, api, clock, log, metrics, events } = parts;
+    this.#parts = parts;
+    const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster, QUORATE_STATE_DIR: stateFolder } = settings;
+    const onError = (error: unknown): void => log.debug({ err: error }, "API call failed");
+    this.self = {
+      pod: settings.QUORATE_POD,
+      podUid: settings.QUORATE_POD_UID,
+      address: settings.QUORATE_POD_IP,
+      node: settings.QUORATE_NODE,
+    };
+    this.identity = readPeerIdentity(settings.QUORATE_PEER_DIR);
+    this.peerName = `peer.${nameOf.membersService(cluster)}.${namespace}.svc`;
+    this.tell = tellerOf(settings, log, events);
+    this.volume = new Volume(settings.QUORATE_DATA_DIR, stateFolder);
+    this.driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
+      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
+    );
+    this.reports = new ReportWriter(
+      api,
+      { apiVersion: "v1", kind: "Pod", namespace, name: settings.QUORATE_POD, uid: settings.QUORATE_POD_UID },
+      clock,
+      onError,
+    );
+    this.routes = memberRoutes({
+      api,
+      namespace,
+      cluster,
+      clock,
+      mayWrite: ports.mayRoute,
+      onError,
+      self: this.self,
+      podOf: ports.podOf,
+      metrics,
+    });
+    this.parameters = new ParameterKeeper({
+      file: parametersFile(settings),
+      stateFile: join(stateFolder, "parameters.json"),
+      restartParameters: settings.restartParameters,
+      reload: () => this.driver.run("reload"),
+      isUp: ports.isEngineUp,
+      changed: ports.changed,
+    });
+    this.oneShots = new OneShots(settings.QUORATE_MEMBER, join(stateFolder, "answers.json"));
+  }
+
+  /** Aborts when the member ends. */
+  get stopped(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /**
+   * Takes every intent from now on. Resolves with the first: the remembered one if there is, else the first that the API
+   * server shows. One that cannot be read is left, and the last good one stays in force.
+   */
+  async followIntent(onIntent: (intent: Intent) => void): Promise<Intent> {
+    const { settings, api, log } = this.#parts;
+    await Promise.all([this.oneShots.load(), this.parameters.load()]);
+    return new Promise((resolve) => {
+      followIntent({
+        api,
+        namespace: settings.QUORATE_NAMESPACE,
+        name: nameOf.intent(settings.QUORATE_CLUSTER),
+        file: join(settings.QUORATE_STATE_DIR, "intent.json"),
+        beforeIntent: (intent) => this.parameters.want(intent),
+        signal: this.stopped,
+        onIntent: (intent) => {
+          onIntent(intent);
+          resolve(intent);
+        },
+        onError: (error) => log.warn({ err: error }, "Intent not taken"),
+      }).catch((error: unknown) => this.fatal(error));
+    });
+  }
+
+  /** Ends the agent for a reason that it cannot go on with. */
+  fatal(error: unknown): void {
+    this.#parts.log.fatal({ err: error }, "The agent ends; init starts it anew and leaves the engine alone");
+    this.#parts.exit(1);
+  }
+
+  /** Ends the agent once the route is somebody else's or nobody's: a pod that is gone answers nothing, not even a refusal. */
+  async leave(): Promise<void> {
+    await this.routes.beforePodEnds(LEAVE_MS);
+    this.#stop.abort();
+    this.#parts.exit(0);
+  }
+}
