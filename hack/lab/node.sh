@@ -86,6 +86,9 @@ podLogsDir: $dir/logs
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 100Mi}
+# A container that is killed again and again, on purpose, is not to wait longer each time until it is started.
+featureGates: {KubeletCrashLoopBackOffMax: true}
+crashLoopBackOff: {maxContainerRestartPeriod: 5s}
 localStorageCapacityIsolation: false
 registerWithTaints: $taints
 TEXT
