@@ -1,5 +1,6 @@
 /** The member's plain HTTP port: probes for the kubelet, metrics for Prometheus, a status page for people. */
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
+import { listen, type Listener } from "../listener.ts";
 
 /** What the port serves; every function answers from memory. */
 export interface HealthSource {
@@ -9,8 +10,8 @@ export interface HealthSource {
   readonly status: () => unknown;
 }
 
-/** Starts the server. @returns it, listening. */
-export function startHealthServer(source: HealthSource, port: number, host?: string): Promise<Server> {
+/** Starts the server. */
+export function startHealthServer(source: HealthSource, port: number, host?: string): Promise<Listener> {
   const server = createServer((request, response) => {
     const text = (status: number, body: string, type = "text/plain; charset=utf-8"): void => {
       response.writeHead(status, { "content-type": type });
@@ -34,8 +35,5 @@ export function startHealthServer(source: HealthSource, port: number, host?: str
         return text(404, "unknown path\n");
     }
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ port, ...(host === undefined ? {} : { host }) }, () => resolve(server));
-  });
+  return listen(server, port, host);
 }

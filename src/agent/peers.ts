@@ -9,6 +9,7 @@ import { connect } from "node:net";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { IntentMember } from "../api/agent-wire.ts";
+import { listen, type Listener } from "../listener.ts";
 
 /** Longest message taken; the largest real one is a few kilobytes. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -189,16 +190,8 @@ export class PeerServer {
     this.#server.setSecureContext({ ...identity });
   }
 
-  listen(port: number, host?: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => resolve());
-    });
-  }
-
-  close(): void {
-    this.#server.close();
-    this.#server.closeAllConnections();
+  listen(port: number, host?: string): Promise<Listener> {
+    return listen(this.#server, port, host);
   }
 }
 

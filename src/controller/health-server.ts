@@ -1,7 +1,7 @@
 // The operator's HTTP side: is it alive, is it ready, and its metrics.
-import { createServer, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type ServerResponse } from "node:http";
 import type { Registry } from "prom-client";
+import { listen, type Listener } from "../listener.ts";
 
 export interface HealthServerOptions {
   /** 0: any free port. */
@@ -11,26 +11,12 @@ export interface HealthServerOptions {
   readonly isReady: () => boolean;
 }
 
-/** A running server. */
-export interface HealthServer {
-  readonly port: number;
-  close(): Promise<void>;
-}
-
 /** Serves /livez, /readyz and /metrics. Answering at all is the proof of life: the event loop turns. */
-export async function startHealthServer(options: HealthServerOptions): Promise<HealthServer> {
+export function startHealthServer(options: HealthServerOptions): Promise<Listener> {
   const server = createServer((request, response) => {
     answer(options, request.url ?? "/", response).catch((error: unknown) => response.destroy(error as Error));
   });
-  await listen(server, options.port);
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listen(server, options.port);
 }
 
 async function answer(
@@ -50,11 +36,4 @@ async function answer(
 function send(response: ServerResponse, code: number, text: string): void {
   response.statusCode = code;
   response.end(`${text}\n`);
-}
-
-function listen(server: Server, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, () => resolve());
-  });
 }

@@ -1,6 +1,6 @@
 // Serves the status page: read-only, for people whom the API server knows, over clusters that they may list.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { listen, type Listener } from "../listener.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Access, Viewer } from "./access.ts";
 import { type ClusterPage, CONTENT_SECURITY_POLICY, moment, renderSignIn, renderStatus } from "./page.ts";
@@ -33,9 +33,7 @@ const TOKEN_SECONDS = 3600;
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 
 /** Starts the server. */
-export async function startStatusServer(
-  options: StatusServerOptions,
-): Promise<{ readonly port: number; close(): Promise<void> }> {
+export function startStatusServer(options: StatusServerOptions): Promise<Listener> {
   const server = createServer((request, response) => {
     answer(options, request, response).catch((error: unknown) => {
       options.log.warn({ err: error }, "Status page could not be shown");
@@ -43,18 +41,7 @@ export async function startStatusServer(
       else send(response, 503, "text/plain; charset=utf-8", "The API server could not be asked; try again.\n");
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, options.host, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listen(server, options.port, options.host);
 }
 
 async function answer(options: StatusServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -10,7 +10,7 @@ import { PeerClient, PeerServer, probeInit, readPeerIdentity } from "../../../sr
 
 const NAME = "peer.orders-members.ns.svc";
 let folder: string;
-const open: { close(): void }[] = [];
+const open: { close(): unknown }[] = [];
 
 /** A folder with an authority, and a certificate for all members of one cluster, as the operator makes them. */
 function makeIdentity(name: string): string {
@@ -55,10 +55,9 @@ function memberAt(port: number): IntentMember {
 
 async function serve(identity: string, answer: (body: unknown) => Promise<unknown>): Promise<IntentMember> {
   const server = new PeerServer(readPeerIdentity(identity), answer);
-  const port = await freePort();
-  await server.listen(port, "127.0.0.1");
-  open.push(server);
-  return memberAt(port);
+  const listener = await server.listen(0, "127.0.0.1");
+  open.push(listener);
+  return memberAt(listener.port);
 }
 
 function client(identity: string): PeerClient {
@@ -88,17 +87,16 @@ describe("peers", () => {
   test("notice at once when a held connection ends", async () => {
     const identity = makeIdentity("held");
     const server = new PeerServer(readPeerIdentity(identity), () => Promise.resolve({}));
-    const port = await freePort();
-    await server.listen(port, "127.0.0.1");
+    const listener = await server.listen(0, "127.0.0.1");
     let ended = false;
     const held = client(identity)
-      .hold(memberAt(port), new AbortController().signal)
+      .hold(memberAt(listener.port), new AbortController().signal)
       .then(() => {
         ended = true;
       });
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(ended).toBe(false);
-    server.close();
+    await listener.close();
     await held;
     expect(ended).toBe(true);
   });

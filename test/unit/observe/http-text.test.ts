@@ -1,25 +1,18 @@
 // Reading an agent over HTTP: bounded in time and size.
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { HEALTH_PORT } from "../../../src/api/names.ts";
 import { startHealthServer } from "../../../src/agent/health-server.ts";
 import { agentMetrics } from "../../../src/agent/metrics.ts";
+import { listen, type Listener } from "../../../src/listener.ts";
 import { toSample } from "../../../src/observe/exposition.ts";
 import { readAgentMetrics } from "../../../src/observe/measurer.ts";
 
 const ADDRESS = "127.0.74.12"; // agents' port is fixed; an address of loopback that nobody else uses
 const never = new AbortController().signal;
-let server: Server | undefined;
+let server: Listener | undefined;
 
-afterEach(
-  () =>
-    new Promise((resolve) => {
-      if (server === undefined) return resolve(undefined);
-      server.close(resolve);
-      server.closeAllConnections();
-      server = undefined;
-    }),
-);
+afterEach(() => server?.close());
 
 test("an agent's metrics are read from its health port", async () => {
   const metrics = agentMetrics({ cluster: "orders", namespace: "shop", member: "orders-0", node: "n" });
@@ -30,15 +23,21 @@ test("an agent's metrics are read from its health port", async () => {
 });
 
 test("an agent that hangs is left after two seconds", async () => {
-  server = createServer(() => undefined);
-  await new Promise<void>((resolve) => server?.listen(HEALTH_PORT, ADDRESS, resolve));
+  server = await listen(
+    createServer(() => undefined),
+    HEALTH_PORT,
+    ADDRESS,
+  );
   await expect(readAgentMetrics(ADDRESS, never)).rejects.toThrow("not within 2000 ms");
 });
 
 test("nobody there is an error, and so is being told to stop", async () => {
   await expect(readAgentMetrics(ADDRESS, never)).rejects.toThrow("no answer");
-  server = createServer(() => undefined);
-  await new Promise<void>((resolve) => server?.listen(HEALTH_PORT, ADDRESS, resolve));
+  server = await listen(
+    createServer(() => undefined),
+    HEALTH_PORT,
+    ADDRESS,
+  );
   const stop = new AbortController();
   setTimeout(() => stop.abort(), 20);
   await expect(readAgentMetrics(ADDRESS, stop.signal)).rejects.toThrow("no answer");
