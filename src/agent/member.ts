@@ -60,6 +60,8 @@ export class Member {
   #intent: Intent | undefined;
   #leaderSince: string | null = null;
   #contends = false;
+  /** Epoch for which this member asks for seals: the Lease is its own, and it will serve unless something goes wrong. */
+  #sealing: number | undefined;
   #switchover: { id: string; result: "Done" | "Refused" | "Failed"; message: string } | null = null;
 
   constructor(parts: MemberParts) {
@@ -293,6 +295,9 @@ export class Member {
     const contends = state.role.kind === "candidate";
     if (contends && !this.#contends) void this.#watch.look();
     this.#contends = contends;
+    const sealing = state.role.kind === "candidate" && state.role.stage === "sealing" ? state.role.epoch : undefined;
+    if (sealing !== undefined && sealing !== this.#sealing) this.#equipment.routes.prepareWrites(sealing);
+    this.#sealing = sealing;
   }
 
   #route(ready: boolean, epoch: number): void {

@@ -8,7 +8,7 @@ import type { Endpoint } from "./routes.ts";
 
 /** Who we are and whom we know. */
 export interface MemberRoutesOptions {
-  readonly keeper: Pick<RouteKeeper, "routeWrites" | "routeReads" | "epochOfWrites" | "release">;
+  readonly keeper: Pick<RouteKeeper, "prepareWrites" | "routeWrites" | "routeReads" | "epochOfWrites" | "release">;
   readonly self: Endpoint;
   /** Where a member's pod was when it was last heard from. */
   readonly podOf: (member: string) => Endpoint | undefined;
@@ -39,6 +39,11 @@ export class MemberRoutes {
 
   constructor(options: MemberRoutesOptions) {
     this.#options = options;
+  }
+
+  /** This member is about to lead `epoch`, whose Lease it holds. */
+  prepareWrites(epoch: number): void {
+    this.#options.keeper.prepareWrites(epoch);
   }
 
   /** Takes the route of writes. @param written - Called once the slice says so. */

@@ -117,6 +117,11 @@ export class RouteKeeper {
     this.#readOnly = new Route(new RouteWriter(options.api, options.namespace, options.readOnly), options);
   }
 
+  /** Reads the route of writes ahead of its first write in `epoch`, whose Lease is held. */
+  prepareWrites(epoch: number): void {
+    this.#writeSlice.prepare(epoch).catch(this.#options.onError);
+  }
+
   /** Names this member as the one that serves writes, or (with no endpoint) withdraws it. */
   routeWrites(endpoint: Endpoint | undefined, epoch: number, written: () => void): void {
     this.#readWrite.want({ endpoints: endpoint === undefined ? [] : [endpoint], epoch }, written);

@@ -41,11 +41,23 @@ export class RouteWriter {
   readonly #api: KubeApi;
   readonly #ref: ObjectRef;
   readonly #namespace: string;
+  #prepared: { readonly epoch: number; readonly slice: Stored<SliceObject> } | undefined;
 
   constructor(api: KubeApi, namespace: string, name: string) {
     this.#api = api;
     this.#namespace = namespace;
     this.#ref = { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", namespace, name };
+  }
+
+  /**
+   * Reads the slice ahead of the first write of `epoch`, whose Lease must be held: that write then needs one request, and
+   * finds the connection open. What changes meanwhile makes it a conflict.
+   *
+   * @throws OperatorError when the API server does not answer in time.
+   */
+  async prepare(epoch: number): Promise<void> {
+    const slice = await this.#read();
+    this.#prepared = slice === undefined ? undefined : { epoch, slice };
   }
 
   /**
@@ -55,8 +67,10 @@ export class RouteWriter {
    * @throws OperatorError when the API server does not take the write in time.
    */
   async write(endpoints: readonly Endpoint[], epoch: number, mayWrite: () => boolean): Promise<RouteOutcome> {
+    const prepared = this.#prepared?.epoch === epoch ? this.#prepared.slice : undefined;
+    this.#prepared = undefined;
     for (let attempt = 1; ; attempt++) {
-      const current = await this.#api.get<SliceObject>(this.#ref, { timeoutMs: ROUTE_TIMEOUT_MS, maxRetries: 0 });
+      const current = (attempt === 1 ? prepared : undefined) ?? (await this.#read());
       if (current === undefined) return "absent";
       if (epochOf(current) > epoch || !mayWrite()) return "outranked";
       const next = { ...current, ...this.#content(current, endpoints, epoch) };
@@ -72,8 +86,12 @@ export class RouteWriter {
 
   /** Epoch that last wrote the slice; 0 when there is none. @throws OperatorError when the API server does not answer. */
   async epoch(): Promise<number> {
-    const current = await this.#api.get<SliceObject>(this.#ref, { timeoutMs: ROUTE_TIMEOUT_MS, maxRetries: 0 });
+    const current = await this.#read();
     return current === undefined ? 0 : epochOf(current);
+  }
+
+  #read(): Promise<Stored<SliceObject> | undefined> {
+    return this.#api.get<SliceObject>(this.#ref, { timeoutMs: ROUTE_TIMEOUT_MS, maxRetries: 0 });
   }
 
   #content(

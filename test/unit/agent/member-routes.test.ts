@@ -15,6 +15,7 @@ function routesOver(epochOfSlice: number): { routes: MemberRoutes; told: string[
     routeReads: (endpoints, epoch) => told.push(`reads from ${endpoints.length} in ${epoch}`),
     epochOfWrites: () => Promise.resolve(epochOfSlice),
     release: () => told.push("released"),
+    prepareWrites: (epoch) => told.push(`prepared for ${epoch}`),
   };
   const metrics = {} as MemberRoutesOptions["metrics"];
   return { routes: new MemberRoutes({ keeper, self: SELF, podOf: () => undefined, metrics }), told };
