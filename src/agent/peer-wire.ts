@@ -20,6 +20,7 @@ export const MessageJson = z.discriminatedUnion("type", [
   z.object({ type: z.literal("PreVote"), epoch: Epoch, base: Base, early: z.boolean() }),
   z.object({ type: z.literal("Seal"), epoch: Epoch, base: Base }),
   z.object({ type: z.literal("Promise"), epoch: Epoch }),
+  z.object({ type: z.literal("Activated"), epoch: Epoch, sync: Sync }),
   z.object({
     type: z.literal("Heartbeat"),
     epoch: Epoch,
@@ -47,6 +48,7 @@ export const ReplyJson = z.discriminatedUnion("type", [
     position: PositionJson.nullable(),
   }),
   z.object({ type: z.literal("PromiseReply"), granted: z.boolean(), epoch: Epoch }),
+  z.object({ type: z.literal("ActivatedReply"), epoch: Epoch, sync: Sync }),
   z.object({
     type: z.literal("HeartbeatReply"),
     epoch: Epoch,

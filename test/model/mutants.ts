@@ -85,8 +85,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a member follows a leader of an older epoch",
     file: "voting.ts",
-    find: 'const isAccepted = epoch >= state.record.epoch && state.role.kind !== "leader" && state.hold === null;',
-    replace: 'const isAccepted = state.role.kind !== "leader" && state.hold === null;',
+    find: 'return epoch >= state.record.epoch && state.role.kind !== "leader" && state.hold === null;',
+    replace: 'return epoch >= 0 && state.role.kind !== "leader" && state.hold === null;',
     also: {
       file: "following.ts",
       find: 'if (!isFresh || leader.epoch < state.record.epoch || state.role.kind !== "follower") return;',

@@ -155,7 +155,10 @@ function driveActivation(turn: Turn, candidate: Candidate): void {
   }
   const deadlineMs = hold.confirmedAtMs + profile.renewDeadlineMs;
   if (!isActivated || !candidate.engineSet || deadlineMs - turn.now < profile.periodMs) return;
-  turn.persist({ epoch, lineage: next.lineage, sync: { epoch, version: next.version } });
+  const sync = { epoch, version: next.version };
+  // Before our own record, which everything after it waits for: the Lease says so already.
+  turn.send(turn.others, { type: "Activated", epoch, sync }, candidate.round);
+  turn.persist({ epoch, lineage: next.lineage, sync });
   turn.set({ role: { ...candidate, stage: "promoting", stageAtMs: turn.now } });
   turn.setEngine({ armed: true });
   turn.emit({ type: "ExtendFence", deadlineMs });

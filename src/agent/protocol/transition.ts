@@ -161,6 +161,8 @@ function takeReply(turn: Turn, sendId: number, from: string, reply: ReplyMessage
       return isCurrent(turn, sent) ? takeSeal(turn, from, reply) : undefined;
     case "PromiseReply":
       return takePromise(turn, from, sent.round, reply);
+    case "ActivatedReply":
+      return turn.setPeer(from, { sync: reply.sync });
     case "HeartbeatReply":
       return turn.setPeer(from, { position: reply.position, healthy: reply.healthy, sync: reply.sync });
     case "NominateReply":

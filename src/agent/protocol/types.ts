@@ -180,6 +180,8 @@ export type Message =
   | { readonly type: "Seal"; readonly epoch: number; readonly base: ElectionBase }
   /** “I lead `epoch` and cannot renew: promise me not to vote or contend for a lease duration.” */
   | { readonly type: "Promise"; readonly epoch: number }
+  /** “The Lease says that I lead `epoch`, with this set: persist that.” Sent while the engine is promoted, so that nobody waits for it then. */
+  | { readonly type: "Activated"; readonly epoch: number; readonly sync: SyncVersion }
   /** The sign of life of a leader whose engine is writable, sent every period: what followers follow. */
   | {
       readonly type: "Heartbeat";
@@ -209,6 +211,8 @@ export type ReplyMessage =
       readonly position: Position | null;
     }
   | { readonly type: "PromiseReply"; readonly granted: boolean; readonly epoch: number }
+  /** `sync` is what the member has persisted; 0, 0 when it does not accept that leader. */
+  | { readonly type: "ActivatedReply"; readonly epoch: number; readonly sync: SyncVersion }
   /** `healthy`: the engine runs read-only and receives from the asking leader. `sync` is what the member has persisted. */
   | {
       readonly type: "HeartbeatReply";

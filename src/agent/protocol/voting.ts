@@ -21,6 +21,8 @@ export function answerMessage(turn: Turn, from: string, requestId: string, messa
       return answerSeal(turn, requestId, message);
     case "Promise":
       return answerPromise(turn, from, requestId, message);
+    case "Activated":
+      return answerActivated(turn, requestId, message);
     case "Heartbeat":
       return answerHeartbeat(turn, from, requestId, message);
     case "Nominate":
@@ -121,10 +123,23 @@ function answerPromise(turn: Turn, from: string, requestId: string, message: Ask
   turn.reply(requestId, { type: "PromiseReply", granted: true, epoch });
 }
 
+/** Remembers an activation, which the Lease already holds: true whether or not its leader ever comes to serve. */
+function answerActivated(turn: Turn, requestId: string, { epoch, sync }: Asked<"Activated">): void {
+  const isAccepted = accepts(turn, epoch);
+  if (isAccepted) turn.persist({ epoch, sync: laterOf(turn, sync) });
+  const { record } = turn.state;
+  const known = isAccepted ? record.sync : { epoch: 0, version: 0 };
+  turn.reply(requestId, { type: "ActivatedReply", epoch: record.epoch, sync: known });
+}
+
+/** Whether the leader of that epoch may be this member's. */
+function accepts({ state }: Turn, epoch: number): boolean {
+  return epoch >= state.record.epoch && state.role.kind !== "leader" && state.hold === null;
+}
+
 function answerHeartbeat(turn: Turn, from: string, requestId: string, message: Asked<"Heartbeat">): void {
-  const { state } = turn;
   const { epoch, sync, position, lineage } = message;
-  const isAccepted = epoch >= state.record.epoch && state.role.kind !== "leader" && state.hold === null;
+  const isAccepted = accepts(turn, epoch);
   if (isAccepted) {
     turn.persist({ epoch, sync: laterOf(turn, sync) });
     turn.set({ heard: { member: from, epoch, lineage, position, atMs: turn.now }, blocked: null });

@@ -8,7 +8,8 @@ import { runPlain } from "../../model/schedule.ts";
 import { deliver, killEngine } from "../../model/step.ts";
 import { linkOf, newWorld, nodeOf, withNode, type Protocol, type World } from "../../model/world.ts";
 
-type Asked = { readonly member: string; readonly atMs: number; readonly effect: Effect };
+/** An effect, and what happened that asked for it. */
+type Asked = { readonly member: string; readonly atMs: number; readonly effect: Effect; readonly event: EventBody };
 
 const intent: Intent = {
   members: ["a", "b", "c"],
@@ -27,7 +28,8 @@ function running(change: Partial<Intent> = {}): { world: World; protocol: Protoc
     initialState,
     transition: (state, event) => {
       const next = transition(state, event);
-      for (const effect of next.effects) asked.push({ member: state.identity.member, atMs: event.nowMs, effect });
+      for (const effect of next.effects)
+        asked.push({ member: state.identity.member, atMs: event.nowMs, effect, event });
       return next;
     },
   };
@@ -62,6 +64,21 @@ describe("safety rules", () => {
     expect(order.indexOf("Seal")).toBeLessThan(order.indexOf("Promote"));
     expect(order.indexOf("Promote")).toBeLessThan(order.indexOf("Route"));
     expect(next.register.content.epoch).toBe(2);
+  });
+
+  test("after a planned change the route waits for no heartbeat: the others persist the epoch during the promotion", () => {
+    const { world, protocol, asked } = running();
+    const switchover = { id: "s", from: "a", to: "b" };
+    let next = world;
+    for (const member of ["a", "b", "c"])
+      next = tell(protocol, next, member, { type: "IntentChanged", intent: { ...next.intent, switchover } });
+    runPlain(protocol, next, 8);
+    const route = asked.find(({ member, effect }) => member === "b" && effect.type === "Route" && effect.ready);
+    const promotion = asked.find(({ member, effect }) => member === "b" && effect.type === "Promote");
+    expect(promotion?.effect).toMatchObject({ epoch: 2 });
+    expect(route?.effect).toMatchObject({ epoch: 2 });
+    // The engine of this world is promoted in no time, so the answer to what was sent before it comes after it.
+    expect(route?.event).toMatchObject({ type: "MessageReply", reply: { type: "ActivatedReply" } });
   });
 
   test("no write waits for a learner, whose clone takes as long as there is data", () => {
