@@ -43,6 +43,7 @@ const TOOLS: Suite = {
     ["hack/lab/lab", "build-checkers"],
     ["hack/host-postgres"],
     ["hack/host-prometheus"],
+    ["hack/host-redis"],
   ],
 };
 const API: Suite = { name: "api", before: [], project: "api" };

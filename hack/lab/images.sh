@@ -4,18 +4,21 @@
 
 DEBIAN_SUITE=bookworm
 POSTGRES_MAJOR=15
+# What the suite has.
+REDIS_VERSION=7.0
 PATRONI_VERSION='4.1.*'
 # Postgres in its image; the same as in the image of the Docker library, because volumes outlive images.
 POSTGRES_UID=999
 # The runtime's place in its own images. Pods mount a volume over /quorate, and fill it from here.
 RUNTIME_ROOT=opt/quorate
 
-DEFAULT_IMAGES=(pause client agent operator postgres etcd)
+DEFAULT_IMAGES=(pause client agent operator postgres etcd redis)
 
 image_reference() {
   case $1 in
     agent | operator) echo "docker.io/quorate/$1:dev" ;;
     postgres | patroni) echo "localhost/$1:$POSTGRES_MAJOR" ;;
+    redis) echo "localhost/$1:$REDIS_VERSION" ;;
     etcd) echo "localhost/$1:$(cut -d. -f1,2 <<<"${ETCD_VERSION#v}")" ;;
     *) echo "localhost/$1:1" ;;
   esac
@@ -122,6 +125,15 @@ patroni_layer() { # BASE POSTGRES
     apt-get update
     apt-get install -y --no-install-recommends python3 python3-pip
     pip install --no-cache-dir --break-system-packages 'patroni[kubernetes]==$PATRONI_VERSION' psycopg2-binary" "$@"
+}
+
+# The tools' package alone has every program; that of the server adds a link to one of them, and an init script.
+redis_layer() { # BASE
+  script_layer redis "
+    apt-get update
+    apt-get install -y --no-install-recommends redis-tools
+    ln -s redis-check-rdb /usr/bin/redis-server
+    redis-server --version | grep -F 'v=$REDIS_VERSION.'" "$1"
 }
 
 # Node with its own loader and libraries, those of the base: it runs in any image, whatever that brings.
@@ -245,6 +257,7 @@ build_image() { # NAME
       write_image operator "$(node_entrypoint operator.mjs)" 65532:65532 "$runtime" "$program"
       ;;
     postgres) postgres=$(postgres_layer "$base") && write_image postgres '["bash"]' 999:999 "$base" "$postgres" ;;
+    redis) program=$(redis_layer "$base") && write_image redis '["bash"]' 999:999 "$base" "$program" ;;
     etcd) program=$(etcd_layer) && write_image etcd '["bash"]' 999:999 "$base" "$program" ;;
     patroni)
       postgres=$(postgres_layer "$base") || return 1

@@ -1,5 +1,15 @@
-/** A cluster of the PostgreSQL Engine on this host, driven as the agents drive it but without elections. */
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+/** A cluster of an Engine on this host, PostgreSQL unless told otherwise, driven as the agents drive it but without elections. */
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { load } from "js-yaml";
@@ -7,7 +17,6 @@ import { Client } from "pg";
 import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { HostMember, userOf } from "./host-member.ts";
 
-const MANIFEST = new URL("../../engines/postgres.yaml", import.meta.url);
 const SERVER = "/usr/lib/postgresql/15/bin/postgres";
 
 /** Whether this host has the server that the Engine's image has; without it these tests cannot run. */
@@ -16,9 +25,23 @@ export const hasServer = existsSync(SERVER);
 /** Passwords with everything that quoting can get wrong. */
 export const PASSWORDS = { postgres: `p'o\\s"t:g $(id)`, quorate: `q:u'o\\r#`, app: "a''p\\p%" } as const;
 
-/** The PostgreSQL Engine as it is shipped. */
-export function postgresSpec(): EngineSpec {
-  return Engine.parse(load(readFileSync(MANIFEST, "utf8"))).spec;
+/** An engine as this host has it. */
+export interface HostSoftware {
+  readonly spec: EngineSpec;
+  /** Whom its servers run as, when the tests run as root. */
+  readonly user: string;
+  readonly passwords: Readonly<Record<string, string>>;
+  /** Programs that its image would bring, name to file. */
+  readonly programs: Readonly<Record<string, string>>;
+}
+
+/** An Engine as it is shipped. */
+export function shippedSpec(name: string): EngineSpec {
+  return Engine.parse(load(readFileSync(new URL(`../../engines/${name}.yaml`, import.meta.url), "utf8"))).spec;
+}
+
+function postgres(): HostSoftware {
+  return { spec: shippedSpec("postgres"), user: "postgres", passwords: PASSWORDS, programs: {} };
 }
 
 /** Members a, b, c … with one leader at a time. */
@@ -28,17 +51,23 @@ export class HostCluster {
   epoch = 0;
 
   /** @param basePort - First port of the members; test files that run side by side need ranges of their own. */
-  constructor(count: number, basePort: number, spec: EngineSpec = postgresSpec()) {
+  constructor(count: number, basePort: number, software = postgres()) {
+    const { spec, passwords, programs } = software;
     this.root = mkdtempSync(join(tmpdir(), "quorate-engine-"));
     chmodSync(this.root, 0o755);
     const user =
-      process.getuid?.() === 0 ? userOf("postgres") : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+      process.getuid?.() === 0 ? userOf(software.user) : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     const engineDir = join(this.root, "engine");
     const credentialsDir = join(this.root, "credentials");
     mkdirSync(engineDir);
     mkdirSync(credentialsDir);
+    mkdirSync(join(this.root, "bin"));
+    for (const [name, file] of Object.entries(programs)) {
+      copyFileSync(file, join(this.root, "bin", name));
+      chmodSync(join(this.root, "bin", name), 0o755);
+    }
     for (const [name, text] of Object.entries(spec.files)) writeFileSync(join(engineDir, name), text, { mode: 0o755 });
-    for (const [account, password] of Object.entries(PASSWORDS)) {
+    for (const [account, password] of Object.entries(passwords)) {
       const path = join(credentialsDir, account);
       writeFileSync(path, `${password}\n`, { mode: 0o400 });
       if (process.getuid?.() === 0) chownSync(path, user.uid, user.gid);
@@ -55,8 +84,8 @@ export class HostCluster {
     return member;
   }
 
-  /** Initialises the first member, makes it the leader, and clones the others from it; commits wait for any one of them. */
-  async form(): Promise<void> {
+  /** Initialises the first member, makes it the leader, and clones the others from it; commits wait for any `ack` of them. */
+  async form(ack = Math.min(1, this.members.length - 1)): Promise<void> {
     const leader = this.member(0);
     const others = this.members.slice(1);
     await leader.run("initialize");
@@ -67,7 +96,7 @@ export class HostCluster {
       await other.start();
       await other.follow(leader);
     }
-    await this.setSyncSet(leader, others, Math.min(1, others.length));
+    await this.setSyncSet(leader, others, ack);
   }
 
   /** Gives `member` the next epoch and makes it writable, with the sync set in force from its first write. */

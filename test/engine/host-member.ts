@@ -13,7 +13,7 @@ import type { EngineObservation } from "../../src/api/engine-observation.ts";
 export interface HostPlace {
   /** Folder of everything; must be reachable for `user`. */
   readonly root: string;
-  /** Folder with the Engine's files. */
+  /** Folder with the Engine's files; beside it, `bin` has the programs that its image would bring. */
   readonly engineDir: string;
   readonly credentialsDir: string;
   readonly user: { readonly uid: number; readonly gid: number };
@@ -22,11 +22,12 @@ export interface HostPlace {
   readonly basePort: number;
 }
 
-/** Prefix of an argv that makes it run as the place's user. */
+/** The argv that runs with the place's programs, as its user. */
 function asUser(place: HostPlace, argv: readonly string[]): string[] {
-  if (process.getuid?.() !== 0) return [...argv];
+  const path = ["env", `PATH=${join(place.root, "bin")}:${process.env["PATH"] ?? ""}`];
+  if (process.getuid?.() !== 0) return [...path, ...argv];
   const { uid, gid } = place.user;
-  return ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", ...argv];
+  return [...path, "setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", ...argv];
 }
 
 /** The Engine with every program run as the place's user. */

@@ -9,7 +9,7 @@ import { Engine } from "../../src/api/engine.ts";
 const folderOf = (name: string): string => fileURLToPath(new URL(`../../engines/${name}`, import.meta.url));
 const specOf = (name: string) => Engine.parse(load(readFileSync(`${folderOf(name)}.yaml`, "utf8"))).spec;
 
-describe.each(["postgres", "etcd"])("engines/%s.yaml", (name) => {
+describe.each(["postgres", "etcd", "redis"])("engines/%s.yaml", (name) => {
   const spec = specOf(name);
 
   it("is what its folder makes of it", () => {
@@ -47,6 +47,14 @@ describe("what an engine sets itself, it declares as fixed", () => {
     const names = [...after.matchAll(/^([a-z_]+) = /gm)].map((match) => match[1]);
     expect(names.length).toBeGreaterThan(20);
     expect(names.filter((name) => name !== undefined && !spec.parameters.fixed.includes(name))).toEqual([]);
+  });
+
+  it("redis: all that it writes into the server's configuration", () => {
+    const spec = specOf("redis");
+    const [, after = ""] = (spec.files["configure"] ?? "").split("<<CONF\n");
+    const names = [...(after.split("\nCONF")[0] ?? "").matchAll(/^([a-z-]+) /gm)].map((match) => match[1] ?? "");
+    expect(names).toContain("replicaof");
+    expect(names.filter((name) => !spec.parameters.fixed.includes(name))).toEqual([]);
   });
 
   it("etcd: every flag of its scripts", () => {

@@ -1,0 +1,66 @@
+# What the scripts of this engine share; sourced, never run. Every QUORATE_* variable is context that quorate gives.
+set -Eeuo pipefail
+umask 077
+export LC_ALL=C.UTF-8
+
+readonly DATA=$QUORATE_DATA_DIR
+readonly CONFIG=$QUORATE_RUN_DIR/redis.conf
+readonly ACCOUNTS=$QUORATE_RUN_DIR/accounts.acl
+readonly SOCKET=$QUORATE_RUN_DIR/redis.sock
+readonly SNAPSHOT=$DATA/dump.rdb
+# A copy under way, and the data that it replaced.
+readonly CLONING=$DATA.cloning
+readonly REPLACED=$DATA.replaced
+# One line, `HISTORY VALUE ANCESTORS`: where the copy was last seen to end, see position.sh.
+readonly RECORD=quorate.position
+# A follower of nobody is one whose leader is where nothing can listen; made a leader, it would take writes.
+readonly NOBODY_HOST=127.0.0.1 NOBODY_PORT=1
+# Exit code by which quorate is told that trying again cannot help.
+readonly IMPOSSIBLE=3
+
+say() { printf '%s\n' "$1"; }
+
+# die MESSAGE [CODE]
+die() {
+  printf '%s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+# Takes the lock that whoever touches the data folder holds until its last child has ended.
+lock_data() {
+  mkdir -p "${DATA%/*}"
+  exec 9>>"$DATA.lock"
+  flock -w "${1:-5}" 9 || die "another process still uses $DATA"
+}
+
+# read_secret NAME: a password without its final newline, into SECRET.
+read_secret() {
+  local -a lines
+  mapfile -t lines <"$QUORATE_CREDENTIALS_DIR/$1" || die "no password for account $1 in $QUORATE_CREDENTIALS_DIR"
+  [[ ${#lines[@]} == 1 && -n ${lines[0]} ]] || die "the password of account $1 is empty or has more than one line"
+  SECRET=${lines[0]}
+}
+
+# client ARGUMENT…: as account quorate, whose password is in the client's environment, which only this user can read.
+client() {
+  [[ -n ${SECRET:-} ]] || read_secret quorate
+  REDISCLI_AUTH=$SECRET redis-cli -e --user quorate "$@"
+}
+
+# own COMMAND…: asks the own server; leader COMMAND…: asks the one at QUORATE_LEADER_HOST.
+own() { client -s "$SOCKET" "$@"; }
+leader() { client -h "$QUORATE_LEADER_HOST" -p "$QUORATE_LEADER_PORT" "$@"; }
+
+# read_info ASK: what INFO answers to ASK, in INFO and, a line for each follower, in FOLLOWERS.
+declare -A INFO=()
+declare -a FOLLOWERS=()
+read_info() {
+  local name value text
+  text=$("$1" info server replication persistence) || die "the server does not answer"
+  INFO=() FOLLOWERS=()
+  while IFS=: read -r name value; do
+    value=${value%$'\r'}
+    if [[ $name =~ ^slave[0-9]+$ ]]; then FOLLOWERS+=("$value"); elif [[ -n $value ]]; then INFO[$name]=$value; fi
+  done <<<"$text"
+  [[ -n ${INFO[role]:-} ]] || die "the server says nothing of its replication"
+}

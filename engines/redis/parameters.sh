@@ -1,0 +1,30 @@
+# The server's parameters; sourced after lib.sh.
+
+# What quorate sets itself; the same list as parameters.fixed, by which a ClusterSpec is refused earlier and more kindly.
+readonly FIXED=" @FIXED@ "
+# What the running server was last told.
+readonly APPLIED=$QUORATE_RUN_DIR/parameters.applied
+
+# read_parameters FILE NAME: lines `name<TAB>value` into the associative array NAME.
+read_parameters() {
+  local name value
+  local -n into=$2
+  into=()
+  [[ -s $1 ]] || return 0
+  while IFS=$'\t' read -r name value || [[ -n $name ]]; do
+    [[ -n $name ]] || continue
+    [[ $name =~ ^[a-z][a-z0-9_-]*$ ]] || die "parameter $name: not a parameter's name" "$IMPOSSIBLE"
+    [[ $FIXED != *" $name "* ]] || die "parameter $name is set by quorate" "$IMPOSSIBLE"
+    [[ $value != *[[:cntrl:]]* ]] || die "parameter $name: its value has a control character" "$IMPOSSIBLE"
+    into[$name]=$value
+  done <"$1"
+}
+
+# What is left of a member's memory is for copies of pages that change while a snapshot or the log is written.
+default_maxmemory() { printf '%d' $((${QUORATE_MEMORY_BYTES:-536870912} / 10 * 6)); }
+
+# quoted TEXT: one argument of the configuration file.
+quoted() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}

@@ -1,0 +1,148 @@
+/**
+ * Members of an engine that acknowledges before its followers have a write, under real agents: planned changes lose nothing;
+ * unplanned ones lose nothing of what followers have confirmed to the client. Times are printed, never asserted.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { hasRedis, REDIS_PROGRAMS } from "../engine/host-redis.ts";
+import { shippedSpec } from "../engine/host-cluster.ts";
+import { MemberCluster, type TestMember } from "./harness.ts";
+import { CountingKeyClient } from "./redis-client.ts";
+
+const REDIS = { name: "redis", user: { uid: 65534, gid: 65534 }, programs: REDIS_PROGRAMS };
+const SERVER = /^redis-server/;
+const AGENT = /^\S*node \S*agent\.mjs run/;
+
+let cluster: MemberCluster;
+
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}
+
+async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  const endMs = performance.now() + 90_000;
+  while (performance.now() < endMs) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await pause(50);
+  }
+  const logs = await Promise.all(
+    cluster.members.map(async (member) => `== ${member.name}\n${(await cluster.log(member)).slice(-3000)}`),
+  );
+  throw new Error(`waited in vain for ${what}\n${logs.join("\n")}`);
+}
+
+interface Status {
+  readonly state: { readonly role: { readonly kind: string } } | null;
+  readonly observation: { readonly followers: readonly { readonly streaming: boolean }[] } | null;
+}
+
+/** Waits until one member leads and the two others stream from it. */
+function untilWhole(): Promise<TestMember> {
+  return until("one leader with two streaming followers", async () => {
+    const leader = await cluster.routed().catch(() => undefined);
+    if (leader === undefined) return undefined;
+    const status = (await cluster.status(leader).catch(() => undefined)) as Status | undefined;
+    const streaming = status?.observation?.followers.filter((one) => one.streaming).length;
+    return status?.state?.role.kind === "leader" && streaming === 2 ? leader : undefined;
+  });
+}
+
+function untilAnotherLeads(old: TestMember): Promise<TestMember> {
+  return until(`another leader than ${old.name}`, async () => {
+    const leader = await cluster.routed().catch(() => undefined);
+    return leader !== undefined && leader !== old ? leader : undefined;
+  });
+}
+
+/** Runs `change` under a client that waits for `followers` of them, and judges what the client saw. */
+async function expectNothingLost(followers: number, change: (leader: TestMember) => Promise<void>): Promise<void> {
+  const leader = await untilWhole();
+  const client = new CountingKeyClient(cluster, followers);
+  client.start();
+  await pause(1500);
+  await change(leader);
+  await untilWhole();
+  const { acked } = client;
+  await until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  const verdict = await client.finish();
+  const { largestGapMs, unknown } = verdict;
+  process.stdout.write(`  largest write gap ${largestGapMs} ms, ${verdict.acked} keys, ${unknown} unknown\n`);
+  expect(verdict.acked).toBeGreaterThan(20);
+  expect(verdict.lost).toBe(0);
+}
+
+describe.skipIf(!hasRedis)("redis", () => {
+  beforeAll(async () => {
+    cluster = await MemberCluster.create(3, REDIS);
+    const { defaults } = shippedSpec("redis").parameters;
+    await cluster.want({ durability: { mode: "Async", whenDegraded: "Block" }, parameters: defaults });
+    for (const member of cluster.members) cluster.run(member);
+    await untilWhole();
+  });
+  afterAll(async () => {
+    await cluster.stop();
+  });
+  // A leader must have stayed a while, or the failover budget rightly holds the next one back.
+  beforeEach(() => pause(3000));
+
+  test("a switchover to the member that was named", () =>
+    expectNothingLost(0, async (leader) => {
+      const target = cluster.members.find((member) => member !== leader);
+      await cluster.want({
+        switchover: { id: `switchover-${Date.now()}`, from: leader.name, to: target?.name ?? null },
+      });
+      expect((await untilAnotherLeads(leader)).name).toBe(target?.name);
+      await cluster.want({ switchover: null });
+    }));
+
+  test("SIGTERM hands over first, then ends", () =>
+    expectNothingLost(0, async (leader) => {
+      await cluster.terminate(leader);
+      await untilAnotherLeads(leader);
+      cluster.run(leader);
+    }));
+
+  test("the server dies", () =>
+    expectNothingLost(1, async (leader) => {
+      const [main] = cluster.pids(leader, SERVER);
+      process.kill(main ?? Number.NaN, "SIGKILL");
+      await untilAnotherLeads(leader);
+    }));
+
+  test("the whole container dies", () =>
+    expectNothingLost(1, async (leader) => {
+      await cluster.kill(leader);
+      await untilAnotherLeads(leader);
+      cluster.run(leader);
+    }));
+
+  test("agent and server stand still: the fence ends the server before another leads", () =>
+    expectNothingLost(1, async (leader) => {
+      const [main = Number.NaN] = cluster.pids(leader, SERVER);
+      const agents = cluster.pids(leader, AGENT);
+      for (const pid of [main, ...agents]) process.kill(pid, "SIGSTOP");
+      await untilAnotherLeads(leader);
+      expect(cluster.pids(leader, SERVER)).not.toContain(main);
+      for (const pid of cluster.pids(leader, AGENT)) process.kill(pid, "SIGCONT");
+    }));
+
+  test("everybody is stopped and started again", () =>
+    expectNothingLost(0, async () => {
+      await Promise.all(cluster.members.map((member) => cluster.terminate(member)));
+      for (const member of cluster.members) cluster.run(member);
+    }));
+
+  test("everybody dies at once", () =>
+    expectNothingLost(2, async () => {
+      await Promise.all(cluster.members.map((member) => cluster.kill(member)));
+      for (const member of cluster.members) cluster.run(member);
+    }));
+
+  test("a member whose volume is lost gets a copy of the leader's", () =>
+    expectNothingLost(0, async (leader) => {
+      const follower = cluster.members.find((member) => member !== leader) ?? leader;
+      await cluster.kill(follower);
+      await cluster.loseVolume(follower);
+      cluster.run(follower);
+    }));
+});
