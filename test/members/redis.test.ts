@@ -3,10 +3,10 @@
  * unplanned ones lose nothing of what followers have confirmed to the client. Times are printed, never asserted.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { RedisClient, type WriteRoute } from "../../hack/scenario/redis-client.ts";
 import { hasRedis, REDIS_PROGRAMS } from "../engine/host-redis.ts";
 import { shippedSpec } from "../engine/host-cluster.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
-import { CountingKeyClient } from "./redis-client.ts";
 
 const REDIS = { name: "redis", user: { uid: 65534, gid: 65534 }, programs: REDIS_PROGRAMS };
 const SERVER = /^redis-server/;
@@ -54,10 +54,15 @@ function untilAnotherLeads(old: TestMember): Promise<TestMember> {
   });
 }
 
+async function route(): Promise<WriteRoute | undefined> {
+  const member = await cluster.routed();
+  return member === undefined ? undefined : { host: "127.0.0.1", port: member.ports.engine };
+}
+
 /** Runs `change` under a client that waits for `followers` of them, and judges what the client saw. */
 async function expectNothingLost(followers: number, change: (leader: TestMember) => Promise<void>): Promise<void> {
   const leader = await untilWhole();
-  const client = new CountingKeyClient(cluster, followers);
+  const client = new RedisClient(route, await cluster.password("app"), followers);
   client.start();
   await pause(1500);
   await change(leader);

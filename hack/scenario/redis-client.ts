@@ -1,12 +1,17 @@
-// A client that follows the write route and counts: one key after the other, what was acknowledged, and by how many followers.
+/** A client of Redis that follows the write route and counts: one key after the other, what was acknowledged, by how many followers. */
 import { connect, type Socket } from "node:net";
-import type { MemberCluster } from "./harness.ts";
+
+/** Where writes go at the moment. */
+export interface WriteRoute {
+  readonly host: string;
+  readonly port: number;
+}
 
 const DEADLINE_MS = 1000;
 const INTERVAL_MS = 10;
 
 /** What became of a client's writes. */
-export interface KeyVerdict {
+export interface RedisVerdict {
   readonly acked: number;
   readonly unknown: number;
   readonly lost: number;
@@ -25,8 +30,8 @@ class Connection {
     for (const event of ["error", "close"]) socket.on(event, () => this.#settle(new Error("connection lost")));
   }
 
-  static async open(port: number, password: string): Promise<Connection> {
-    const connection = new Connection(connect({ host: "127.0.0.1", port }));
+  static async open(route: WriteRoute, password: string): Promise<Connection> {
+    const connection = new Connection(connect(route));
     try {
       await connection.ask(`AUTH app ${password}`);
       return connection;
@@ -71,8 +76,9 @@ class Connection {
 }
 
 /** Writes until told to stop, then looks for everything that was acknowledged. */
-export class CountingKeyClient {
-  readonly #cluster: MemberCluster;
+export class RedisClient {
+  readonly #route: () => Promise<WriteRoute | undefined>;
+  readonly #password: string;
   readonly #followers: number;
   readonly #stop = new AbortController();
   readonly #prefix = `w${Date.now()}`;
@@ -82,12 +88,18 @@ export class CountingKeyClient {
   #largestGapMs = 0;
   #running: Promise<void> | undefined;
 
-  /** @param followers - A write counts as acknowledged once so many followers have confirmed it to the client (WAIT). */
-  constructor(cluster: MemberCluster, followers: number) {
-    this.#cluster = cluster;
+  /**
+   * @param route - Who takes writes at the moment, as far as is known.
+   * @param password - Of the account `app`.
+   * @param followers - A write counts as acknowledged once so many followers have confirmed it to the client (WAIT).
+   */
+  constructor(route: () => Promise<WriteRoute | undefined>, password: string, followers: number) {
+    this.#route = route;
+    this.#password = password;
     this.#followers = followers;
   }
 
+  /** Acknowledged so far. */
   get acked(): number {
     return this.#acked.length;
   }
@@ -97,7 +109,7 @@ export class CountingKeyClient {
   }
 
   /** Stops writing and judges. */
-  async finish(): Promise<KeyVerdict> {
+  async finish(): Promise<RedisVerdict> {
     this.#stop.abort();
     await this.#running;
     const connection = await this.#connect();
@@ -140,10 +152,10 @@ export class CountingKeyClient {
 
   async #connect(): Promise<Connection> {
     for (;;) {
-      const member = await this.#cluster.routed().catch(() => undefined);
-      if (member !== undefined) {
+      const route = await this.#route().catch(() => undefined);
+      if (route !== undefined) {
         try {
-          return await Connection.open(member.ports.engine, await this.#cluster.password("app"));
+          return await Connection.open(route, this.#password);
         } catch {
           // It has just ended, or does not listen yet: the route will say who leads.
         }

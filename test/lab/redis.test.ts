@@ -1,0 +1,107 @@
+/** Redis under the operator: planned changes lose nothing; unplanned ones nothing of what followers have confirmed to the client. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { removeNamespace } from "../../hack/scenario/example.ts";
+import { inject } from "../../hack/scenario/faults.ts";
+import { installOperator } from "../../hack/scenario/install.ts";
+import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { RedisClient, type WriteRoute } from "../../hack/scenario/redis-client.ts";
+import { pause, until } from "../../hack/scenario/shell.ts";
+import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
+
+const NAMESPACE = "caches";
+const CLUSTER = "sessions";
+const PORT = 6379;
+const SUBJECT = quorateSubject(NAMESPACE, CLUSTER);
+/** A leader must have stayed a while, or the failover budget rightly holds the next one back. */
+const CALM_MS = 15_000;
+
+let manifest = "";
+
+async function untilReady(): Promise<void> {
+  await until("three members in sync", 240_000, async () => {
+    const { status } = (await readCluster(NAMESPACE, CLUSTER)) ?? {};
+    const ready = status?.conditions?.find((condition) => condition.type === "Ready")?.status;
+    return ready === "True" && status?.readyMembers === 3 ? true : undefined;
+  });
+}
+
+async function route(): Promise<WriteRoute | undefined> {
+  const address = "jsonpath={.endpoints[0].addresses[0]}";
+  const host = await kubectl("-n", NAMESPACE, "get", "endpointslice", `${CLUSTER}-rw`, "-o", address);
+  return host === "" ? undefined : { host, port: PORT };
+}
+
+/** Runs `change` under a client that waits for so many followers. */
+async function expectNothingLost(what: string, followers: number, change: () => Promise<void>): Promise<void> {
+  const secret = ["-n", NAMESPACE, "get", "secret", `${CLUSTER}-app`, "-o", "jsonpath={.data.password}"];
+  const client = new RedisClient(route, Buffer.from(await kubectl(...secret), "base64").toString(), followers);
+  client.start();
+  await until("the first acknowledged keys", 60_000, () => Promise.resolve(client.acked > 20 ? true : undefined));
+  await change();
+  const { acked } = client;
+  await until("writes to go on", 60_000, () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  const verdict = await client.finish();
+  process.stdout.write(`${what}: ${JSON.stringify(verdict)}\n`);
+  expect(verdict.lost).toBe(0);
+  await pause(CALM_MS);
+}
+
+beforeAll(async () => {
+  await lab("up");
+  await installOperator();
+  await kubectl("create", "namespace", NAMESPACE).catch(() => undefined);
+  const example = await readFile(join(import.meta.dirname, "../../examples/redis/cluster.yaml"), "utf8");
+  manifest = example.replace("namespace: demo", `namespace: ${NAMESPACE}`);
+});
+
+afterAll(() => removeNamespace(NAMESPACE));
+
+describe("redis under a client that counts", () => {
+  test("a mode that it cannot keep is held back, with the field and the fix", async () => {
+    await apply(manifest.replace("mode: Async", "mode: Quorum"));
+    const message = await until("the guard", 60_000, async () => {
+      const { status } = (await readCluster(NAMESPACE, CLUSTER)) ?? {};
+      return status?.blocked?.find(({ guard }) => guard === "DurabilitySupported")?.message;
+    });
+    expect(message).toContain("Set spec.durability.mode to one of Async");
+    await apply(manifest);
+    await untilReady();
+  });
+
+  test("switchover, by a client that waits for nobody", () =>
+    expectNothingLost("switchover", 0, async () => {
+      const { heal } = await inject("switchover", SUBJECT);
+      await heal();
+      await untilReady();
+    }));
+
+  test.each(["engine-kill", "container-kill", "pod-delete"] as const)(
+    "%s, by a client that waits for one follower",
+    (fault) =>
+      expectNothingLost(fault, 1, async () => {
+        const { heal } = await inject(fault, SUBJECT);
+        await heal();
+        await untilReady();
+      }),
+  );
+
+  test("a node that is cut off for a while", () =>
+    expectNothingLost("node-cut", 1, async () => {
+      const { heal } = await inject("node-cut", SUBJECT);
+      await pause(10_000);
+      await heal();
+      await untilReady();
+    }));
+
+  test("a roll over all members", () =>
+    expectNothingLost("roll", 0, async () => {
+      await apply(manifest.replace("cpu: 100m", "cpu: 110m"));
+      await until("the roll to be over", 240_000, async () => {
+        const { status } = (await readCluster(NAMESPACE, CLUSTER)) ?? {};
+        return status?.rollout?.phase === "Complete" ? true : undefined;
+      });
+      await untilReady();
+    }));
+});
