@@ -48,6 +48,8 @@ const TOOLS: Suite = {
 };
 const API: Suite = { name: "api", before: [], project: "api" };
 const ENGINE: Suite = { name: "engine", before: [], project: "engine" };
+/** Every built-in Engine against every rule of the contract, and broken ones. */
+const ENGINE_LONG: Suite = { name: "engine-long", before: [], project: "engine-long", isLong: true };
 const PROMETHEUS: Suite = { name: "prometheus", before: [], project: "prometheus" };
 const MEMBERS: Suite = {
   name: "members",
@@ -73,7 +75,7 @@ const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-lo
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
-  [[MEMBERS, ENGINE, PROMETHEUS, MEMBERS_LONG], [API], [MODEL]],
+  [[MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG], [API], [MODEL]],
   [[LAB, LAB_LONG]],
 ];
 

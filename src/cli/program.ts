@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addCompletion } from "./commands/completion.ts";
 import { addDiagnose } from "./commands/diagnose.ts";
+import { addEngineTest } from "./commands/engine-test.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addOperation, addRollout, addSwitchover } from "./commands/operation.ts";
 import { addPlan } from "./commands/plan.ts";
@@ -32,6 +33,7 @@ export function buildProgram(): Command {
     addDiagnose,
     addPreflight,
     addRules,
+    addEngineTest,
     addCompletion,
   ]) {
     add(program);

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hasServer, HostCluster } from "./host-cluster.ts";
+import { hasServer, PostgresCluster } from "./host-cluster.ts";
 
 describe.skipIf(!hasServer)("one member's configuration", () => {
-  const cluster = new HostCluster(1, 25_440);
+  const cluster = new PostgresCluster(1, 25_440);
   const member = cluster.member(0);
   const setParameters = (parameters: Record<string, string>): void =>
     writeFileSync(

@@ -1,13 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparePositions } from "../../src/agent/protocol/position.ts";
-import { hasServer, HostCluster } from "./host-cluster.ts";
-import { HostMember } from "./host-member.ts";
+import { hasServer, PostgresCluster } from "./host-cluster.ts";
+import { HostMember } from "../../src/conformance/host-member.ts";
 
 const value = async (member: HostMember): Promise<bigint> => BigInt((await member.observe()).position.value);
 
 describe.skipIf(!hasServer)("three members", () => {
-  const cluster = new HostCluster(3, 25_410);
+  const cluster = new PostgresCluster(3, 25_410);
   const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
 
   beforeAll(() => cluster.form());
@@ -85,7 +85,7 @@ describe.skipIf(!hasServer)("three members", () => {
     const received = await value(b);
     await b.kill();
     await client.end();
-    const first = await b.start(5);
+    const first = await b.start({}, 5);
     expect(BigInt(first.position.value)).toBe(received);
     await b.follow(a);
   });

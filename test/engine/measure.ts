@@ -4,8 +4,8 @@
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
-import { HostCluster } from "./host-cluster.ts";
-import { HostMember } from "./host-member.ts";
+import { PostgresCluster } from "./host-cluster.ts";
+import { HostMember } from "../../src/conformance/host-member.ts";
 
 const rounds = Number(process.argv[2] ?? 20);
 const samples = new Map<string, number[]>();
@@ -20,7 +20,7 @@ async function timed<T>(name: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** Writes from four connections until the server ends them. */
-async function load(cluster: HostCluster, member: HostMember): Promise<() => Promise<void>> {
+async function load(cluster: PostgresCluster, member: HostMember): Promise<() => Promise<void>> {
   const writing = new AbortController();
   const one = async (client: Client): Promise<void> => {
     while (!writing.signal.aborted) {
@@ -42,7 +42,11 @@ async function load(cluster: HostCluster, member: HostMember): Promise<() => Pro
 }
 
 /** From two sealed followers to a commit that is answered. */
-async function takeOver(cluster: HostCluster, next: HostMember, others: readonly HostMember[]): Promise<HostMember> {
+async function takeOver(
+  cluster: PostgresCluster,
+  next: HostMember,
+  others: readonly HostMember[],
+): Promise<HostMember> {
   const [rest] = others;
   if (rest === undefined) throw new Error("nobody to follow");
   const [one, two] = await timed("seal", () => Promise.all([seal(next), seal(rest)]));
@@ -70,13 +74,13 @@ async function seal(member: HostMember): Promise<string> {
   return (await member.observe()).position.value;
 }
 
-function pick(cluster: HostCluster, leader: HostMember): [HostMember, HostMember] {
+function pick(cluster: PostgresCluster, leader: HostMember): [HostMember, HostMember] {
   const [one, two] = cluster.members.filter((member) => member !== leader);
   if (one === undefined || two === undefined) throw new Error("three members are needed");
   return [one, two];
 }
 
-async function measure(cluster: HostCluster): Promise<void> {
+async function measure(cluster: PostgresCluster): Promise<void> {
   await cluster.form();
   let leader = cluster.member(0);
   const client = await cluster.connect(leader);
@@ -100,7 +104,7 @@ async function measure(cluster: HostCluster): Promise<void> {
       return takeOver(cluster, followers[0], [followers[1]]);
     });
     await stop();
-    await timed("configure + start to accepting, after a stop", () => former.start(5));
+    await timed("configure + start to accepting, after a stop", () => former.start({}, 5));
     await former.follow(leader);
 
     const stopAgain = await load(cluster, leader);
@@ -113,14 +117,14 @@ async function measure(cluster: HostCluster): Promise<void> {
     await timed("rejoin after a kill", () => killed.run("rejoin", HostMember.following(leader)));
     await killed.start();
     await killed.kill();
-    await timed("configure + start to accepting, after a kill", () => killed.start(5));
+    await timed("configure + start to accepting, after a kill", () => killed.start({}, 5));
     await killed.follow(leader);
     const current = leader;
     while ((await current.observe()).followers.filter((one) => one.streaming).length < 2) await pause(20);
   }
 }
 
-const cluster = new HostCluster(3, 25_450);
+const cluster = new PostgresCluster(3, 25_450);
 try {
   await measure(cluster);
   for (const [name, list] of samples) {

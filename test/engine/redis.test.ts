@@ -4,8 +4,9 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { comparePositions } from "../../src/agent/protocol/position.ts";
-import { HostCluster, shippedSpec } from "./host-cluster.ts";
-import { HostMember } from "./host-member.ts";
+import { HostCluster } from "../../src/conformance/host-cluster.ts";
+import { HostMember, userOf } from "../../src/conformance/host-member.ts";
+import { shippedSpec } from "./host-cluster.ts";
 import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
 
 const PASSWORDS = { quorate: `q:u'o "r\\#`, app: "a''p\\p% $(id)" } as const;
@@ -44,7 +45,12 @@ describe.skipIf(!hasRedis)("redis", () => {
   let c: HostMember;
 
   beforeEach(async () => {
-    cluster = new HostCluster(3, 25_460, { spec, user: "nobody", passwords: PASSWORDS, programs: REDIS_PROGRAMS });
+    cluster = new HostCluster([25_460, 25_461, 25_462], {
+      spec,
+      user: userOf("nobody"),
+      passwords: PASSWORDS,
+      programs: REDIS_PROGRAMS,
+    });
     [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     for (const member of cluster.members) setParameters(member);
     await cluster.form(0);

@@ -2,21 +2,21 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { hasServer, HostCluster } from "./host-cluster.ts";
-import { HostMember } from "./host-member.ts";
+import { hasServer, PostgresCluster } from "./host-cluster.ts";
+import { HostMember } from "../../src/conformance/host-member.ts";
 
 describe.skipIf(!hasServer)("a member that comes back", () => {
-  let cluster: HostCluster;
+  let cluster: PostgresCluster;
   let [a, b, c]: HostMember[] = [];
   const get = (member: HostMember | undefined): HostMember => {
     if (member === undefined) throw new Error("not formed");
     return member;
   };
-  const clusters: HostCluster[] = [];
+  const clusters: PostgresCluster[] = [];
 
   beforeEach(async () => {
     for (const former of clusters.splice(0)) await former.close();
-    cluster = new HostCluster(3, 25_430);
+    cluster = new PostgresCluster(3, 25_430);
     clusters.push(cluster);
     [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     await cluster.form();

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hasServer, HostCluster } from "./host-cluster.ts";
+import { hasServer, PostgresCluster } from "./host-cluster.ts";
 
 /** A statement under way: whether it has been answered, and how. */
 interface Pending {
@@ -25,7 +25,7 @@ function start(client: Client, sql: string): Pending {
 }
 
 describe.skipIf(!hasServer)("the synchronous set", () => {
-  const cluster = new HostCluster(3, 25_420);
+  const cluster = new PostgresCluster(3, 25_420);
   const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
   let admin: Client;
   let n = 0;

@@ -56,7 +56,8 @@ export async function inSession(command: Command, work: (session: Session) => Pr
   }
 }
 
-function palette(): Palette {
+/** Colours where the terminal has them. */
+export function palette(): Palette {
   return pc.isColorSupported ? { bold: pc.bold, dim: pc.dim, green: pc.green, yellow: pc.yellow, red: pc.red } : PLAIN;
 }
 

@@ -1,30 +1,32 @@
 /** One member of an engine, run with the real agent's driver as processes of this host: no container, no Kubernetes. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { ActionContext } from "../../src/agent/engine/context.ts";
-import { positionContext } from "../../src/agent/engine/control.ts";
-import { type ActionName, type ActionResult, EngineDriver } from "../../src/agent/engine/driver.ts";
-import type { EngineSpec } from "../../src/api/engine.ts";
-import type { EngineObservation } from "../../src/api/engine-observation.ts";
+import type { ActionContext } from "../agent/engine/context.ts";
+import { positionContext } from "../agent/engine/control.ts";
+import { type ActionName, type ActionResult, EngineDriver } from "../agent/engine/driver.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import type { EngineObservation } from "../api/engine-observation.ts";
 
 /** Where a cluster's members live on this host and whom they run as; servers refuse to run as root. */
 export interface HostPlace {
   /** Folder of everything; must be reachable for `user`. */
   readonly root: string;
-  /** Folder with the Engine's files; beside it, `bin` has the programs that its image would bring. */
+  /** Folder with the Engine's files. */
   readonly engineDir: string;
   readonly credentialsDir: string;
+  /** Folder with programs that its image would bring; they come before those of PATH. */
+  readonly programsDir: string;
   readonly user: { readonly uid: number; readonly gid: number };
   readonly members: readonly string[];
-  /** First port; each member has its own. */
-  readonly basePort: number;
+  /** Of the members' engines, one each. */
+  readonly ports: readonly number[];
 }
 
 /** The argv that runs with the place's programs, as its user. */
 function asUser(place: HostPlace, argv: readonly string[]): string[] {
-  const path = ["env", `PATH=${join(place.root, "bin")}:${process.env["PATH"] ?? ""}`];
+  const path = ["env", `PATH=${place.programsDir}:${process.env["PATH"] ?? ""}`];
   if (process.getuid?.() !== 0) return [...path, ...argv];
   const { uid, gid } = place.user;
   return [...path, "setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", ...argv];
@@ -42,6 +44,15 @@ function specAsUser(spec: EngineSpec, place: HostPlace): EngineSpec {
   return { ...spec, actions, sessions };
 }
 
+/** How long a server may take until it says what it is. */
+const START_MS = 60_000;
+const LOG_CHARS = 2000;
+
+/** A server that did not come up. */
+export class StartError extends Error {
+  override readonly name = "StartError";
+}
+
 /** A member that can be started, killed and asked. */
 export class HostMember {
   readonly name: string;
@@ -53,7 +64,7 @@ export class HostMember {
 
   constructor(spec: EngineSpec, place: HostPlace, name: string) {
     this.name = name;
-    this.port = place.basePort + place.members.indexOf(name);
+    this.port = place.ports[place.members.indexOf(name)] ?? spec.port;
     this.folder = join(place.root, name);
     this.#place = place;
     mkdirSync(join(this.folder, "run"), { recursive: true });
@@ -92,9 +103,13 @@ export class HostMember {
     return join(this.folder, "parameters");
   }
 
-  /** What the server has logged since this member was made. */
+  /** What the server has printed since this member was made. */
   get log(): string {
-    return readFileSync(join(this.folder, "server.log"), "utf8");
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, "utf8") : "";
+  }
+
+  get #logFile(): string {
+    return join(this.folder, "server.log");
   }
 
   /** Whether the server's main process lives. */
@@ -121,25 +136,32 @@ export class HostMember {
     return { QUORATE_LEADER: leader.name, QUORATE_LEADER_HOST: "127.0.0.1", QUORATE_LEADER_PORT: String(leader.port) };
   }
 
-  /** Configures and starts the server as a follower of nobody; resolves with its first observation. */
-  async start(pollMs = 20): Promise<EngineObservation> {
-    await this.run("configure");
-    this.spawnServer();
+  /**
+   * Configures and starts the server, as a follower of nobody unless `context` names a leader; resolves with its first observation.
+   *
+   * @throws {StartError} when it ends instead, or says nothing for a minute.
+   */
+  async start(context: Partial<ActionContext> = {}, pollMs = 20): Promise<EngineObservation> {
+    await this.run("configure", context);
+    this.spawnServer(context);
+    const endMs = performance.now() + START_MS;
     for (;;) {
       try {
         return await this.observe();
       } catch (error) {
-        if (!this.running)
-          throw new Error(`${this.name} ended at its start:\n${this.log.slice(-2000)}`, { cause: error });
+        const why = this.running ? "does not answer observe" : "ended at its start";
+        if (!this.running || performance.now() > endMs) {
+          throw new StartError(`start: ${this.name} ${why}:\n${this.log.slice(-LOG_CHARS)}`, { cause: error });
+        }
         await pause(pollMs);
       }
     }
   }
 
   /** Starts the server's main process and returns at once. */
-  spawnServer(): void {
-    const log = openSync(join(this.folder, "server.log"), "a");
-    const { argv, env } = this.driver.startCommand({});
+  spawnServer(context: Partial<ActionContext> = {}): void {
+    const log = openSync(this.#logFile, "a");
+    const { argv, env } = this.driver.startCommand(context);
     const [program = "", ...args] = asUser(this.#place, argv);
     this.#server = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", log, log] });
   }

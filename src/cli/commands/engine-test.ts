@@ -1,0 +1,49 @@
+// kubectl quorate engine test
+import { readFile } from "node:fs/promises";
+import { type Command, Option } from "commander";
+import { load } from "js-yaml";
+import { parseEngine } from "../../api/parse.ts";
+import { CHECK_NAMES, type CheckResult, testPasswords, tryEngine } from "../../conformance/conformance.ts";
+import type { Palette } from "../palette.ts";
+import { EXIT, palette } from "./session.ts";
+
+interface TestOptions {
+  readonly only?: readonly string[];
+}
+
+/** Adds `engine` with its one command. */
+export function addEngineTest(program: Command): void {
+  const engine = program.command("engine").description("Work on an Engine.");
+  engine
+    .command("test")
+    .argument("<file>", "an Engine object with its files, as node engines/assemble.ts writes it")
+    .addOption(new Option("--only <checks...>", "names of checks to run").choices(CHECK_NAMES))
+    .description(
+      "Try an Engine of topology ActivePassive against the contract, with members as processes of this machine: run it where the engine's programs are, for example in its image. Exits with 2 when a rule is broken.",
+    )
+    .action((file: string, { only = [] }: TestOptions) => testEngine(file, only));
+}
+
+async function testEngine(file: string, only: readonly string[]): Promise<void> {
+  const { spec } = parseEngine(load(await readFile(file, "utf8")));
+  const user = { uid: spec.runAs.user, gid: spec.runAs.group };
+  const software = { spec, user, passwords: testPasswords(spec.accounts), programs: {} };
+  const colours = palette();
+  for await (const result of tryEngine(software, only)) {
+    process.stdout.write(
+      describeResult(result, colours)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
+    if (result.problem !== undefined) process.exitCode = EXIT.no;
+  }
+}
+
+/** A line for a rule that is kept; what is wrong, and what the engine printed, for one that is not. */
+export function describeResult(
+  { name, rule, problem, logs = [] }: CheckResult,
+  { green, red, dim }: Palette,
+): string[] {
+  if (problem === undefined) return [`${green("✓")} ${name}: ${rule}`];
+  return [`${red("✗")} ${name}: ${rule}`, `  ${problem}`, ...logs.map((line) => dim(`  │ ${line}`))];
+}

@@ -1,0 +1,91 @@
+/** What a check of an Engine is, and the words that checks are made of. */
+import { setTimeout as pause } from "node:timers/promises";
+import { ActionError } from "../agent/engine/driver.ts";
+import { comparePositions, type Ordering } from "../agent/protocol/position.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import type { HostCluster } from "./host-cluster.ts";
+import type { HostMember } from "./host-member.ts";
+
+/** What an Engine does that the contract does not allow, in a sentence that names the action. */
+export class Finding extends Error {
+  override readonly name = "Finding";
+}
+
+/** Three members of which `a` leads and the others follow, or, with `unformed`, nothing but their folders. */
+export interface World {
+  readonly cluster: HostCluster;
+  readonly spec: EngineSpec;
+  readonly a: HostMember;
+  readonly b: HostMember;
+  readonly c: HostMember;
+}
+
+/** One rule of the contract, tried with real processes. */
+export interface Check {
+  /** One word, for --only. */
+  readonly name: string;
+  /** The rule, as a sentence. */
+  readonly rule: string;
+  /** Begins with empty folders instead of a formed cluster. */
+  readonly unformed?: boolean;
+  /** Throws a {@link Finding} or an ActionError when the Engine breaks the rule. */
+  readonly run: (world: World) => Promise<void>;
+}
+
+/** How long a server may take for what it is not told to wait for. */
+const PATIENCE_MS = 20_000;
+const POLL_MS = 50;
+
+/** Says what is wrong unless it holds. */
+export function demand(holds: boolean, otherwise: string): asserts holds {
+  if (!holds) throw new Finding(otherwise);
+}
+
+/** Waits until it holds. @throws {Finding} `otherwise` when it does not in time; errors of actions count as "not yet". */
+export async function demandSoon(ask: () => Promise<boolean>, otherwise: string): Promise<void> {
+  const endMs = performance.now() + PATIENCE_MS;
+  let last = "";
+  while (performance.now() < endMs) {
+    try {
+      if (await ask()) return;
+      last = "";
+    } catch (error) {
+      if (!(error instanceof ActionError)) throw error;
+      last = ` (${error.message})`;
+    }
+    await pause(POLL_MS);
+  }
+  throw new Finding(`${otherwise}${last}`);
+}
+
+/** How the copy of one stands to that of another, both running. */
+export async function order(one: HostMember, other: HostMember): Promise<Ordering> {
+  const [left, right] = await Promise.all([one.observe(), other.observe()]);
+  return comparePositions(left.position, right.position);
+}
+
+/** Waits until the followers hold everything that the leader has. */
+export async function untilCaughtUp(leader: HostMember, ...followers: HostMember[]): Promise<void> {
+  for (const follower of followers) {
+    await demandSoon(
+      async () => (await order(follower, leader)) === "equal",
+      `follow: ${follower.name} does not come to have what its leader ${leader.name} has`,
+    );
+  }
+}
+
+/** Writes something by probeWrite, so often. */
+export async function write(member: HostMember, epoch: number, times = 1): Promise<void> {
+  for (let count = 0; count < times; count++) await member.run("probeWrite", { QUORATE_EPOCH: String(epoch) });
+}
+
+/** The exit code of an action; 0 when it succeeds. */
+export async function exitCode(work: Promise<unknown>): Promise<number> {
+  try {
+    await work;
+    return 0;
+  } catch (error) {
+    if (error instanceof ActionError) return error.code;
+    throw error;
+  }
+}

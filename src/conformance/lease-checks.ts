@@ -1,0 +1,299 @@
+/** What the contract asks of an Engine whose leader the members elect (topology ActivePassive). */
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { comparePositions } from "../agent/protocol/position.ts";
+import { type Check, demand, demandSoon, exitCode, order, untilCaughtUp, type World, write } from "./check.ts";
+import { HostMember } from "./host-member.ts";
+
+/** How long after it was asked for an action is killed, to see that it can be run again. */
+const KILLED_AFTER_MS = [5, 30, 100, 300] as const;
+/** What a leader is given to do what it must not do. */
+const TEMPTATION_MS = 1000;
+/** Exit code that says that trying again cannot help. */
+const IMPOSSIBLE = 3;
+
+async function runKilled(member: HostMember, action: "initialize" | "clone", leader?: HostMember): Promise<void> {
+  const context = leader === undefined ? {} : HostMember.following(leader);
+  for (const afterMs of KILLED_AFTER_MS) {
+    const kill = new AbortController();
+    const running = exitCode(member.driver.run(action, context, kill.signal));
+    await pause(afterMs);
+    kill.abort();
+    if ((await running) === 0) break;
+  }
+  await member.run(action, context);
+}
+
+const initializing: Check = {
+  name: "initialize",
+  rule: "initialize can be killed at any point and run again, and its engine starts as a follower of nobody",
+  unformed: true,
+  run: async ({ a }) => {
+    await runKilled(a, "initialize");
+    const first = (await a.start()).position;
+    await a.stop();
+    await a.run("initialize");
+    const { writable, receiving, position } = await a.start();
+    demand(!writable, "start: the engine comes up writable; only promote may make it so");
+    demand(!receiving, "observe: receiving is true although there is no leader");
+    demand(
+      comparePositions(first, position) !== "incomparable",
+      "initialize: run again it made another data set; it must leave what is there",
+    );
+  },
+};
+
+const roles: Check = {
+  name: "roles",
+  rule: "observe tells the truth about who writes and who follows, also after a restart and a change of leader",
+  run: async ({ cluster, a, b, c }) => {
+    const expectLeader = async (leader: HostMember, follower: HostMember): Promise<void> => {
+      demand((await leader.observe()).writable, `observe: writable is false on ${leader.name}, which was promoted`);
+      demand(!(await follower.observe()).writable, `observe: writable is true on ${follower.name}, which follows`);
+      await demandSoon(
+        async () => (await follower.observe()).receiving,
+        `observe: receiving stays false on ${follower.name}, which follows`,
+      );
+      await demandSoon(
+        async () => (await leader.observe()).followers.some((one) => one.name === follower.name && one.streaming),
+        `observe: followers of ${leader.name} does not name ${follower.name} as streaming`,
+      );
+    };
+    await expectLeader(a, b);
+    await expectLeader(a, c);
+    await a.stop();
+    demand(!(await a.start()).writable, "configure: a leader that is started again comes up writable");
+    await cluster.promote(b, []);
+    await a.follow(b);
+    await expectLeader(b, a);
+  },
+};
+
+const writes: Check = {
+  name: "writes",
+  rule: "probeWrite succeeds on the leader and moves its position, and fails on a follower",
+  run: async ({ cluster, a, b }) => {
+    const before = (await a.observe()).position;
+    await write(a, cluster.epoch, 3);
+    demand(
+      comparePositions((await a.observe()).position, before) === "ahead",
+      "observe: the leader's position is not further after writes",
+    );
+    demand((await exitCode(write(b, cluster.epoch))) !== 0, "probeWrite: it succeeds on a follower");
+  },
+};
+
+const seals: Check = {
+  name: "seal",
+  rule: "after seal nothing more arrives, whatever the leader does, also after a restart; and follow goes on from there",
+  run: async ({ cluster, a, b, c }) => {
+    await untilCaughtUp(a, b, c);
+    await cluster.setSyncSet(a, [], 0);
+    await b.run("seal");
+    const { position, receiving } = await b.observe();
+    demand(!receiving, "seal: the follower still says that it is receiving");
+    await write(a, cluster.epoch, 5);
+    await pause(TEMPTATION_MS);
+    const moved = "seal: the follower's position still moves";
+    demand(comparePositions((await b.observe()).position, position) === "equal", moved);
+    await b.run("seal");
+    await b.stop();
+    const again = await b.start();
+    demand(!again.receiving, "configure: a follower that is started again follows somebody by itself");
+    demand(
+      comparePositions(again.position, position) === "equal",
+      "observe: a clean stop changes the position of a sealed follower",
+    );
+    await b.follow(a);
+    await untilCaughtUp(a, b);
+  },
+};
+
+const clones: Check = {
+  name: "clone",
+  rule: "clone can be killed at any point and run again, and its copy follows the leader",
+  run: async ({ cluster, a, b }) => {
+    await write(a, cluster.epoch, 20);
+    await b.stop();
+    await runKilled(b, "clone", a);
+    demand(!(await b.start()).writable, "clone: the copy comes up writable");
+    demand((await order(b, a)) !== "incomparable", "clone: the copy's position cannot be compared with the leader's");
+    await b.follow(a);
+    await untilCaughtUp(a, b);
+  },
+};
+
+const failovers: Check = {
+  name: "failover",
+  rule: "positions stay comparable over changes of leader: whoever followed is behind the new one",
+  run: async ({ cluster, a, b, c }) => {
+    let [leader, next, other] = [a, b, c];
+    for (let round = 0; round < 2; round++) {
+      await write(leader, cluster.epoch, 5);
+      await untilCaughtUp(leader, next, other);
+      const old = (await next.observe()).position;
+      await leader.kill();
+      await other.run("seal");
+      await cluster.promote(next, []);
+      const { position } = await next.observe();
+      demand(
+        comparePositions(old, position) === "behind" && old.history !== position.history,
+        `promote: the new leader's position must begin a new history whose ancestors hold the former one; it went from ${old.history}:${old.value} to ${position.history}:${position.value}`,
+      );
+      await other.follow(next);
+      await untilCaughtUp(next, other);
+      await leader.start();
+      demand(
+        (await order(leader, next)) !== "incomparable",
+        `observe: ${leader.name}, killed as the leader, cannot be compared`,
+      );
+      [leader, next, other] = [next, other, leader];
+      await bringBack(other, leader);
+    }
+  },
+};
+
+/** Makes a member that has just been started follow, as an agent would: by what the Engine says is possible. */
+async function bringBack(member: HostMember, leader: HostMember): Promise<void> {
+  const code = await exitCode(member.follow(leader));
+  if (code !== 0) {
+    demand(
+      code === IMPOSSIBLE,
+      `follow: it failed with exit code ${code}; a tail of its own is exit code ${IMPOSSIBLE}`,
+    );
+    await member.stop();
+    const rejoined = await exitCode(member.run("rejoin", HostMember.following(leader)));
+    if (rejoined !== 0) {
+      demand(
+        rejoined === IMPOSSIBLE,
+        `rejoin: it failed with exit code ${rejoined}, not ${IMPOSSIBLE}: neither done nor impossible`,
+      );
+      await member.run("clone", HostMember.following(leader));
+    }
+    // What was rewound may need the leader's log to become readable.
+    await member.start(HostMember.following(leader));
+    await member.follow(leader);
+  }
+  await untilCaughtUp(leader, member);
+}
+
+const divergence: Check = {
+  name: "divergence",
+  rule: "a member with a tail that the leader lacks refuses to follow with exit code 3, and is brought back by rejoin or clone",
+  run: async ({ cluster, a, b, c }) => {
+    await untilCaughtUp(a, b, c);
+    await cluster.setSyncSet(a, [], 0);
+    for (const follower of [b, c]) await follower.run("seal");
+    await write(a, cluster.epoch, 5);
+    await a.observe();
+    await a.kill();
+    await cluster.promote(b, []);
+    await write(b, cluster.epoch, 5);
+    await a.start();
+    demand(
+      (await exitCode(a.follow(b))) === IMPOSSIBLE,
+      "follow: it does not refuse, although the member holds writes that the leader lacks; compare with QUORATE_LEADER_HISTORY and QUORATE_LEADER_ANCESTORS before connecting",
+    );
+    await bringBack(a, b);
+  },
+};
+
+const handovers: Check = {
+  name: "handover",
+  rule: "a leader that is stopped cleanly under load leaves its followers with everything it holds",
+  run: async ({ cluster, a, b, c }) => {
+    await untilCaughtUp(a, b, c);
+    let acknowledged = 0;
+    const load = (async () => {
+      while ((await exitCode(write(a, cluster.epoch))) === 0) acknowledged++;
+    })();
+    await pause(TEMPTATION_MS);
+    await a.stop();
+    await load;
+    demand(acknowledged > 0, "probeWrite: no write was acknowledged within a second");
+    await b.run("seal");
+    const end = (await b.observe()).position;
+    const { position } = await a.start();
+    demand(
+      ["equal", "behind"].includes(comparePositions(position, end)),
+      `stop: the stopped leader holds ${position.value}, its follower ${end.value}: a planned change of leader loses what lies between`,
+    );
+  },
+};
+
+const promises: Check = {
+  name: "durability",
+  rule: "a synchronous set holds back writes until so many of it have them; an Engine of mode Async refuses one",
+  run: async ({ cluster, spec, a, b, c }) => {
+    if (spec.durabilityModes.every((mode) => mode === "Async")) {
+      const code = await exitCode(cluster.setSyncSet(a, [b, c], 1));
+      demand(code !== 0, "setSyncSet: it accepts a set although durabilityModes has Async only");
+      return;
+    }
+    await cluster.setSyncSet(a, [b], 1);
+    const { syncSet } = await a.observe();
+    demand(
+      syncSet.ack === 1 && syncSet.names.join() === b.name,
+      `observe: syncSet says ${syncSet.ack} of ${syncSet.names.join()} after setSyncSet of 1 of ${b.name}`,
+    );
+    await b.kill();
+    const wrote = await Promise.race([exitCode(write(a, cluster.epoch)), pause(2 * TEMPTATION_MS)]);
+    demand(wrote !== 0, `setSyncSet: a write is acknowledged while ${b.name}, which has to confirm it, is dead`);
+  },
+};
+
+const secrecy: Check = {
+  name: "secrets",
+  rule: "no password is on a command line or in what the engine prints",
+  run: async ({ cluster, a, b, c }) => {
+    const passwords = Object.values(cluster.software.passwords);
+    const shows = (text: string): boolean => passwords.some((password) => text.includes(password));
+    const commandLines = readdirSync("/proc").flatMap((pid) => (/^\d+$/.test(pid) ? commandLineOf(pid) : []));
+    demand(!commandLines.some(shows), "start or an action: a password is on the command line of a running process");
+    const chatty = [a, b, c].find((member) => shows(member.log));
+    demand(chatty === undefined, "start: the engine prints a password");
+  },
+};
+
+const reloads: Check = {
+  name: "reload",
+  rule: "reload without a changed parameter succeeds, and leaves role and data alone",
+  run: async ({ a }) => {
+    const before = (await a.observe()).position;
+    await a.run("reload");
+    const { writable, position } = await a.observe();
+    demand(writable, "reload: the leader is not writable any more");
+    demand(["equal", "ahead"].includes(comparePositions(position, before)), "reload: the leader's position went back");
+  },
+};
+
+function commandLineOf(pid: string): string[] {
+  try {
+    return [readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")];
+  } catch {
+    return []; // ended meanwhile
+  }
+}
+
+/** In the order in which a beginner of an Engine meets them. */
+export const LEASE_CHECKS: readonly Check[] = [
+  initializing,
+  roles,
+  writes,
+  seals,
+  clones,
+  failovers,
+  divergence,
+  handovers,
+  promises,
+  reloads,
+  secrecy,
+];
+
+/** Rejects what a World needs and an Engine lacks. */
+export function problemOf(spec: World["spec"]): string | undefined {
+  if (!spec.topologies.includes("ActivePassive")) {
+    return `no checks exist for topology ${spec.topologies.join()}: only ActivePassive can be tried without a cluster`;
+  }
+  return spec.actions.probeWrite === undefined ? "declare the action probeWrite: the checks write by it" : undefined;
+}
