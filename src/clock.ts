@@ -20,7 +20,11 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   now: () => new Date(),
   schedule: (delayMs, callback) => {
-    const timer = setTimeout(callback, Math.min(Math.max(0, delayMs), LONGEST_TIMER_MS));
+    if (delayMs <= 0) {
+      const next = setImmediate(callback); // a timer of 0 ms takes one
+      return () => clearImmediate(next);
+    }
+    const timer = setTimeout(callback, Math.min(delayMs, LONGEST_TIMER_MS));
     return () => clearTimeout(timer);
   },
 };

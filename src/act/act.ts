@@ -7,6 +7,7 @@ import { isAlreadyExists } from "../kube/api-error.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { Doomed, Step } from "../plan/plan.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
+import type { SecretSource } from "./secret-source.ts";
 import { generateCredentials, issuePeerCertificates, writeConnection } from "./secrets.ts";
 
 /** What was written, so that the next pass can wait until the caches show it. Called right after each write. */
@@ -22,6 +23,7 @@ export interface Ledger {
 export interface ActorOptions {
   readonly api: KubeApi;
   readonly clock: Clock;
+  readonly secretSource: SecretSource;
 }
 
 /** Carries out `steps`. @throws what the first failing call throws; the steps after it are not tried. */
@@ -38,7 +40,8 @@ export async function act(
   }
 }
 
-async function carryOut({ api, clock }: ActorOptions, step: Step, ledger: Ledger, signal: AbortSignal): Promise<void> {
+async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signal: AbortSignal): Promise<void> {
+  const { api, clock, secretSource } = options;
   switch (step.kind) {
     case "Apply":
       ledger.wrote(await api.apply<Manifest>(step.manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));
@@ -53,10 +56,10 @@ async function carryOut({ api, clock }: ActorOptions, step: Step, ledger: Ledger
     }
     case "IssueCertificates":
       ledger.changedNamed();
-      return issuePeerCertificates(api, step.metadata, clock.now(), { signal });
+      return issuePeerCertificates({ api, source: secretSource }, step.metadata, clock.now(), { signal });
     case "GenerateCredentials":
       ledger.changedNamed();
-      return generateCredentials(api, step.metadata, step.keys, { signal });
+      return generateCredentials({ api, source: secretSource }, step.metadata, step.keys, { signal });
     case "WriteConnection":
       ledger.changedNamed();
       return writeConnection(api, step.connection, step.credentialsName, { signal });

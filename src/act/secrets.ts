@@ -1,5 +1,4 @@
 // The Secrets of one cluster: made here, because what is random or private has no place in a plan.
-import { randomBytes } from "node:crypto";
 import { nameOf } from "../api/names.ts";
 import { type Connection, fillIn } from "../build/connection.ts";
 import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
@@ -8,8 +7,9 @@ import type { CallOptions, KubeApi } from "../kube/api.ts";
 import { isAlreadyExists } from "../kube/api-error.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { RetryableError } from "../errors.ts";
-import { createAuthority, issueCertificate, type KeyPair } from "./certificates.ts";
+import type { KeyPair } from "./certificates.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
+import type { SecretSource } from "./secret-source.ts";
 
 interface Secret extends KubeObject {
   readonly type?: string;
@@ -18,7 +18,12 @@ interface Secret extends KubeObject {
 
 type Api = Pick<KubeApi, "get" | "create" | "apply" | "mergePatch">;
 const SECRET = { apiVersion: "v1", kind: "Secret" } as const;
-const PASSWORD_BYTES = 24; // 32 characters of base64url: letters, digits, - and _, safe in any configuration file
+
+/** Where Secrets are kept, and what is put into them. */
+interface SecretPorts {
+  readonly api: Api;
+  readonly source: SecretSource;
+}
 
 /**
  * Writes the members' certificate, signed by the cluster's authority, which is made when there is none.
@@ -26,15 +31,15 @@ const PASSWORD_BYTES = 24; // 32 characters of base64url: letters, digits, - and
  * @param metadata - Name (the cluster's), namespace, labels and owner of both Secrets.
  */
 export async function issuePeerCertificates(
-  api: Api,
+  { api, source }: SecretPorts,
   metadata: ManifestMeta,
   now: Date,
   call: CallOptions,
 ): Promise<void> {
-  const authority = await ensureAuthority(api, metadata, now, call);
+  const authority = await ensureAuthority({ api, source }, metadata, now, call);
   const { name, namespace } = metadata;
   const suffix = `${nameOf.membersService(name)}.${namespace}.svc`;
-  const leaf = await issueCertificate(authority, [`*.${suffix}`, `*.${suffix}.cluster.local`], now);
+  const leaf = await source.issueCertificate(authority, [`*.${suffix}`, `*.${suffix}.cluster.local`], now);
   const annotations = { [ANNOTATION_NOT_AFTER]: leaf.notAfter.toISOString() };
   const data = {
     "ca.crt": encode(authority.certificate),
@@ -50,12 +55,17 @@ export async function issuePeerCertificates(
   await api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
 }
 
-async function ensureAuthority(api: Api, metadata: ManifestMeta, now: Date, call: CallOptions): Promise<KeyPair> {
+async function ensureAuthority(
+  { api, source }: SecretPorts,
+  metadata: ManifestMeta,
+  now: Date,
+  call: CallOptions,
+): Promise<KeyPair> {
   const name = nameOf.authoritySecret(metadata.name);
   const ref = { ...SECRET, namespace: metadata.namespace, name };
   const existing = await api.get<Secret>(ref, call);
   if (existing !== undefined) return toKeyPair(existing);
-  const made = await createAuthority(metadata.name, now);
+  const made = await source.createAuthority(metadata.name, now);
   const data = { "ca.crt": encode(made.certificate), "ca.key": encode(made.key) };
   try {
     await api.create<Secret>({ ...SECRET, type: "Opaque", metadata: { ...metadata, name }, data }, call);
@@ -84,7 +94,7 @@ function toKeyPair(secret: Stored<Secret>): KeyPair {
 
 /** Makes a password for each of `keys` that the Secret lacks. Those that exist are never changed: data may depend on them. */
 export async function generateCredentials(
-  api: Api,
+  { api, source }: SecretPorts,
   metadata: ManifestMeta,
   keys: readonly string[],
   call: CallOptions,
@@ -92,9 +102,7 @@ export async function generateCredentials(
   const ref = { ...SECRET, namespace: metadata.namespace, name: metadata.name };
   const existing = await api.get<Secret>(ref, call);
   const missing = keys.filter((key) => existing?.data?.[key] === undefined);
-  const data = Object.fromEntries(
-    missing.map((key) => [key, encode(randomBytes(PASSWORD_BYTES).toString("base64url"))]),
-  );
+  const data = Object.fromEntries(missing.map((key) => [key, encode(source.createPassword())]));
   if (existing === undefined) {
     await api.create<Secret>({ ...SECRET, type: "Opaque", metadata, data }, call);
   } else if (missing.length > 0) {

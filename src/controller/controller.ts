@@ -1,5 +1,6 @@
 // Joins the parts: watches fill stores, changes become keys, workers pass over keys. Only while this replica leads.
 import type { Registry } from "prom-client";
+import { randomSecrets, type SecretSource } from "../act/secret-source.ts";
 import type { BuildSettings } from "../build/context.ts";
 import { type Clock, type Random, systemClock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
@@ -49,6 +50,8 @@ export interface ControllerOptions {
   readonly instance: string;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** Where keys, certificates and passwords come from; the machine's own source when absent. */
+  readonly secretSource?: SecretSource;
   /** Called after every pass that did not throw; for tests. */
   readonly onPass?: (key: string, result: PassResult) => void;
 }
@@ -89,6 +92,8 @@ export class Controller {
     const observeEvent = eventMetrics(registry);
     this.stores = new Stores({
       api,
+      clock: this.#clock,
+      random: this.#random,
       ...(namespace === undefined ? {} : { namespace }),
       onSubscriberError: (error) => log.error({ err: error }, "Receiver of a change threw"),
       observer: (resource, ageMs) => {
@@ -107,6 +112,7 @@ export class Controller {
       controller: "quorate.io/operator",
       instance: options.instance,
       clock: this.#clock,
+      random: this.#random,
       observe: (outcome, error) => {
         observeEvent(outcome);
         if (error !== undefined) log.warn({ err: error }, "Event was lost");
@@ -192,9 +198,10 @@ export class Controller {
   }
 
   #workersOptions(queue: WorkQueue, measurer: Measurer): Parameters<typeof runWorkers>[0] {
-    const { api, log, settings, onPass } = this.#options;
+    const { api, log, settings, onPass, secretSource = randomSecrets } = this.#options;
     const reconcile = reconciler({
       api,
+      secretSource,
       clock: this.#clock,
       stores: this.stores,
       named: new NamedObjects(api),

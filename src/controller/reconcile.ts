@@ -5,6 +5,7 @@ import type { KubeApi } from "../kube/api.ts";
 import type { OwnWrites } from "../kube/own-writes.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { act, type Ledger } from "../act/act.ts";
+import type { SecretSource } from "../act/secret-source.ts";
 import { writeStatus } from "../act/status-writer.ts";
 import type { Measurer } from "../observe/measurer.ts";
 import type { NamedObjects } from "../observe/named-objects.ts";
@@ -36,6 +37,7 @@ export interface PassResult {
 export interface ReconcilerOptions {
   readonly api: KubeApi;
   readonly clock: Clock;
+  readonly secretSource: SecretSource;
   readonly stores: Stores;
   readonly named: NamedObjects;
   readonly measurer: Pick<Measurer, "of">;

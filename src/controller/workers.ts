@@ -1,6 +1,5 @@
 // Takes keys from the queue and decides what becomes of each after its pass: the one place of all retry policy.
-import { setImmediate } from "node:timers/promises";
-import type { Clock, Random } from "../clock.ts";
+import { type Clock, type Random, sleep } from "../clock.ts";
 import { OperatorError, RetryableError } from "../errors.ts";
 import type { Priority, QueueItem, WorkQueue } from "../queue/queue.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -46,7 +45,7 @@ async function work(options: WorkersOptions, least: Priority, signal: AbortSigna
       queue.done(item.key);
     }
     // A pass at rest waits for nothing, and thousands in a row would keep out news, renewals and probes.
-    await setImmediate();
+    await sleep(clock, 0);
   }
 }
 

@@ -1,4 +1,5 @@
 // One reflector and one store per watched kind, started and waited for together.
+import type { Clock, Random } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject } from "../kube/object.ts";
 import { Reflector, type ReflectorObserver } from "../kube/reflector.ts";
@@ -19,6 +20,8 @@ export interface StoresOptions {
   readonly onSubscriberError: (error: unknown) => void;
   /** Observer of one reflector, by the name of its resource. */
   readonly observer?: (resource: string, ageMs: () => number) => ReflectorObserver;
+  readonly clock?: Clock;
+  readonly random?: Random;
 }
 
 const CLUSTER_SCOPED = ["Node", "Engine", "StorageClass"];
@@ -32,6 +35,7 @@ export class Stores {
   #wentBackMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: StoresOptions) {
+    const { clock, random } = options;
     const parts = new SharedParts();
     for (const watched of WATCHED) {
       const { kind } = watched.selection;
@@ -43,6 +47,8 @@ export class Stores {
         sink: (event) => store.ingest(event),
         project: (object) => parts.share(watched.project(object)),
         observer: options.observer?.(watched.name, () => reflector.ageMs) ?? {},
+        ...(clock === undefined ? {} : { clock }),
+        ...(random === undefined ? {} : { random }),
       });
       this.#stores.set(kind, store);
       this.#reflectors.push(reflector);

@@ -1,5 +1,6 @@
 // Steps against an API that notes what it is asked, and fails where it is told to.
 import { describe, expect, test } from "vitest";
+import { randomSecrets } from "../../../src/act/secret-source.ts";
 import { act } from "../../../src/act/act.ts";
 import { writeStatus } from "../../../src/act/status-writer.ts";
 import { buildLease } from "../../../src/build/config.ts";
@@ -54,12 +55,19 @@ function conflict(reason: string): RetryableError {
 describe("act", () => {
   test("leaves alone what is already there", async () => {
     const { api } = recordingApi({ create: conflict("AlreadyExists") });
-    await expect(act({ api, clock: systemClock }, [LEASE], ledger(), signal)).resolves.toBeUndefined();
+    await expect(
+      act({ api, clock: systemClock, secretSource: randomSecrets }, [LEASE], ledger(), signal),
+    ).resolves.toBeUndefined();
   });
 
   test("deletes exactly the incarnation that was seen", async () => {
     const { api, calls } = recordingApi();
-    await act({ api, clock: systemClock }, [{ kind: "Delete", object: POD, reason: "old" }], ledger(), signal);
+    await act(
+      { api, clock: systemClock, secretSource: randomSecrets },
+      [{ kind: "Delete", object: POD, reason: "old" }],
+      ledger(),
+      signal,
+    );
     const { uid, ...ref } = POD;
     expect(calls).toEqual([["delete", ref, { uid, propagationPolicy: "Background", signal }]]);
   });
@@ -68,14 +76,18 @@ describe("act", () => {
     const { api, calls } = recordingApi({ delete: conflict("Conflict") });
     const noted = ledger();
     const steps: Step[] = [LEASE, { kind: "Delete", object: POD, reason: "old" }, LEASE];
-    await expect(act({ api, clock: systemClock }, steps, noted, signal)).rejects.toThrow("conflict");
+    await expect(act({ api, clock: systemClock, secretSource: randomSecrets }, steps, noted, signal)).rejects.toThrow(
+      "conflict",
+    );
     expect(calls.map(([verb]) => verb)).toEqual(["create", "delete"]);
     expect(noted.steps).toEqual([LEASE]);
   });
 
   test("does nothing more once it shall stop", async () => {
     const { api, calls } = recordingApi();
-    await expect(act({ api, clock: systemClock }, [LEASE], ledger(), AbortSignal.abort())).rejects.toThrow("aborted");
+    await expect(
+      act({ api, clock: systemClock, secretSource: randomSecrets }, [LEASE], ledger(), AbortSignal.abort()),
+    ).rejects.toThrow("aborted");
     expect(calls).toEqual([]);
   });
 });
