@@ -108,7 +108,14 @@ function afterDelete(seen: Observation, kind: string, name: string): Observation
 
 function withMember(seen: Observation, name: string, change: (member: MemberView) => MemberView): Observation {
   const ordinal = Number(name.slice(seen.name.length + 1));
-  const empty: MemberView = { name, ordinal, statefulSet: undefined, pod: undefined, volume: undefined };
+  const empty: MemberView = {
+    name,
+    ordinal,
+    statefulSet: undefined,
+    pod: undefined,
+    volume: undefined,
+    isOfEarlierCluster: false,
+  };
   const isThere = seen.members.some((member) => member.name === name);
   const members = isThere ? seen.members : [...seen.members, empty];
   return { ...seen, members: members.map((member) => (member.name === name ? change(member) : member)) };

@@ -4,7 +4,7 @@ import { MemberReport } from "../api/agent-wire.ts";
 import { ANNOTATION_MEMBER_STATUS, ANNOTATION_TEMPLATE_HASH, API_VERSION, MANAGED_BY } from "../api/names.ts";
 import { LABEL_REVISION } from "../build/labels.ts";
 import type { Selection } from "../kube/api.ts";
-import type { KubeObject, ObjectMeta, Stored } from "../kube/object.ts";
+import { controllerOf, type KubeObject, type ObjectMeta, type Stored } from "../kube/object.ts";
 import { withoutBookkeeping } from "../kube/reflector.ts";
 import type { NodeView, PodView } from "../plan/observation.ts";
 
@@ -15,6 +15,8 @@ export type PodEnd = (typeof POD_ENDS)[number];
 /** A pod reduced to what the planner reads. */
 export interface ProjectedPod extends KubeObject {
   readonly view: Omit<PodView, "uid" | "resourceVersion">;
+  /** The StatefulSet that made it; absent when none did. */
+  readonly setUid: string | undefined;
   /** Where its agent answers, how often its containers restarted, and how its machine last ended it: for whoever measures. */
   readonly measuring: {
     readonly address: string | undefined;
@@ -163,6 +165,7 @@ function projectPod(object: Stored<KubeObject>): Stored<ProjectedPod> {
       report: parseReport(annotations?.[ANNOTATION_MEMBER_STATUS]),
       trouble: troubleOf(pod),
     },
+    setUid: controllerOf(pod)?.uid,
     measuring: {
       address: status?.podIP,
       restarts: (status?.containerStatuses ?? []).reduce((sum, one) => sum + (one.restartCount ?? 0), 0),

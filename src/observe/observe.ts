@@ -18,7 +18,7 @@ import { parseQuantity } from "../build/quantity.ts";
 import type { Clock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import { deepFreeze } from "../kube/deep-freeze.ts";
-import type { KubeObject, Stored } from "../kube/object.ts";
+import { controllerOf, type KubeObject, type Stored } from "../kube/object.ts";
 import { leaderOf } from "../plan/facts.ts";
 import type {
   ChildView,
@@ -63,7 +63,7 @@ export async function observe(
   const { stores, clock, named, settings } = options;
   const [namespace = "", name = ""] = key.split("/");
   const cached = stores.of("ClusterSpec").get(namespace, name);
-  const members = await withHomes(options.api, observeMembers(stores, namespace, name), signal);
+  const members = await withHomes(options.api, observeMembers(stores, namespace, name, cached?.metadata.uid), signal);
   if (cached === undefined) {
     named.forget(key);
     if (members.every((m) => m.volume?.deleteWith === undefined)) return undefined;
@@ -147,8 +147,8 @@ function identity(object: Stored<KubeObject>): { readonly uid: string; readonly 
   return { uid, resourceVersion };
 }
 
-/** Everything labelled as a member of the cluster, grouped by member name. */
-function observeMembers(stores: Stores, namespace: string, cluster: string): MemberView[] {
+/** Everything labelled as a member of the cluster, grouped by member name. @param uid - Of the ClusterSpec, if there is one. */
+function observeMembers(stores: Stores, namespace: string, cluster: string, uid: string | undefined): MemberView[] {
   const byName = new Map<string, { pod?: Stored<ProjectedPod>; set?: Stored<WithSpec>; claim?: Stored<WithSpec> }>();
   const entry = (object: KubeObject) => {
     const name = object.metadata.labels?.[LABEL_MEMBER];
@@ -173,8 +173,15 @@ function observeMembers(stores: Stores, namespace: string, cluster: string): Mem
       pod: pod === undefined ? undefined : { ...identity(pod), ...pod.view },
       statefulSet: set === undefined ? undefined : toStatefulSet(set),
       volume: claim === undefined ? undefined : toVolume(claim),
+      isOfEarlierCluster: isForeign(set, uid) || (pod?.setUid !== undefined && pod.setUid !== set?.metadata.uid),
     };
   });
+}
+
+/** Whether a StatefulSet is another ClusterSpec's. */
+function isForeign(set: KubeObject | undefined, uid: string | undefined): boolean {
+  const owner = set === undefined ? undefined : controllerOf(set);
+  return owner !== undefined && owner.uid !== uid;
 }
 
 function toStatefulSet(object: Stored<WithSpec>): StatefulSetView {

@@ -96,7 +96,9 @@ export function isInitialized(seen: Observation, cluster: ClusterView): boolean 
   return (
     cluster.status.initialized === true ||
     seen.members.some(
-      (m) => (m.volume?.initialized === true && m.volume.clusterUid === cluster.uid) || served(m.pod?.report),
+      (m) =>
+        (m.volume?.initialized === true && m.volume.clusterUid === cluster.uid) ||
+        (!m.isOfEarlierCluster && served(m.pod?.report)),
     )
   );
 }
@@ -169,7 +171,7 @@ export function listedMembers(world: World): readonly MemberView[] {
 
 function emptyMember(world: World, name: string): MemberView {
   const ordinal = Number(name.slice(world.cluster.name.length + 1));
-  return { name, ordinal, statefulSet: undefined, pod: undefined, volume: undefined };
+  return { name, ordinal, statefulSet: undefined, pod: undefined, volume: undefined, isOfEarlierCluster: false };
 }
 
 /** Whether `rest` can elect a leader and acknowledge writes by itself: a majority of it is in sync. */

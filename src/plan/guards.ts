@@ -117,6 +117,11 @@ export const GUARDS = {
     holds: "no volume would have to shrink",
     override: "None: volumes never shrink. Set `spec.storage.data.size` to what the volume has.",
   },
+  EarlierClusterGone: {
+    holds: "nothing of an earlier ClusterSpec of this name runs any more, when a new cluster begins",
+    override:
+      "Wait for its pods to end. One on a node that is certainly off ends when the node is tainted out-of-service.",
+  },
   VolumesFresh: {
     holds: "a new cluster starts on volumes that were made for it",
     override: "Delete the volumes of the earlier cluster, if nobody wants their data.",

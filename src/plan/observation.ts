@@ -96,6 +96,8 @@ export interface MemberView {
   readonly statefulSet: StatefulSetView | undefined;
   readonly pod: PodView | undefined;
   readonly volume: VolumeView | undefined;
+  /** Its pod or StatefulSet was made for an earlier ClusterSpec of this name and is on its way out: what it says is not ours. */
+  readonly isOfEarlierCluster: boolean;
 }
 
 /** A node, as far as members care. */

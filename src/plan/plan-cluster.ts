@@ -9,7 +9,7 @@ import { deriveWorld, listedMembers, openRequest, type World } from "./facts.ts"
 import { planIntent, retryMs } from "./intent.ts";
 import { type ExclusiveChange, ORDER } from "./interlock.ts";
 import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
-import type { ClusterView, Observation } from "./observation.ts";
+import type { ClusterView, MemberView, Observation } from "./observation.ts";
 import { planOperations, reportWaiting } from "./operations.ts";
 import { patchCommand } from "./override.ts";
 import { pendingChange } from "./pending.ts";
@@ -42,8 +42,21 @@ export function planCluster(seen: Observation): Plan {
   const checked = preflight(seen, cluster);
   if (!checked.ok) return plan(seen, { blocked: checked.blocked, stalled: true });
   const world = deriveWorld(seen, cluster, checked.context);
+  const earlier = seen.members.filter((member) => member.isOfEarlierCluster);
+  if (!world.initialized && earlier.length > 0) return planWait(seen, cluster, earlier);
   if (cluster.intent.paused) return planPaused(world);
   return planWorld(world);
+}
+
+/**
+ * A new cluster begins when nothing of an earlier one of its name runs: members that are on their way out would lead it, by a
+ * Lease that is new and with volumes that are to go, and then none of its own may initialise.
+ */
+function planWait(seen: Observation, cluster: ClusterView, earlier: readonly MemberView[]): Plan {
+  const names = earlier.map(({ name }) => name).toSorted();
+  const message = `${names.join(", ")} of an earlier ClusterSpec ${cluster.name} must end first; that takes at most a minute, unless their nodes do not answer.`;
+  const blocked: Block[] = [{ guard: "EarlierClusterGone", object: names[0] ?? cluster.name, message }];
+  return plan(seen, { blocked, change: `Waiting for an earlier cluster ${cluster.name} to end` });
 }
 
 /** Paused: agents are told, nothing else moves. Before the first intent there is nobody to tell. */
@@ -59,6 +72,7 @@ function planPaused(world: World): Plan {
 
 function planWorld(world: World): Plan {
   const decision = interlock(world);
+  const requeueAfterMs = soonest(decision.requeueAfterMs, memoryLeftMs(world));
   const listed = decision.listed ?? world.listed;
   const steps: readonly Step[] = [
     ...(decision.reports ?? []),
@@ -68,7 +82,18 @@ function planWorld(world: World): Plan {
     ...(world.seen.intent === undefined ? [] : planMembers(world, listedMembers(world))),
     ...(decision.steps ?? []),
   ];
-  return plan(world.seen, { ...decision, steps: withoutOverridden(steps), pending: pendingChange(world) });
+  return plan(world.seen, {
+    ...decision,
+    ...(requeueAfterMs === undefined ? {} : { requeueAfterMs }),
+    steps: withoutOverridden(steps),
+    pending: pendingChange(world),
+  });
+}
+
+/** How long a switchover that did not succeed is still remembered in the intent. A leader that came back later would obey it. */
+function memoryLeftMs(world: World): number | undefined {
+  const untilMs = retryMs(world);
+  return untilMs === undefined ? undefined : untilMs - world.seen.nowMs;
 }
 
 /** Asks the planners in order; the first busy one has its way, and what the others report is kept. */

@@ -87,12 +87,19 @@ const anyMembers: fc.Arbitrary<MemberView[]> = fc
   .chain((ordinals) =>
     fc.tuple(
       ...ordinals.map((ordinal) =>
-        fc.record({ pod: optional(anyPod), volume: optional(anyVolume), statefulSet: optional(anySet) }).map((view) => {
-          const name = `orders-${ordinal}`;
-          const pod = view.pod && { ...view.pod, name: `${name}-0` };
-          const volume = view.volume && { ...view.volume, name: `${name}-data` };
-          return { name, ordinal, pod, volume, statefulSet: view.statefulSet };
-        }),
+        fc
+          .record({
+            pod: optional(anyPod),
+            volume: optional(anyVolume),
+            statefulSet: optional(anySet),
+            isOfEarlierCluster: fc.boolean(),
+          })
+          .map((view) => {
+            const name = `orders-${ordinal}`;
+            const pod = view.pod && { ...view.pod, name: `${name}-0` };
+            const volume = view.volume && { ...view.volume, name: `${name}-data` };
+            return { ...view, name, ordinal, pod, volume };
+          }),
       ),
     ),
   );

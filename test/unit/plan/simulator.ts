@@ -365,6 +365,7 @@ export class Simulator {
       statefulSet: set === undefined ? undefined : toSetView(set, this.#replicas(name)),
       pod: pod === undefined ? undefined : toPodView(name, pod, this.trouble),
       volume: volume === undefined ? undefined : toVolumeView(name, volume),
+      isOfEarlierCluster: false,
     };
   }
 
