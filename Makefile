@@ -59,6 +59,11 @@ bench-simulator: deps ## Every pair of changes at every step, in the planner's s
 	node bench/simulator.ts
 	node bench/render.ts
 
+.PHONY: sim
+sim: deps ## The operator in a simulated world, with faults drawn by seed (SEEDS=100, SEED=1, MINUTES=…, SCENARIO=…, EVERY=CrashAfter,…)
+	node test/sim/run.ts --seeds $(or $(SEEDS),100) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),Infinity) \
+	  --scenario "$(SCENARIO)" --every "$(EVERY)" --all
+
 .PHONY: bench-scale
 bench-scale: deps ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)
 	hack/lab/lab build

@@ -35,6 +35,7 @@ const LINT: Suite = {
 const UNIT: Suite = { name: "unit", before: [], project: "unit" };
 const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" };
 const MODEL: Suite = { name: "model", before: [], project: "model", isYielding: true };
+const SIM: Suite = { name: "sim", before: [], project: "sim", isYielding: true };
 /** What the suites after it need, made or installed once: two lanes would install beside each other, or build the same twice. */
 const TOOLS: Suite = {
   name: "tools",
@@ -75,7 +76,7 @@ const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-lo
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
-  [[MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG], [API], [MODEL]],
+  [[MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG], [API], [MODEL, SIM]],
   [[LAB, LAB_LONG]],
 ];
 

@@ -1,0 +1,70 @@
+/**
+ * The simulator by hand: schedules of every scenario until the time or the seeds are used up; a failing one is shrunk and printed.
+ *
+ * node test/sim/run.ts [--scenario a,b] [--seed 1] [--seeds N] [--minutes M] [--every CrashAfter,…] [--all]
+ *   --every: instead of drawing, that fault at every write of the scenario, one schedule each.
+ *   --all: go on after a failure.
+ */
+import { parseArgs } from "node:util";
+import { judgeSchedule, referenceOf } from "./compare.ts";
+import type { WriteFault } from "./faults.ts";
+import { atEveryWrite, randomSchedule } from "./generate.ts";
+import type { Schedule } from "./run-schedule.ts";
+import { SCENARIOS, type Scenario } from "./scenarios.ts";
+import { shrink, timelineOf } from "./shrink.ts";
+
+const { values } = parseArgs({
+  options: {
+    scenario: { type: "string", default: "" },
+    seed: { type: "string", default: "1" },
+    seeds: { type: "string", default: "100" },
+    minutes: { type: "string", default: "Infinity" },
+    every: { type: "string", default: "" },
+    all: { type: "boolean", default: false },
+  },
+});
+
+const names = values.scenario.split(",").filter((name) => name !== "");
+const scenarios = SCENARIOS.filter(({ name }) => names.length === 0 || names.includes(name));
+const limitMs = Number(values.minutes) * 60_000;
+const startMs = performance.now();
+const startCpu = process.cpuUsage();
+let count = 0;
+let steps = 0;
+let virtualMs = 0;
+const failures: string[] = [];
+
+async function* schedules(): AsyncGenerator<Schedule> {
+  if (values.every !== "") {
+    const kinds = values.every.split(",") as WriteFault["kind"][];
+    for (const scenario of scenarios) yield* atEveryWrite(scenario, await referenceOf(scenario), kinds);
+    return;
+  }
+  const first = Number(values.seed);
+  for (let seed = first; seed < first + Number(values.seeds); seed += 1) {
+    const scenario = scenarios[seed % scenarios.length] as Scenario;
+    yield randomSchedule(seed, scenario, await referenceOf(scenario));
+  }
+}
+
+for await (const schedule of schedules()) {
+  if (performance.now() - startMs >= limitMs) break;
+  const outcome = await judgeSchedule(schedule);
+  count += 1;
+  steps += outcome.steps;
+  virtualMs += outcome.virtualMs;
+  if (outcome.violation === undefined) continue;
+  const shrunk = await shrink(schedule, outcome, judgeSchedule);
+  failures.push(`${schedule.scenario.name} seed ${schedule.seed}: ${outcome.violation.oracle}`);
+  process.stdout.write(`${timelineOf(shrunk)}\n\n`);
+  if (!values.all) break;
+}
+const cpu = process.cpuUsage(startCpu);
+const cpuSeconds = (cpu.user + cpu.system) / 1e6;
+const seconds = (performance.now() - startMs) / 1000;
+process.stdout.write(
+  `${count} schedules, ${steps} events, ${(virtualMs / 3_600_000).toFixed(1)} virtual hours in ${seconds.toFixed(1)} s ` +
+    `(${cpuSeconds.toFixed(1)} s of processor, ${(count / cpuSeconds).toFixed(2)} schedules a second of it), ${failures.length} failed\n`,
+);
+for (const failure of failures) process.stdout.write(`  ${failure}\n`);
+process.exitCode = failures.length === 0 ? 0 : 1;
