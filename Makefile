@@ -64,6 +64,10 @@ sim: deps ## The operator in a simulated world, with faults drawn by seed (SEEDS
 	node test/sim/run.ts --seeds $(or $(SEEDS),100) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),Infinity) \
 	  --scenario "$(SCENARIO)" --every "$(EVERY)" --all
 
+.PHONY: mutants
+mutants: deps ## Sow known mistakes into copies of the operator; the simulator must find each
+	node test/sim/run-mutants.ts
+
 .PHONY: bench-scale
 bench-scale: deps ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)
 	hack/lab/lab build

@@ -2,7 +2,6 @@
 // without faults do (Sieve). What differs between runs without faults is not compared.
 import { INTENT_KEY } from "../../src/api/agent-wire.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../src/build/labels.ts";
-import { canonicalJson } from "../../src/build/hash.ts";
 import type { Found } from "./model-api.ts";
 import { type Outcome, runSchedule, type Schedule } from "./run-schedule.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -41,9 +40,8 @@ async function makeReference(scenario: Scenario): Promise<Reference> {
   for (const seed of REFERENCE_SEEDS) outcomes.push(await runSchedule({ scenario, seed, faults: [] }));
   const broken = outcomes.find(({ violation }) => violation !== undefined);
   if (broken !== undefined) {
-    throw new Error(
-      `${scenario.name} without faults: ${canonicalJson(broken.violation)}\n${broken.trace.slice(-40).join("\n")}`,
-    );
+    const { oracle = "", what = "" } = broken.violation ?? {};
+    throw new Error(`${scenario.name} without faults\n  ✗ ${oracle}: ${what}\n${broken.trace.slice(-40).join("\n")}`);
   }
   const worlds = outcomes.map(({ world }) => world);
   const [first] = worlds;

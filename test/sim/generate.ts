@@ -1,5 +1,5 @@
 // Schedules: every fault of a kind at every place of a scenario, or drawn from a seed.
-import { type Fault, type WriteFault } from "./faults.ts";
+import type { Fault, WatchFault, WriteFault } from "./faults.ts";
 import type { Reference } from "./compare.ts";
 import type { Schedule } from "./run-schedule.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -19,6 +19,26 @@ export function* atEveryWrite(
   for (const kind of kinds) {
     for (let write = 1; write <= reference.writes; write += 1) {
       yield { scenario, seed: write, faults: [writeFault(kind, write, write)] };
+    }
+  }
+}
+
+/** P3, P5, P6: one of `kinds` at every change that the operator is sent, one a schedule. */
+export function* atEveryEvent(
+  scenario: Scenario,
+  reference: Reference,
+  kinds: readonly WatchFault["kind"][],
+): Generator<Schedule> {
+  for (const kind of kinds) {
+    for (const [of, count] of reference.events) {
+      for (let event = 1; event <= count; event += 1) {
+        const at = { actor: OPERATOR, of, event };
+        yield {
+          scenario,
+          seed: event,
+          faults: [kind === "HoldWatch" ? { kind, ...at, forMs: 30_000 } : { kind, ...at }],
+        };
+      }
     }
   }
 }

@@ -78,8 +78,8 @@ export class ModelGroup implements Runtime {
   readonly hooks: HookRequest[] = [];
   /** Its volumes are to go with its ClusterSpec: what was acknowledged ends with the Lease. */
   isDoomed = false;
-  /** Changes of leader so far. */
-  elections = 0;
+  /** Since when the present leader leads. */
+  leadsSinceMs = 0;
   readonly #parts: GroupParts;
   readonly #members = new Map<string, Member>();
   readonly #copies = new Map<string, Copy>();
@@ -238,7 +238,7 @@ export class ModelGroup implements Runtime {
     if (this.#base !== undefined && !member.copy.isComplete) violate("S3", `${member.name} begins a second history`);
     member.copy.isComplete = true;
     this.#epoch += 1;
-    this.elections += 1;
+    this.leadsSinceMs = scheduler.nowMs;
     this.#base = { leader: member.name, names: [], ack: 0 };
     scheduler.note(member.name, `leads epoch ${this.#epoch}`);
     const ref = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) };

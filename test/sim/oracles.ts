@@ -71,6 +71,9 @@ export class Oracles {
     }
     const live = this.#api.read(ref.kind, ref.namespace, ref.name);
     this.#judgeScope(request, live);
+    // S2: the members' Lease is theirs; an operator that wrote it could take an epoch back.
+    if (ref.kind === "Lease" && live !== undefined && verb !== "create")
+      this.violate("S2", `${verb} of the members' Lease ${ref.name}`);
     if (verb !== "delete") return;
     if (request.uid === undefined) this.violate("S6", `${ref.kind} ${ref.name} is deleted without its uid`);
     if (live === undefined || live.metadata.uid !== request.uid) return;
@@ -122,8 +125,9 @@ export class Oracles {
     const left = others.filter(isUp).length;
     if (left < Math.floor(total / 2) + 1 && !downLately)
       this.violate("S4", `${victim ?? ""} is stopped: ${left} of ${total} are left`);
-    if (victim === this.#group?.leader && object.kind === "StatefulSet")
-      this.violate("S4", `the leader ${victim ?? ""} is removed`);
+    const leadsLong = this.#scheduler.nowMs - (this.#group?.leadsSinceMs ?? 0) > SIGHT_MS;
+    if (victim === this.#group?.leader && leadsLong && left > 0)
+      this.violate("S4", `the leader ${victim ?? ""} is stopped before it handed over`);
   }
 
   #see({ kind, before, after }: LogEntry): void {
@@ -131,6 +135,8 @@ export class Oracles {
       this.#readySince.set(after.metadata.uid, this.#scheduler.nowMs);
     }
     if (kind === "ClusterSpec" && after !== undefined) this.#seeStatus(after);
+    // Whoever deleted it: nothing may take a volume along that is to be kept.
+    if (kind === "PersistentVolumeClaim" && before !== undefined && after === undefined) this.#judgeVolume(before);
   }
 
   /** L4: what the status says is true, and it never speaks of an older generation than before. */

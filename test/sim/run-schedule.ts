@@ -26,8 +26,8 @@ export interface Outcome {
   readonly world: World;
 }
 
-/** A cluster that can be helped is as it shall be so long after everything was mended (L1). */
-const SETTLE_MS = 30 * 60_000;
+/** So long after everything was mended a cluster is as it shall be (L1). No resync comes as early: what is missed stays missed. */
+const SETTLE_MS = 8 * 60_000;
 /** Longer than two resyncs can be apart (L2). */
 const QUIET_MS = 12 * 60_000;
 /** Nothing is written for so long: it is at rest for now. */

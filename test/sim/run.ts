@@ -1,14 +1,15 @@
 /**
  * The simulator by hand: schedules of every scenario until the time or the seeds are used up; a failing one is shrunk and printed.
  *
- * node test/sim/run.ts [--scenario a,b] [--seed 1] [--seeds N] [--minutes M] [--every CrashAfter,…] [--all]
+ * node test/sim/run.ts [--scenario a,b] [--seed 1] [--seeds N] [--minutes M] [--every CrashAfter,…] [--watch HoldWatch,…] [--all] [--raw]
  *   --every: instead of drawing, that fault at every write of the scenario, one schedule each.
- *   --all: go on after a failure.
+ *   --watch: as --every, at every change that the operator is sent.
+ *   --all: go on after a failure. --raw: print it as it is, not shrunk.
  */
 import { parseArgs } from "node:util";
 import { judgeSchedule, referenceOf } from "./compare.ts";
-import type { WriteFault } from "./faults.ts";
-import { atEveryWrite, randomSchedule } from "./generate.ts";
+import type { WatchFault, WriteFault } from "./faults.ts";
+import { atEveryEvent, atEveryWrite, randomSchedule } from "./generate.ts";
 import type { Schedule } from "./run-schedule.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
 import { shrink, timelineOf } from "./shrink.ts";
@@ -20,7 +21,9 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "100" },
     minutes: { type: "string", default: "Infinity" },
     every: { type: "string", default: "" },
+    watch: { type: "string", default: "" },
     all: { type: "boolean", default: false },
+    raw: { type: "boolean", default: false },
   },
 });
 
@@ -40,6 +43,11 @@ async function* schedules(): AsyncGenerator<Schedule> {
     for (const scenario of scenarios) yield* atEveryWrite(scenario, await referenceOf(scenario), kinds);
     return;
   }
+  if (values.watch !== "") {
+    const kinds = values.watch.split(",") as WatchFault["kind"][];
+    for (const scenario of scenarios) yield* atEveryEvent(scenario, await referenceOf(scenario), kinds);
+    return;
+  }
   const first = Number(values.seed);
   for (let seed = first; seed < first + Number(values.seeds); seed += 1) {
     const scenario = scenarios[seed % scenarios.length] as Scenario;
@@ -54,7 +62,7 @@ for await (const schedule of schedules()) {
   steps += outcome.steps;
   virtualMs += outcome.virtualMs;
   if (outcome.violation === undefined) continue;
-  const shrunk = await shrink(schedule, outcome, judgeSchedule);
+  const shrunk = values.raw ? { schedule, outcome } : await shrink(schedule, outcome, judgeSchedule);
   failures.push(`${schedule.scenario.name} seed ${schedule.seed}: ${outcome.violation.oracle}`);
   process.stdout.write(`${timelineOf(shrunk)}\n\n`);
   if (!values.all) break;

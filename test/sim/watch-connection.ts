@@ -31,9 +31,12 @@ export class WatchConnection {
   #sentRevision: number;
   #heldUntilMs = 0;
   #isSilent = false;
+  /** The server's side sends no more. */
   #isClosed = false;
+  /** The client's side knows that nothing comes any more. */
+  #hasEnded = false;
   #isArriving = false;
-  readonly #stopListening: () => void;
+  #stopListening: () => void = () => undefined;
 
   /** @throws {ApiStatusError} 410 when the version to begin from was forgotten. */
   constructor(parts: WatchParts, actor: Actor, selection: Selection, options: WatchOptions) {
@@ -47,8 +50,9 @@ export class WatchConnection {
       for (const object of api.list(selection)) this.#send({ type: "ADDED", object });
       this.#send({ type: "BOOKMARK", resourceVersion: String(api.revision), initialEventsEnd: true });
     } else if (from !== undefined) {
-      for (const entry of api.since(from)) this.#tell(entry);
+      for (const entry of api.since(from)) if (!this.#isClosed) this.#tell(entry);
     }
+    if (this.#isClosed) return;
     this.#stopListening = api.onChange((entry) => this.#tell(entry));
     this.#bookmark();
   }
@@ -65,11 +69,14 @@ export class WatchConnection {
     return heard === "End" ? undefined : heard;
   }
 
-  /** Ends it: cleanly, or with an error. What was not heard yet is lost. */
+  /** Ends it: cleanly, or with an error. What was not heard yet is lost. Of a silent connection only its own side can hear that. */
   end(error?: Error): void {
     this.#sent.length = 0;
-    this.#hear(error ?? "End");
     this.close();
+    const isOwnEnd = error instanceof TransportError && error.code === "ABORTED";
+    if (this.#hasEnded || (this.#isSilent && !isOwnEnd)) return;
+    this.#hasEnded = true;
+    this.#hear(error ?? "End");
   }
 
   /** Nobody listens any more. */
@@ -142,7 +149,6 @@ export class WatchConnection {
   }
 
   #hear(heard: Heard): void {
-    if (this.#isClosed) return;
     this.#actor.clock.schedule(0, () => {
       this.#heard.push(heard);
       const wake = this.#wake;

@@ -1,0 +1,174 @@
+// Mistakes sown into a copy of the operator, each with the schedules in which an oracle must find it.
+
+/** One changed place: `find` must occur exactly once in the file. */
+export interface Mutant {
+  readonly name: string;
+  /** Under src. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** A second guard of the same rule, if there is one. */
+  readonly also?: { readonly file: string; readonly find: string; readonly replace: string };
+  /** Arguments of run.ts. */
+  readonly args: readonly string[];
+}
+
+const drawn = (scenario: string, seeds: number): readonly string[] => [
+  "--scenario",
+  scenario,
+  "--seeds",
+  String(seeds),
+];
+const every = (scenario: string, faults: string): readonly string[] => ["--scenario", scenario, "--every", faults];
+
+/** The first six are the classic mistakes of controllers (Sieve, Acto), the rest rules of this one. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "objects are deleted by name, not by uid",
+    file: "act/act.ts",
+    find: 'await api.delete(ref, { uid, propagationPolicy: "Background", signal });',
+    replace: 'await api.delete(ref, { propagationPolicy: "Background", signal });',
+    args: drawn("scale", 1),
+  },
+  {
+    name: "a watch whose version was forgotten is opened from the same version again",
+    file: "kube/reflector.ts",
+    find: 'const next = reason === "Gone" ? "Listing" : at;',
+    replace: "const next = at;",
+    also: {
+      file: "kube/reflector.ts",
+      find: 'if (reason === "Gone" && this.#failures === 1) return { name: "Listing" };',
+      replace: "",
+    },
+    args: ["--scenario", "roll", "--watch", "ForgetVersions"],
+  },
+  {
+    name: "a watch that fell silent is believed for ever",
+    file: "kube/reflector.ts",
+    find: "this.#silenceMs = options.silenceMs ?? 90_000;",
+    replace: "this.#silenceMs = options.silenceMs ?? 900_000_000;",
+    args: ["--scenario", "roll", "--watch", "SilenceWatch"],
+  },
+  {
+    name: "deletions that a watch tells of are overlooked",
+    file: "kube/store.ts",
+    find: "        this.#removeNamesake(event.object, false);\n",
+    replace: "",
+    args: drawn("scale", 1),
+  },
+  {
+    name: "an error of a step is swallowed, and the pass goes on",
+    file: "act/act.ts",
+    find: "    await carryOut(options, step, ledger, signal);\n",
+    replace: "    await carryOut(options, step, ledger, signal).catch(() => undefined);\n",
+    args: every("create", "Refuse"),
+  },
+  {
+    name: "a pass that failed is not tried again",
+    file: "controller/workers.ts",
+    find: "const delayMs = queue.retry(key, retryAfterMs, priority);",
+    replace: "const delayMs = 0;",
+    args: every("create", "Refuse"),
+  },
+  {
+    name: "a change that comes during a pass is forgotten",
+    file: "queue/queue.ts",
+    find: "      this.#active.set(key, moreUrgent(wanted, this.#active.get(key)));\n",
+    replace: "",
+    args: drawn("create,scale,roll", 30),
+  },
+  {
+    name: "changes of pods concern nobody",
+    file: "controller/keys.ts",
+    find: "return toKeys(metadata.namespace, metadata.labels?.[LABEL_CLUSTER], podPriority(change));",
+    replace: "return toKeys(metadata.namespace, undefined, podPriority(change));",
+    args: drawn("create,roll,scale", 6),
+  },
+  {
+    name: "the members' Lease is applied, not created once",
+    file: "act/act.ts",
+    find: "    ledger.wrote(await api.create<Manifest>(manifest, { signal }));",
+    replace:
+      "    ledger.wrote(await api.apply<Manifest>(manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));",
+    args: every("create", "CrashAfter"),
+  },
+  {
+    name: "a cluster's volumes belong to its ClusterSpec",
+    file: "build/volume.ts",
+    find: "      annotations: fields.annotations,\n",
+    replace:
+      '      annotations: fields.annotations,\n      ownerReferences: [{ apiVersion: "quorate.io/v1alpha1", kind: "ClusterSpec", name: context.name, uid: context.uid, controller: true, blockOwnerDeletion: false }],\n',
+    args: drawn("delete-retaining", 1),
+  },
+  {
+    name: "a member is removed although writes wait for it, or it leads",
+    file: "plan/membership.ts",
+    find: "    if (isStillCounted(world, member) || member.name === world.leader?.name || statefulSet.deleting) return [];\n",
+    replace: "",
+    also: {
+      file: "plan/membership.ts",
+      find: "  if (victim.name === world.leader.name) {",
+      replace: "  if (world.listed.length === 0) {",
+    },
+    args: drawn("scale", 4),
+  },
+  {
+    name: "a member is stopped while another is down",
+    file: "plan/rollout.ts",
+    find: "  return listedMembers(world).filter((m) => !isInSync(world, m) || settlingMs(world, target, m) > 0);",
+    replace: "  return listedMembers(world).filter((m) => settlingMs(world, target, m) > 1e9);",
+    also: {
+      file: "plan/rollout.ts",
+      find: "  return report.syncNames.filter((name) => !without.has(name)).length >= report.ackCount;",
+      replace: "  return without.size >= 0;",
+    },
+    args: drawn("roll", 4),
+  },
+  {
+    name: "a revision that failed stays",
+    file: "plan/plan-cluster.ts",
+    find: "  Rollback: planRollback,",
+    replace: "  Rollback: () => IDLE,",
+    args: drawn("bad-image", 1),
+  },
+  {
+    name: "Ready says only that somebody serves",
+    file: "status/status.ts",
+    find: 'const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;',
+    replace: 'const isReady = available.status === "True" && stalled === undefined;',
+    args: drawn("node-loss,roll", 2),
+  },
+  {
+    name: "members of an earlier cluster are taken for this one's",
+    file: "plan/facts.ts",
+    find: "(!m.isOfEarlierCluster && served(m.pod?.report)),",
+    replace: "served(m.pod?.report),",
+    args: drawn("delete-and-create-again", 1),
+  },
+  {
+    name: "a switchover that is over is kept until the next resync",
+    file: "plan/plan-cluster.ts",
+    find: "return untilMs === undefined ? undefined : untilMs - world.seen.nowMs;",
+    replace: "return untilMs === world.seen.nowMs ? 0 : undefined;",
+    args: drawn("drain", 1),
+  },
+  {
+    name: "a gone ClusterSpec's volumes go whether it asked for that or not",
+    file: "plan/deletion.ts",
+    find: "const doomed = members.filter((m) => m.volume?.deleteWith !== undefined);",
+    replace: "const doomed = members.filter((m) => m.volume !== undefined);",
+    also: {
+      file: "observe/observe.ts",
+      find: "    if (members.every((m) => m.volume?.deleteWith === undefined)) return undefined;\n",
+      replace: "",
+    },
+    args: drawn("delete-retaining", 1),
+  },
+  {
+    name: "a leader is replaced without handing over",
+    file: "plan/rollout.ts",
+    find: "  return { switchover: { id: requestId(purpose, world.seen.nowMs), from: leader.name, to: to.name } };",
+    replace: '  return purpose === "" ? {} : { steps: replace(world, target, leader) };',
+    args: drawn("roll", 1),
+  },
+];
