@@ -5,7 +5,7 @@ export default defineConfig({
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
       { test: { name: "model", include: ["test/model/**/*.test.ts"], testTimeout: 600_000 } },
-      { test: { name: "sim", include: ["test/sim/**/*.test.ts"], testTimeout: 60_000 } },
+      { test: { name: "sim", include: ["test/sim/**/*.test.ts"], testTimeout: 600_000 } },
       { test: { name: "init", include: ["test/init/**/*.test.ts"], testTimeout: 60_000, fileParallelism: false } },
       {
         test: {

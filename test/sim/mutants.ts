@@ -1,4 +1,5 @@
 // Mistakes sown into a copy of the operator, each with the schedules in which an oracle must find it.
+import type { Fault } from "./faults.ts";
 
 /** One changed place: `find` must occur exactly once in the file. */
 export interface Mutant {
@@ -13,11 +14,16 @@ export interface Mutant {
   readonly args: readonly string[];
 }
 
-const drawn = (scenario: string, seeds: number): readonly string[] => [
+/** In the middle of a roll. */
+const LATER = { actor: "operator", of: "Pod", event: 8 };
+/** The scenarios with just these faults. */
+const told = (scenario: string, ...faults: readonly Fault[]): readonly string[] => [
   "--scenario",
   scenario,
   "--seeds",
-  String(seeds),
+  "1",
+  "--faults",
+  JSON.stringify(faults),
 ];
 const every = (scenario: string, faults: string): readonly string[] => ["--scenario", scenario, "--every", faults];
 
@@ -28,7 +34,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "act/act.ts",
     find: 'await api.delete(ref, { uid, propagationPolicy: "Background", signal });',
     replace: 'await api.delete(ref, { propagationPolicy: "Background", signal });',
-    args: drawn("scale", 1),
+    args: told("scale"),
   },
   {
     name: "a watch whose version was forgotten is opened from the same version again",
@@ -40,21 +46,21 @@ export const MUTANTS: readonly Mutant[] = [
       find: 'if (reason === "Gone" && this.#failures === 1) return { name: "Listing" };',
       replace: "",
     },
-    args: ["--scenario", "roll", "--watch", "ForgetVersions"],
+    args: told("roll", { kind: "ForgetVersions", ...LATER }),
   },
   {
     name: "a watch that fell silent is believed for ever",
     file: "kube/reflector.ts",
     find: "this.#silenceMs = options.silenceMs ?? 90_000;",
     replace: "this.#silenceMs = options.silenceMs ?? 900_000_000;",
-    args: ["--scenario", "roll", "--watch", "SilenceWatch"],
+    args: told("roll", { kind: "SilenceWatch", ...LATER }),
   },
   {
     name: "deletions that a watch tells of are overlooked",
     file: "kube/store.ts",
     find: "        this.#removeNamesake(event.object, false);\n",
     replace: "",
-    args: drawn("scale", 1),
+    args: told("scale"),
   },
   {
     name: "an error of a step is swallowed, and the pass goes on",
@@ -68,21 +74,21 @@ export const MUTANTS: readonly Mutant[] = [
     file: "controller/workers.ts",
     find: "const delayMs = queue.retry(key, retryAfterMs, priority);",
     replace: "const delayMs = 0;",
-    args: every("create", "Refuse"),
+    args: told("create", { kind: "Refuse", actor: "operator", write: 8, code: 500, times: 1 }),
   },
   {
     name: "a change that comes during a pass is forgotten",
     file: "queue/queue.ts",
     find: "      this.#active.set(key, moreUrgent(wanted, this.#active.get(key)));\n",
     replace: "",
-    args: drawn("create,scale,roll", 30),
+    args: ["--scenario", "create,scale,roll", "--seeds", "30"],
   },
   {
     name: "changes of pods concern nobody",
     file: "controller/keys.ts",
     find: "return toKeys(metadata.namespace, metadata.labels?.[LABEL_CLUSTER], podPriority(change));",
     replace: "return toKeys(metadata.namespace, undefined, podPriority(change));",
-    args: drawn("create,roll,scale", 6),
+    args: told("create,roll,scale"),
   },
   {
     name: "the members' Lease is applied, not created once",
@@ -90,7 +96,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "    ledger.wrote(await api.create<Manifest>(manifest, { signal }));",
     replace:
       "    ledger.wrote(await api.apply<Manifest>(manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));",
-    args: every("create", "CrashAfter"),
+    args: told("create", { kind: "SecondOperator", atMs: 0, forMs: 20_000 }),
   },
   {
     name: "a cluster's volumes belong to its ClusterSpec",
@@ -98,7 +104,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "      annotations: fields.annotations,\n",
     replace:
       '      annotations: fields.annotations,\n      ownerReferences: [{ apiVersion: "quorate.io/v1alpha1", kind: "ClusterSpec", name: context.name, uid: context.uid, controller: true, blockOwnerDeletion: false }],\n',
-    args: drawn("delete-retaining", 1),
+    args: told("delete-retaining"),
   },
   {
     name: "a member is removed although writes wait for it, or it leads",
@@ -110,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
       find: "  if (victim.name === world.leader.name) {",
       replace: "  if (world.listed.length === 0) {",
     },
-    args: drawn("scale", 4),
+    args: told("scale"),
   },
   {
     name: "a member is stopped while another is down",
@@ -122,35 +128,35 @@ export const MUTANTS: readonly Mutant[] = [
       find: "  return report.syncNames.filter((name) => !without.has(name)).length >= report.ackCount;",
       replace: "  return without.size >= 0;",
     },
-    args: drawn("roll", 4),
+    args: told("roll"),
   },
   {
     name: "a revision that failed stays",
     file: "plan/plan-cluster.ts",
     find: "  Rollback: planRollback,",
     replace: "  Rollback: () => IDLE,",
-    args: drawn("bad-image", 1),
+    args: told("bad-image"),
   },
   {
     name: "Ready says only that somebody serves",
     file: "status/status.ts",
     find: 'const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;',
     replace: 'const isReady = available.status === "True" && stalled === undefined;',
-    args: drawn("node-loss,roll", 2),
+    args: told("node-loss,roll"),
   },
   {
     name: "members of an earlier cluster are taken for this one's",
     file: "plan/facts.ts",
     find: "(!m.isOfEarlierCluster && served(m.pod?.report)),",
     replace: "served(m.pod?.report),",
-    args: drawn("delete-and-create-again", 1),
+    args: told("delete-and-create-again"),
   },
   {
     name: "a switchover that is over is kept until the next resync",
     file: "plan/plan-cluster.ts",
     find: "return untilMs === undefined ? undefined : untilMs - world.seen.nowMs;",
     replace: "return untilMs === world.seen.nowMs ? 0 : undefined;",
-    args: drawn("drain", 1),
+    args: told("drain"),
   },
   {
     name: "a gone ClusterSpec's volumes go whether it asked for that or not",
@@ -162,13 +168,13 @@ export const MUTANTS: readonly Mutant[] = [
       find: "    if (members.every((m) => m.volume?.deleteWith === undefined)) return undefined;\n",
       replace: "",
     },
-    args: drawn("delete-retaining", 1),
+    args: told("delete-retaining"),
   },
   {
     name: "a leader is replaced without handing over",
     file: "plan/rollout.ts",
     find: "  return { switchover: { id: requestId(purpose, world.seen.nowMs), from: leader.name, to: to.name } };",
     replace: '  return purpose === "" ? {} : { steps: replace(world, target, leader) };',
-    args: drawn("roll", 1),
+    args: told("roll"),
   },
 ];

@@ -1,16 +1,17 @@
 /**
  * The simulator by hand: schedules of every scenario until the time or the seeds are used up; a failing one is shrunk and printed.
  *
- * node test/sim/run.ts [--scenario a,b] [--seed 1] [--seeds N] [--minutes M] [--every CrashAfter,…] [--watch HoldWatch,…] [--all] [--raw]
+ * node test/sim/run.ts [--scenario a,b] [--seed 1] [--seeds N] [--minutes M] [--every CrashAfter,…] [--watch HoldWatch,…] [--faults JSON] [--all] [--raw]
  *   --every: instead of drawing, that fault at every write of the scenario, one schedule each.
  *   --watch: as --every, at every change that the operator is sent.
+ *   --faults: exactly these, as JSON ([]: none), with every seed; nothing is compared with runs without faults then.
  *   --all: go on after a failure. --raw: print it as it is, not shrunk.
  */
 import { parseArgs } from "node:util";
 import { judgeSchedule, referenceOf } from "./compare.ts";
-import type { WatchFault, WriteFault } from "./faults.ts";
+import type { Fault, WatchFault, WriteFault } from "./faults.ts";
 import { atEveryEvent, atEveryWrite, randomSchedule } from "./generate.ts";
-import type { Schedule } from "./run-schedule.ts";
+import { runSchedule, type Schedule } from "./run-schedule.ts";
 import { SCENARIOS, type Scenario } from "./scenarios.ts";
 import { shrink, timelineOf } from "./shrink.ts";
 
@@ -24,9 +25,11 @@ const { values } = parseArgs({
     watch: { type: "string", default: "" },
     all: { type: "boolean", default: false },
     raw: { type: "boolean", default: false },
+    faults: { type: "string", default: "" },
   },
 });
 
+const PROGRESS_EVERY = 50;
 const names = values.scenario.split(",").filter((name) => name !== "");
 const scenarios = SCENARIOS.filter(({ name }) => names.length === 0 || names.includes(name));
 const limitMs = Number(values.minutes) * 60_000;
@@ -38,6 +41,13 @@ let virtualMs = 0;
 const failures: string[] = [];
 
 async function* schedules(): AsyncGenerator<Schedule> {
+  const first = Number(values.seed);
+  const seeds = Array.from({ length: Number(values.seeds) }, (_, at) => first + at);
+  if (values.faults !== "") {
+    const faults = JSON.parse(values.faults) as readonly Fault[];
+    for (const seed of seeds) for (const scenario of scenarios) yield { scenario, seed, faults };
+    return;
+  }
   if (values.every !== "") {
     const kinds = values.every.split(",") as WriteFault["kind"][];
     for (const scenario of scenarios) yield* atEveryWrite(scenario, await referenceOf(scenario), kinds);
@@ -48,21 +58,22 @@ async function* schedules(): AsyncGenerator<Schedule> {
     for (const scenario of scenarios) yield* atEveryEvent(scenario, await referenceOf(scenario), kinds);
     return;
   }
-  const first = Number(values.seed);
-  for (let seed = first; seed < first + Number(values.seeds); seed += 1) {
+  for (const seed of seeds) {
     const scenario = scenarios[seed % scenarios.length] as Scenario;
     yield randomSchedule(seed, scenario, await referenceOf(scenario));
   }
 }
 
+const judge = values.faults === "" ? judgeSchedule : runSchedule;
 for await (const schedule of schedules()) {
   if (performance.now() - startMs >= limitMs) break;
-  const outcome = await judgeSchedule(schedule);
+  const outcome = await judge(schedule);
   count += 1;
+  if (count % PROGRESS_EVERY === 0) process.stdout.write(`${count} schedules, ${failures.length} failed\n`);
   steps += outcome.steps;
   virtualMs += outcome.virtualMs;
   if (outcome.violation === undefined) continue;
-  const shrunk = values.raw ? { schedule, outcome } : await shrink(schedule, outcome, judgeSchedule);
+  const shrunk = values.raw ? { schedule, outcome } : await shrink(schedule, outcome, judge);
   failures.push(`${schedule.scenario.name} seed ${schedule.seed}: ${outcome.violation.oracle}`);
   process.stdout.write(`${timelineOf(shrunk)}\n\n`);
   if (!values.all) break;
