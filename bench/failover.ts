@@ -52,6 +52,7 @@ function recordGaps(subject: string, fault: Fault, results: readonly Measurement
     outOfOrder: sum((result) => result.outOfOrder),
     acked: sum((result) => result.acked),
     unknown: sum((result) => result.unknown),
+    broken: results.filter((result) => result.isBroken).length,
     gapsMs,
   });
 }
@@ -59,11 +60,16 @@ function recordGaps(subject: string, fault: Fault, results: readonly Measurement
 /** A subject of a group, and how to get rid of it. */
 interface Contender {
   readonly name: string;
+  /** Its place in the group, which names it. */
+  readonly number: number;
   readonly subject: Subject;
   readonly remove: () => Promise<void>;
 }
 
-async function quorate(profile: "Fast" | "Standard", number: number): Promise<Omit<Contender, "name">> {
+/** What a contender's name stands for. */
+type Made = Pick<Contender, "subject" | "remove">;
+
+async function quorate(profile: "Fast" | "Standard", number: number): Promise<Made> {
   const cluster = `${profile.toLowerCase()}-${number}`;
   const namespace = `bench-${cluster}`;
   await applyExample({ namespace, cluster, profile });
@@ -72,18 +78,19 @@ async function quorate(profile: "Fast" | "Standard", number: number): Promise<Om
 }
 
 async function contender(name: string, number: number): Promise<Contender> {
+  return { name, number, ...(await make(name, number)) };
+}
+
+function make(name: string, number: number): Promise<Made> {
   switch (name) {
     case "quorate-fast":
-      return { name, ...(await quorate("Fast", number)) };
+      return quorate("Fast", number);
     case "quorate-standard":
-      return { name, ...(await quorate("Standard", number)) };
+      return quorate("Standard", number);
     case "patroni":
-      return {
-        name,
-        ...(await patroniSubject(`bench-patroni-${number}`, { ttl: 30, loopWait: 10, retryTimeout: 10 })),
-      };
+      return patroniSubject(`bench-patroni-${number}`, { ttl: 30, loopWait: 10, retryTimeout: 10 });
     case "patroni-tuned":
-      return { name, ...(await patroniSubject(`bench-tuned-${number}`, { ttl: 20, loopWait: 1, retryTimeout: 3 })) };
+      return patroniSubject(`bench-tuned-${number}`, { ttl: 20, loopWait: 1, retryTimeout: 3 });
     default:
       throw new Error(`unknown subject ${name}`);
   }
@@ -93,8 +100,13 @@ function isOurs(name: string): boolean {
   return name.startsWith("quorate");
 }
 
-/** Measures one fault on a group. A cut node concerns everybody, so there the names do not take turns. */
-async function measureCase(group: readonly Contender[], fault: Fault): Promise<void> {
+/**
+ * Measures one fault on a group. A cut node concerns everybody, so there the names do not take turns.
+ *
+ * @returns the group for the next fault: who was not whole again in time is replaced by a new cluster.
+ */
+async function measureCase(group: readonly Contender[], fault: Fault): Promise<readonly Contender[]> {
+  const broken = new Set<Contender>();
   const names = [...new Set(group.map((one) => one.name))];
   for (const among of fault === "node-cut" ? names.map((name) => [name]) : [names]) {
     const taking = group.filter((one) => among.includes(one.name));
@@ -109,6 +121,7 @@ async function measureCase(group: readonly Contender[], fault: Fault): Promise<v
           void process.stdout.write(`${subject.writer.namespace} ${fault} ${run}: ${description}\n`),
       },
     );
+    for (const [at, one] of taking.entries()) if (results[at]?.isBroken === true) broken.add(one);
     for (const name of among)
       await recordGaps(
         name,
@@ -116,6 +129,13 @@ async function measureCase(group: readonly Contender[], fault: Fault): Promise<v
         results.filter((_, index) => taking[index]?.name === name),
       );
   }
+  return Promise.all(group.map((one) => (broken.has(one) ? replaced(one) : Promise.resolve(one))));
+}
+
+async function replaced(broken: Contender): Promise<Contender> {
+  process.stdout.write(`${broken.subject.writer.namespace} is not whole again: a new cluster takes its place\n`);
+  await broken.remove();
+  return contender(broken.name, broken.number);
 }
 
 /** How many faults one cluster gets: those of its name, shared among the clusters of that name. */
@@ -127,8 +147,8 @@ function runsOf({ name }: Contender, group: readonly Contender[]): number {
 await lab("up");
 await installOperator();
 for (const names of GROUPS) {
-  const group: Contender[] = [];
-  for (const name of names) group.push(await contender(name, group.length));
-  for (const fault of CASES) await measureCase(group, fault);
+  let group: readonly Contender[] = [];
+  for (const name of names) group = [...group, await contender(name, group.length)];
+  for (const fault of CASES) group = await measureCase(group, fault);
   for (const one of group) await one.remove();
 }

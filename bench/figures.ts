@@ -18,6 +18,8 @@ export interface Figure {
   readonly max: number;
   readonly lost?: number;
   readonly outOfOrder?: number;
+  /** How many clusters were not whole again in time after their last fault. */
+  readonly broken?: number;
   /** Load average of the last minute when it was taken: other programs' work is in it, too. */
   readonly load?: number;
   readonly commit: string;

@@ -38,10 +38,12 @@ function failoverTable(figures: readonly Figure[]): string[] {
     const ratio =
       peer === undefined || row.subject === PEER || peer.p50 === 0 ? "" : `${(row.p50 / peer.p50).toFixed(2)} ×`;
     lines.push(
-      `| ${row.case} | ${row.subject} | ${row.n} | ${row.p50} | ${row.p95} | ${row.max} | ${row.lost ?? 0} | ${row.outOfOrder ?? 0} | ${ratio} | ${row.commit} |`,
+      `| ${row.case} | ${row.subject} | ${row.n}${(row.broken ?? 0) > 0 ? "¹" : ""} | ${row.p50} | ${row.p95} | ${row.max} | ${row.lost ?? 0} | ${row.outOfOrder ?? 0} | ${ratio} | ${row.commit} |`,
     );
   }
-  return [...lines, ""];
+  const isAnyBroken = rows.some((row) => (row.broken ?? 0) > 0);
+  const footnote = "¹ Not whole again within three minutes of the last of them, and replaced by a new cluster.";
+  return [...lines, "", ...(isAnyBroken ? [footnote, ""] : [])];
 }
 
 /** What a figure of the bench `scale` says, in the order of the table. Those of several values are told as median / P95 / P99. */

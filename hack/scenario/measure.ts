@@ -1,6 +1,6 @@
 /** Injects one fault again and again, each subject under a client of its own, and takes the write gap of each. */
 import { type Fault, inject } from "./faults.ts";
-import { pause, until } from "./shell.ts";
+import { pause, TimeoutError, until } from "./shell.ts";
 import type { Subject } from "./subject.ts";
 import { WriterRun } from "./writer-run.ts";
 
@@ -15,6 +15,8 @@ export interface Measurement {
   readonly lost: number;
   readonly unexpected: number;
   readonly outOfOrder: number;
+  /** The subject was not whole again in time after its last fault, and got no further one. */
+  readonly isBroken: boolean;
 }
 
 /** How to measure. */
@@ -50,7 +52,7 @@ export async function measureInTurns(
   for (let round = 1; round <= rounds; round++) {
     for (const [at, bout] of bouts.entries()) {
       const [before, after] = [round - 1, round].map((done) => Math.floor((done * (runs[at] ?? 0)) / rounds));
-      if (after !== before) await bout.run();
+      if (after !== before && !bout.isBroken) await bout.run();
     }
   }
   const results: Measurement[] = [];
@@ -66,6 +68,7 @@ class Bout {
   readonly #writer: WriterRun;
   readonly #windows: { readonly fromMs: number; readonly toMs: number }[] = [];
   #quietSinceMs = 0;
+  #isBroken = false;
 
   constructor(subject: Subject, fault: Fault, options: MeasureOptions) {
     this.#subject = subject;
@@ -78,6 +81,10 @@ class Bout {
   async start(): Promise<void> {
     await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
     await this.#writer.start();
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   async run(): Promise<void> {
@@ -94,7 +101,12 @@ class Bout {
       return lastTick !== undefined && lastTick.atMs > watchedMs && lastTick.newly > 0 ? true : undefined;
     });
     await injected.heal();
-    await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
+    try {
+      await this.#subject.untilHealthy(UNHEALTHY_AFTER_MS);
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+      this.#isBroken = true;
+    }
     this.#quietSinceMs = Date.now();
     this.#windows.push({ fromMs: injected.atMs, toMs: this.#quietSinceMs });
   }
@@ -106,6 +118,7 @@ class Bout {
       return Math.max(0, ...gaps.map((gap) => gap.ms));
     });
     const { acked, unknown, lost, unexpected, outOfOrder } = verdict;
-    return { subject: this.#subject.name, fault: this.#fault, gapsMs, acked, unknown, lost, unexpected, outOfOrder };
+    const counts = { acked, unknown, lost, unexpected, outOfOrder };
+    return { subject: this.#subject.name, fault: this.#fault, gapsMs, ...counts, isBroken: this.#isBroken };
   }
 }

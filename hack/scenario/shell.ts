@@ -39,7 +39,12 @@ export function pause(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs));
 }
 
-/** Asks again and again until there is an answer. @throws {Error} after `timeoutMs`, saying what was waited for. */
+/** What was waited for did not come in time. */
+export class TimeoutError extends Error {
+  override readonly name = "TimeoutError";
+}
+
+/** Asks again and again until there is an answer. @throws {TimeoutError} after `timeoutMs`, saying what was waited for. */
 export async function until<T>(what: string, timeoutMs: number, ask: () => Promise<T | undefined>): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   let last: unknown;
@@ -52,7 +57,7 @@ export async function until<T>(what: string, timeoutMs: number, ask: () => Promi
     }
     await pause(200);
   }
-  throw new Error(
+  throw new TimeoutError(
     `waited ${timeoutMs / 1000} s in vain for ${what}${last instanceof Error ? `: ${last.message}` : ""}`,
   );
 }
