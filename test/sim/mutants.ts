@@ -53,7 +53,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "kube/reflector.ts",
     find: "this.#silenceMs = options.silenceMs ?? 90_000;",
     replace: "this.#silenceMs = options.silenceMs ?? 900_000_000;",
-    args: told("roll", { kind: "SilenceWatch", ...LATER }),
+    args: told("roll", { kind: "SilenceWatch", actor: "operator", of: "ConfigMap", event: 2 }),
   },
   {
     name: "deletions that a watch tells of are overlooked",
