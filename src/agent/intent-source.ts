@@ -21,6 +21,7 @@ export function protocolIntent(intent: Intent): ProtocolIntent {
     paused: intent.paused,
     bootstrapMember: intent.bootstrapMember,
     switchover: intent.switchover,
+    forced: intent.forcedPromotion ?? null,
   };
 }
 

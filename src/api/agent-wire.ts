@@ -55,6 +55,13 @@ export const Intent = z.object({
   rebuild: z.object({ id: z.string(), member: z.string() }).nullable(),
   hook: HookRequest.nullable().default(null),
   defragment: z.object({ id: z.string(), member: z.string() }).optional(),
+  /**
+   * `member` shall lead although acknowledged writes may be lost; `lost` cannot run any more, as a person has made sure of. Only for
+   * the vacancy of the synchronous set of `epoch`.
+   */
+  forcedPromotion: z
+    .object({ id: z.string(), member: z.string(), epoch: z.int(), lost: z.array(z.string()) })
+    .optional(),
   parameters: z.record(z.string(), z.string()),
   /**
    * Topology Consensus: how often the group was recovered after its majority was lost. Copies of an older incarnation are never

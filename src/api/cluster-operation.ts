@@ -2,17 +2,56 @@
 import { z } from "zod";
 import { cel, listSet, named, objectMeta, timestamp } from "./schema.ts";
 
+/** What a person states and accepts who lets a member lead although acknowledged writes may be lost. */
+export const ForcePromotion = z
+  .object({
+    lostMembers: z
+      .array(z.string().min(1).max(63))
+      .max(15)
+      .meta(listSet)
+      .describe(
+        "lostMembers are members that cannot run any more, as you have made sure of: their nodes are off or their pods are gone. One that still runs, cut off, goes on writing beside the new leader. Every other member has to answer. What is on their volumes and nowhere else is lost; they are copied anew when they come back.",
+      ),
+    epoch: z
+      .int32()
+      .min(1)
+      .describe(
+        "epoch of the last leader, as `kubectl quorate force-promote` shows it: if anybody has led since, the order is void and loses nothing.",
+      ),
+    acceptedLoss: z
+      .string()
+      .min(10)
+      .max(512)
+      .describe(
+        "acceptedLoss says in your words which writes you accept to lose. It stays in the operation and in an Event.",
+      ),
+    approvedBy: z
+      .string()
+      .min(1)
+      .max(256)
+      .describe(
+        "approvedBy is who orders this: your user name, as `kubectl auth whoami` shows it. With the admission policies installed, the API server refuses anybody else's.",
+      ),
+    reason: z
+      .string()
+      .min(10)
+      .max(512)
+      .describe("reason for the order, for those who look into it later, such as an incident's number."),
+  })
+  .describe("forcePromotion is the consent to a ForcePromote: who is lost, what may be lost, who orders it and why.");
+export type ForcePromotion = z.infer<typeof ForcePromotion>;
+
 /** The part of a ClusterOperation that a user writes. It cannot be changed afterwards. */
 export const OperationIntent = z
   .object({
     clusterName: named("clusterName is the ClusterSpec in the same namespace that the operation is for."),
     type: z
-      .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort", "Defragment", "Recover"])
+      .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort", "Defragment", "Recover", "ForcePromote"])
       .describe(
-        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus anew from its most advanced member when the majority is lost for good.",
+        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus anew from its most advanced member when the majority is lost for good, ForcePromote lets a member of any other topology lead although acknowledged writes may be lost, when those that have them are gone for good.",
       ),
     member: named(
-      "member concerned: the new leader for Switchover (chosen when absent), the member to restart or defragment (all when absent) or to rebuild.",
+      "member concerned: the new leader for Switchover (chosen when absent), the member to restart or defragment (all when absent), to rebuild, or to promote by force.",
     ).optional(),
     role: z
       .enum(["Followers", "Leader"])
@@ -26,6 +65,7 @@ export const OperationIntent = z
       .describe(
         "consent to a Recover, as the message of a Recover without consent asks for it: it names the copy that the cluster would go on from, and writes that are not in that copy are lost. A Recover without consent changes nothing.",
       ),
+    forcePromotion: ForcePromotion.optional(),
     deadlineSeconds: z
       .int32()
       .min(1)
@@ -41,8 +81,8 @@ export const OperationIntent = z
         reason: "FieldValueForbidden",
       },
       {
-        rule: "self.type != 'Rebuild' || has(self.member)",
-        message: "member is required for Rebuild: name the member, for example orders-1",
+        rule: "!(self.type in ['Rebuild', 'ForcePromote']) || has(self.member)",
+        message: "member is required for Rebuild and ForcePromote: name the member, for example orders-1",
         fieldPath: ".member",
         reason: "FieldValueRequired",
       },
@@ -55,6 +95,28 @@ export const OperationIntent = z
         rule: "!has(self.consent) || self.type == 'Recover'",
         message: "consent is for Recover alone: remove consent",
         fieldPath: ".consent",
+      },
+      {
+        rule: "self.type != 'ForcePromote' || has(self.forcePromotion)",
+        message:
+          "forcePromotion is required for ForcePromote: say who is lost, what you accept to lose, who you are and why; `kubectl quorate force-promote` helps",
+        fieldPath: ".forcePromotion",
+        reason: "FieldValueRequired",
+      },
+      {
+        rule: "!has(self.forcePromotion) || self.type == 'ForcePromote'",
+        message: "forcePromotion is for ForcePromote alone: remove forcePromotion",
+        fieldPath: ".forcePromotion",
+      },
+      {
+        rule: "!has(self.forcePromotion) || !has(self.member) || !(self.member in self.forcePromotion.lostMembers)",
+        message: "lostMembers must not hold member, which is to lead: remove it from lostMembers",
+        fieldPath: ".forcePromotion.lostMembers",
+      },
+      {
+        rule: "!has(self.forcePromotion) || self.forcePromotion.lostMembers.all(m, m.startsWith(self.clusterName + '-'))",
+        message: "lostMembers must be members of clusterName: <clusterName>-<ordinal>, for example orders-0",
+        fieldPath: ".forcePromotion.lostMembers",
       },
       {
         rule: "!has(self.role) || (self.type == 'Restart' && !has(self.member))",

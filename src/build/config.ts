@@ -51,6 +51,7 @@ export interface IntentState {
   readonly hook: Intent["hook"];
   readonly defragment?: Intent["defragment"];
   readonly group?: Intent["group"];
+  readonly forcedPromotion?: Intent["forcedPromotion"];
 }
 
 /** The intent of a cluster for its agents. */
@@ -72,6 +73,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     ...(state.defragment === undefined ? {} : { defragment: state.defragment }),
     parameters: reloadableParameters(context),
     ...(state.group === undefined ? {} : { group: state.group }),
+    ...(state.forcedPromotion === undefined ? {} : { forcedPromotion: state.forcedPromotion }),
   };
 }
 

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { addCompletion } from "./commands/completion.ts";
 import { addDiagnose } from "./commands/diagnose.ts";
 import { addEngineTest } from "./commands/engine-test.ts";
+import { addForcePromote } from "./commands/force-promote.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addOperation, addRollout, addSwitchover } from "./commands/operation.ts";
 import { addPlan } from "./commands/plan.ts";
@@ -29,6 +30,7 @@ export function buildProgram(): Command {
     addSwitchover,
     addRollout,
     addOperation,
+    addForcePromote,
     addLogs,
     addDiagnose,
     addPreflight,

@@ -22,7 +22,7 @@ import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/st
 import { concernsOf } from "./keys.ts";
 import { LeaderTimeline } from "./leader-timeline.ts";
 import { membershipChanges } from "./membership-changes.ts";
-import { newlyOverridden, newsOf } from "./narrator.ts";
+import { forcedPromotions, newlyOverridden, newsOf } from "./narrator.ts";
 import { podEndOf } from "./pod-ends.ts";
 import { type PassResult, reconciler } from "./reconcile.ts";
 import { rolloutNews } from "./rollout-news.ts";
@@ -219,6 +219,7 @@ export class Controller {
           if (result !== undefined) this.#observeCluster.rolloutEnded(key, result);
         }
         this.#observeCluster.membersChanged(key, { joined: joined.length, left: left.length });
+        for (const _ of forcedPromotions(seen, plan)) this.#observeCluster.promotedByForce(key);
         for (const { guard } of newlyOverridden(seen, cluster)) this.#observeOverride(guard);
         for (const { about, event } of newsOf(seen, cluster, plan)) this.#recorder.record(about, event);
       },

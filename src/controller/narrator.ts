@@ -38,6 +38,9 @@ export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): rea
     ...blockedNews(cluster, plan),
     ...objectivesNews(seen, cluster),
     ...overriddenNews(seen, cluster),
+    ...forcedPromotions(seen, plan).map(
+      (note): EventNote => ({ type: "Warning", reason: "PromotedByForce", action: "ForcePromote", note }),
+    ),
   ];
   return [...notes.map((event) => ({ about, event })), ...plan.steps.flatMap((step) => operationNews(step))];
 }
@@ -56,6 +59,15 @@ function objectivesNews(seen: Observation, cluster: ClusterView): EventNote[] {
 export function newlyOverridden(seen: Observation, cluster: ClusterView): readonly Overridden[] {
   const before = cluster.status.overridden ?? [];
   return overriddenGates({ seen, cluster }).filter(({ guard }) => !before.some((one) => one.guard === guard));
+}
+
+/** What is to be said of each forced promotion that came to its end in this pass. */
+export function forcedPromotions(seen: Observation, { steps }: Plan): readonly string[] {
+  return steps.flatMap((step) => {
+    if (step.kind !== "ReportOperation" || step.status.phase !== "Done") return [];
+    const operation = seen.operations.find(({ uid }) => uid === step.uid);
+    return operation?.intent.type === "ForcePromote" ? [step.status.message ?? ""] : [];
+  });
 }
 
 function overriddenNews(seen: Observation, cluster: ClusterView): EventNote[] {

@@ -87,8 +87,11 @@ function without(object: Stored<KubeObject>, fields: readonly string[]): Stored<
   return Object.fromEntries(kept) as unknown as Stored<KubeObject>; // metadata, apiVersion and kind are never dropped
 }
 
+/** Set by people who know that the node is off. */
+export const TAINT_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
+
 interface WireNode extends KubeObject {
-  readonly spec?: { readonly unschedulable?: boolean };
+  readonly spec?: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string }[] };
   readonly status?: {
     readonly conditions?: readonly {
       readonly type: string;
@@ -106,6 +109,7 @@ function projectNode(object: Stored<KubeObject>): Stored<ProjectedNode> {
     ready: ready?.status === "True",
     ...(ready?.lastTransitionTime === undefined ? {} : { readySinceMs: Date.parse(ready.lastTransitionTime) }),
     unschedulable: node.spec?.unschedulable ?? false,
+    ...(node.spec?.taints?.some(({ key }) => key === TAINT_OUT_OF_SERVICE) === true ? { outOfService: true } : {}),
   };
   return { apiVersion, kind, metadata: identityOf(node), view };
 }

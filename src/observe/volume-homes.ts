@@ -2,6 +2,7 @@
 // answer may lead to the deletion of a volume, and absence from a cache proves nothing.
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
+import { TAINT_OUT_OF_SERVICE } from "./kinds.ts";
 import type { HomeView, MemberView } from "../plan/observation.ts";
 
 interface PersistentVolume extends KubeObject {
@@ -23,7 +24,6 @@ interface Node extends KubeObject {
 }
 
 const HOSTNAME = "kubernetes.io/hostname";
-const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"; // set by people who know that the node is off
 
 /** `members`, with the homes of the volumes of those whose pods cannot be scheduled. */
 export async function withHomes(
@@ -63,6 +63,6 @@ async function homeOf(api: Pick<KubeApi, "list">, hostname: string, signal: Abor
   const selection = { apiVersion: "v1", kind: "Node", labelSelector: `${HOSTNAME}=${hostname}` };
   const { items } = await api.list<Node>(selection, { signal });
   if (items.length === 0) return { node: hostname, gone: "Deleted" };
-  const isOut = items.every(({ spec }) => spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true);
+  const isOut = items.every(({ spec }) => spec?.taints?.some(({ key }) => key === TAINT_OUT_OF_SERVICE) === true);
   return { node: hostname, gone: isOut ? "OutOfService" : "No" };
 }

@@ -25,6 +25,8 @@ export interface Decision {
   readonly defragment?: NonNullable<Intent["defragment"]>;
   /** The incarnation that the group shall have from now on; see `Intent.group`. */
   readonly group?: NonNullable<Intent["group"]>;
+  /** A member that shall lead although acknowledged writes may be lost, by a person's order; see `Intent.forcedPromotion`. */
+  readonly forcedPromotion?: NonNullable<Intent["forcedPromotion"]>;
   /** The planned change whose step runs now; for metrics. */
   readonly planned?: ExclusiveChange;
   /** How far a roll of the members is. */

@@ -4,7 +4,15 @@ import { buildIntent, buildIntentConfigMap } from "../build/config.ts";
 import { canonicalJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
-import { isInSync, listedMembers, requestedMs, switchoverDeadlineMs, type Request, type World } from "./facts.ts";
+import {
+  isEnded,
+  isInSync,
+  listedMembers,
+  requestedMs,
+  switchoverDeadlineMs,
+  type Request,
+  type World,
+} from "./facts.ts";
 import { hookRequest } from "./hook-request.ts";
 import type { Step } from "./plan.ts";
 
@@ -12,16 +20,17 @@ import type { Step } from "./plan.ts";
 export function planIntent(world: World, decision: Decision, listed: readonly string[]): readonly Step[] {
   const { context, seen } = world;
   const now = seen.intent?.intent;
+  const forcedPromotion = decision.forcedPromotion ?? keptOrder(world);
   const state = {
     members: listed,
-    learners: learners(world, listed, decision.leaving),
+    learners: learners(world, listed, [...(forcedPromotion?.lost ?? []), decision.leaving]),
     bootstrapMember: bootstrapMember(world),
     switchover: decision.switchover ?? keptSwitchover(world),
     restart: decision.restart ?? kept(now?.restart, world.restart),
     rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
     hook: decision.hook ?? kept(now?.hook, hookRequest(world)),
     ...present({ defragment: decision.defragment ?? kept(now?.defragment, world.defragment) ?? undefined }),
-    ...present({ group: decision.group ?? groupOf(world) }),
+    ...present({ group: decision.group ?? groupOf(world), forcedPromotion }),
   };
   const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
   const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
@@ -45,16 +54,27 @@ function groupOf({ seen, members }: World): Intent["group"] {
   return incarnation === 0 ? undefined : { incarnation, founder: null, request: null };
 }
 
+/** An order to promote by force stays until its operation has ended: nobody may forget half of it. */
+function keptOrder({ seen }: World): Intent["forcedPromotion"] {
+  const order = seen.intent?.intent?.forcedPromotion;
+  const isOpen = seen.operations.some(({ uid, status }) => uid === order?.id && !isEnded(status));
+  return isOpen ? order : undefined;
+}
+
 /**
- * Members that were added to a cluster that serves and have not been in sync since, and one that is about to leave. Writes must
- * not wait for them: a clone takes as long as there is data.
+ * Members that were added to a cluster that serves and have not been in sync since, and those that are given up: about to leave, or
+ * lost. Writes must not wait for them: a clone takes as long as there is data.
  */
-function learners(world: World, listed: readonly string[], leaving: string | undefined): readonly string[] {
+function learners(
+  world: World,
+  listed: readonly string[],
+  givenUp: readonly (string | undefined)[],
+): readonly string[] {
   const now = world.seen.intent?.intent;
   if (now === undefined || !world.initialized) return [];
   const known = new Set(now.members.map((member) => member.name));
   return listed.filter((name) => {
-    if (!known.has(name) || name === leaving) return true;
+    if (!known.has(name) || givenUp.includes(name)) return true;
     const member = world.members.find((one) => one.name === name);
     return now.learners.includes(name) && (member === undefined || !isInSync(world, member));
   });

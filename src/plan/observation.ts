@@ -106,6 +106,8 @@ export interface NodeView {
   /** Since when `ready` is as it is. */
   readonly readySinceMs?: number;
   readonly unschedulable: boolean;
+  /** A person tainted it out-of-service: it is certainly off. */
+  readonly outOfService?: boolean;
 }
 
 /** A StorageClass, as far as volumes care. */

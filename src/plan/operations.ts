@@ -18,6 +18,7 @@ import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { noteFailed, wantedRecord } from "./revisions.ts";
 import { notePromoted } from "./stages.ts";
+import { advanceForcePromotion } from "./force-promotion.ts";
 import { advanceRecovery } from "./recovery.ts";
 import { advanceRestart, restartedMembers } from "./restart.ts";
 import { timestamp } from "./timestamp.ts";
@@ -79,6 +80,7 @@ function advance(world: World, operation: OperationView): Outcome {
   if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
   if (type === "Promote" || type === "Abort") return judgeRevision(world, operation);
   if (type === "Recover") return advanceRecovery(world, operation);
+  if (type === "ForcePromote") return advanceForcePromotion(world, operation);
   if (type === "Defragment" && world.context.engine.actions.defragment === undefined) {
     return { phase: "Refused", message: `Engine ${world.context.engineName} declares no action defragment` };
   }

@@ -3,6 +3,7 @@ import type { ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
 import { resolveVersion } from "../build/context.ts";
 import { podSelector } from "../build/labels.ts";
 import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";
+import { lastForcedPromotion } from "../plan/force-promotion.ts";
 import { desiredNames, isInitialized, isInSync, leaderOf, stateOf } from "../plan/facts.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import { pendingMessage } from "../plan/pending.ts";
@@ -130,6 +131,7 @@ function verdictsOf(facts: Facts): Verdict[] {
     ...(stalled === undefined ? [] : [stalled]),
     ...(blocked === undefined ? [] : [blocked]),
     ...pendingVerdicts(facts),
+    ...forcedVerdicts(facts),
   ];
 }
 
@@ -209,6 +211,12 @@ function pendingVerdicts({ plan }: Facts): Verdict[] {
   const { pending } = plan;
   if (pending === undefined) return [];
   return [{ type: "PendingChange", status: "True", reason: pending.policy, message: pendingMessage(pending) }];
+}
+
+/** Stays until the operation is deleted: whoever looks at the cluster shall know that its data has a gap. */
+function forcedVerdicts({ seen }: Facts): Verdict[] {
+  const message = lastForcedPromotion(seen.operations)?.status.message;
+  return message === undefined ? [] : [{ type: "PromotedByForce", status: "True", reason: "LossAccepted", message }];
 }
 
 function blockedVerdict({ plan }: Facts): Verdict | undefined {

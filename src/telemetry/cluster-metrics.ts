@@ -22,6 +22,8 @@ export interface ClusterObserver {
   planned(key: string, found: Found): void;
   /** A roll of the members came to an end, one way or the other. */
   rolloutEnded(key: string, result: RolloutResult): void;
+  /** A member leads by a person's order, although acknowledged writes may be lost. */
+  promotedByForce(key: string): void;
   /** So many members began and ceased to serve since the pass before. */
   membersChanged(key: string, changes: { readonly joined: number; readonly left: number }): void;
   /** The cluster is gone, and with it every series of it. */
@@ -30,6 +32,30 @@ export interface ClusterObserver {
 
 /** Clusters of which series are kept; a thousand blocked ones have one cause, and the rest would only hide it. */
 const MAX_CLUSTERS = 1000;
+
+const CHANGES = ["join", "leave"] as const;
+
+function counters(registry: Registry) {
+  const changes = new Counter({
+    name: "quorate_membership_changes_total",
+    help: "Members of a cluster that began (join) or ceased (leave) to serve.",
+    labelNames: ["namespace", "cluster", "change"],
+    registers: [registry],
+  });
+  const rollouts = new Counter({
+    name: "quorate_rollouts_total",
+    help: "Rolls of a cluster's members that came to an end; a failed one counts again when it is rolled back.",
+    labelNames: ["namespace", "cluster", "result"],
+    registers: [registry],
+  });
+  const forced = new Counter({
+    name: "quorate_forced_promotions_total",
+    help: "Members that lead by a person's order although acknowledged writes may have been lost.",
+    labelNames: ["namespace", "cluster"],
+    registers: [registry],
+  });
+  return { changes, rollouts, forced };
+}
 
 /** Observes clusters. @param nowMs - Epoch milliseconds. */
 export function clusterMetrics(registry: Registry, nowMs: () => number): ClusterObserver {
@@ -71,23 +97,12 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     },
     () => known(plannedOf).map(([key, change]) => ({ key, labels: { change }, value: 1 })),
   );
-  const changes = new Counter({
-    name: "quorate_membership_changes_total",
-    help: "Members of a cluster that began (join) or ceased (leave) to serve.",
-    labelNames: ["namespace", "cluster", "change"],
-    registers: [registry],
-  });
-  const CHANGES = ["join", "leave"] as const;
-  const rollouts = new Counter({
-    name: "quorate_rollouts_total",
-    help: "Rolls of a cluster's members that came to an end; a failed one counts again when it is rolled back.",
-    labelNames: ["namespace", "cluster", "result"],
-    registers: [registry],
-  });
+  const { changes, rollouts, forced } = counters(registry);
   return {
     planned: (key, { blocked, rollout, planned }) => {
       // There before the first one ends: a counter that appears with 1 looks as if nothing had happened.
       for (const result of ROLLOUT_RESULTS) rollouts.inc({ ...clusterLabels(key), result }, 0);
+      forced.inc(clusterLabels(key), 0);
       if (planned === undefined) plannedOf.delete(key);
       else plannedOf.set(key, planned);
       if (blocked.length === 0) blockedOf.delete(key);
@@ -95,6 +110,7 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
       if (rollout !== undefined) rolloutOf.set(key, rollout);
     },
     rolloutEnded: (key, result) => rollouts.inc({ ...clusterLabels(key), result }),
+    promotedByForce: (key) => forced.inc(clusterLabels(key)),
     membersChanged: (key, { joined, left }) => {
       changes.inc({ ...clusterLabels(key), change: "join" }, joined);
       changes.inc({ ...clusterLabels(key), change: "leave" }, left);
@@ -103,6 +119,7 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
       for (const map of [blockedOf, rolloutOf, plannedOf]) map.delete(key);
       for (const change of CHANGES) changes.remove({ ...clusterLabels(key), change });
       for (const result of ROLLOUT_RESULTS) rollouts.remove({ ...clusterLabels(key), result });
+      forced.remove(clusterLabels(key));
     },
   };
 }

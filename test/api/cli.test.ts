@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { API_VERSION, nameOf } from "../../src/api/names.ts";
+import { ANNOTATION_LEADER, ANNOTATION_SYNC, API_VERSION, nameOf } from "../../src/api/names.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
 import { runMember as runMemberAt } from "./fake-members.ts";
@@ -287,6 +287,54 @@ describe("logs", () => {
     await runningCluster("silent");
     const { code, err } = await quorate(["logs", "silent", "--member", "silent-9"]);
     expect({ code, err }).toEqual({ code: 1, err: "silent-9 has no pod: members are silent-0, silent-1, silent-2\n" });
+  });
+});
+
+describe("force-promote", () => {
+  test("says what would be lost; with a consent it asks in the name of whoever calls it", async () => {
+    await runningCluster("forced");
+    const sync = JSON.stringify({ epoch: 1, names: ["forced-1"] });
+    const annotations = { [ANNOTATION_SYNC]: sync, [ANNOTATION_LEADER]: "forced-0" };
+    const lease = {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      namespace: NAMESPACE,
+      name: nameOf.lease("forced"),
+    };
+    await admin.mergePatch(lease, { metadata: { annotations } });
+    const asked = ["force-promote", "forced", "-m", "forced-2", "--lost", "forced-0", "forced-1"];
+    const told = await quorate(asked);
+    expect(told.code).toBe(2);
+    expect(told.out).toBe(
+      `forced-0 led last, epoch 1; writes were acknowledged once forced-1 had confirmed them.
+  forced-0: given up; has, or may have, what was acknowledged; Running
+  forced-1: given up; has, or may have, what was acknowledged; Running, lag 0
+  forced-2: shall lead; was not waited for; Running, lag 0
+What only forced-0, forced-1 had is lost for good.
+A member that is given up and still runs, cut off, goes on writing: switch its node off first.
+Nothing was changed. To go on, give --reason and --accept-loss, in your words.
+`,
+    );
+    const done = await quorate([...asked, "--reason", "room B burnt down", "--accept-loss", "orders since 10:42"]);
+    expect(done.code).toBe(2);
+    expect(done.out).toContain("Refused forced-0 is not lost: its pod forced-0-0 is ready");
+    const { items } = await admin.list<KubeObject & { readonly spec: object }>({
+      apiVersion: API_VERSION,
+      kind: "ClusterOperation",
+      namespace: NAMESPACE,
+    });
+    expect(items.map(({ spec }) => spec)).toContainEqual(
+      expect.objectContaining({
+        member: "forced-2",
+        forcePromotion: {
+          lostMembers: ["forced-0", "forced-1"],
+          epoch: 1,
+          acceptedLoss: "orders since 10:42",
+          approvedBy: "admin",
+          reason: "room B burnt down",
+        },
+      }),
+    );
   });
 });
 

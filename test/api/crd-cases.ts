@@ -60,7 +60,8 @@ function invalid(object: NamedObject, cause: string): string {
   return `${object.kind}.quorate.io "${object.metadata.name}" is invalid: ${cause}`;
 }
 
-function creation(why: string, object: NamedObject, cause: string): Creation {
+/** A case whose words follow those with which the API server names the object. */
+export function creation(why: string, object: NamedObject, cause: string): Creation {
   return { why, object, says: invalid(object, cause) };
 }
 
@@ -324,40 +325,7 @@ const engineCreations: readonly Creation[] = [
   ),
 ];
 
-const operationCreations: readonly Creation[] = [
-  creation(
-    "a rebuild of nobody",
-    operation({ type: "Rebuild" }),
-    "spec.member: Required value: member is required for Rebuild: name the member, for example orders-1",
-  ),
-  creation(
-    "a promotion of one member",
-    operation({ type: "Promote", member: "orders-1" }),
-    "spec.member: member is not for Promote, Abort and Recover, which concern the whole cluster: remove member",
-  ),
-  creation(
-    "a consent to something else than a recovery",
-    operation({ type: "Restart", consent: "orders-1@7" }),
-    "spec.consent: consent is for Recover alone: remove consent",
-  ),
-  creation(
-    "a role for something else than a restart",
-    operation({ type: "Switchover", role: "Leader" }),
-    "spec.role: role is for Restart without member: remove role, or remove member to restart all of that role",
-  ),
-  creation(
-    "a role and a member at once",
-    operation({ type: "Restart", role: "Leader", member: "orders-1" }),
-    "spec.role: role is for Restart without member: remove role, or remove member to restart all of that role",
-  ),
-  creation(
-    "a member of another cluster",
-    operation({ type: "Switchover", member: "carts-1" }),
-    "spec.member: member must be a member of clusterName: <clusterName>-<ordinal>, for example orders-1",
-  ),
-];
-
-export const creations: readonly Creation[] = [...clusterCreations, ...engineCreations, ...operationCreations];
+export const creations: readonly Creation[] = [...clusterCreations, ...engineCreations];
 
 export const updates: readonly Update[] = [
   update("another engine", minimalCluster(), {

@@ -10,6 +10,7 @@ import { apiStatusOf } from "../../src/kube/api-error.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { creations, minimalCluster, type NamedObject, operation, updates, withoutValue } from "./crd-cases.ts";
+import { operationCreations } from "./operation-cases.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -66,7 +67,7 @@ test("every rule has a case below", () => {
 });
 
 describe("refused when created", () => {
-  test.each(creations)("$why", async ({ object, says }) => {
+  test.each([...creations, ...operationCreations])("$why", async ({ object, says }) => {
     expect(await refusal(client.create(object, { dryRun: true }))).toBe(says);
   });
 });

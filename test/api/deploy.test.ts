@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { ANNOTATION_EPOCH, nameOf } from "../../src/api/names.ts";
+import { ANNOTATION_EPOCH, API_VERSION, nameOf } from "../../src/api/names.ts";
 import { parseClusterSpec, parseEngine } from "../../src/api/parse.ts";
 import { buildAccess } from "../../src/build/access.ts";
 import { buildBudget } from "../../src/build/budget.ts";
@@ -259,6 +259,32 @@ describe("the epoch of a route", () => {
   test.each(["7", "8", "10"])("lets epoch %s pass", async (epoch) => {
     expect(await admin.mergePatch(ref, withEpoch(epoch), { dryRun: true })).toMatchObject(withEpoch(epoch));
   });
+});
+
+test("nobody signs for another who orders that writes may be lost", async () => {
+  const order = (approvedBy: string) => ({
+    apiVersion: API_VERSION,
+    kind: "ClusterOperation",
+    metadata: { generateName: "forced-", namespace: "default" },
+    spec: {
+      clusterName: "orders",
+      type: "ForcePromote",
+      member: "orders-2",
+      forcePromotion: {
+        lostMembers: ["orders-0"],
+        epoch: 1,
+        acceptedLoss: "orders since 10:42",
+        approvedBy,
+        reason: "room B burnt down",
+      },
+    },
+  });
+  const refused = await vi.waitFor(() => refusal(admin.create(order("somebody"), { dryRun: true })), {
+    timeout: 20_000,
+    interval: 100,
+  });
+  expect(refused).toMatch(/spec.forcePromotion.approvedBy must be admin, who creates this: nobody signs for another$/);
+  expect(await admin.create(order("admin"), { dryRun: true })).toBeDefined();
 });
 
 describe("warnings", () => {

@@ -35,6 +35,9 @@ describe("no schedule breaks a promise", () => {
     "stale-13",
     "stale-14",
     "stale-15",
+    "forced",
+    "forced-apart",
+    "forced-lie",
   ])("exhaustively, scenario %s", async (scenario) => {
     const { code, output } = await check("--scenario", scenario);
     process.stdout.write(`  ${output.trim().split("\n").at(-1) ?? ""}\n`);

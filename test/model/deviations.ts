@@ -130,7 +130,8 @@ function cutLinks(world: World, links: readonly string[]): World {
   return { ...world, cut: [...new Set([...world.cut, ...links])].toSorted() };
 }
 
-function crashContainer(world: World, name: string, downMs: number): World {
+/** The member's container is gone for that long, and whoever looks at it sees that. */
+export function crashContainer(world: World, name: string, downMs: number): World {
   const dead = killEngine(world, name);
   const { clockMs } = dead.nodes.find((node) => node.name === name) ?? { clockMs: 0 };
   const down = withNode(dead, name, {

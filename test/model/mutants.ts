@@ -121,6 +121,20 @@ export const MUTANTS: readonly Mutant[] = [
     args: walks("pause,cut,row,crash", 600),
   },
   {
+    name: "a forced promotion asks nobody when one member is lost",
+    file: "quorum.ts",
+    find: "isCovered(member) || absent.includes(member)",
+    replace: "isCovered(member) || absent.length > 0",
+    args: ["--scenario", "forced-apart"],
+  },
+  {
+    name: "a forced promotion takes the one who was named for lost, though it speaks",
+    file: "forced.ts",
+    find: ".filter((member) => !hasSpoken(state, candidate, member))",
+    replace: "",
+    args: ["--scenario", "forced-lie"],
+  },
+  {
     name: "nobody minds a register that went back",
     file: "voting.ts",
     find: "const isBehind = !message.base.recover && compareVersions(message.base.sync, state.record.sync) < 0;",

@@ -1,5 +1,5 @@
 /** What must never happen, looked at whenever a row is acknowledged, an engine becomes writable or an epoch is taken. */
-import type { Entry } from "./engine-model.ts";
+import type { Entry, ModelEngine } from "./engine-model.ts";
 import { nodeOf, type World } from "./world.ts";
 
 /** Notes the first violation; later ones are its consequences. */
@@ -27,10 +27,11 @@ export function checkAck(world: World, writer: string, entry: Entry): World {
     : violate(next, `${writer}: row ${entry.id} acknowledged, but ${ahead.name} leads without it`);
 }
 
-/** No acknowledged row is missing in an engine that becomes writable. */
-export function checkPromotion(world: World, leader: string): World {
-  if (world.intent.durability.mode === "Async") return world;
-  const { engine } = nodeOf(world, leader);
+/** No acknowledged row is missing in an engine that becomes writable, but for those that a forced promotion gave up. */
+export function checkPromotion(before: World, leader: string): World {
+  if (before.intent.durability.mode === "Async") return before;
+  const { engine } = nodeOf(before, leader);
+  const world = isForcedPromotion(before, leader, engine.epoch) ? giveUp(before, engine) : before;
   const lost = world.ledger.acked.find((row) => !engine.log.some(({ id }) => id === row.id));
   return lost === undefined
     ? world
@@ -38,6 +39,17 @@ export function checkPromotion(world: World, leader: string): World {
         world,
         `${leader} leads epoch ${engine.epoch} without acknowledged row ${lost.id} of epoch ${lost.epoch}`,
       );
+}
+
+/** Whether that is the one promotion that the order is for: of this member, in its vacancy, which nobody filled before. */
+function isForcedPromotion({ intent: { forced }, ledger }: World, leader: string, epoch: number): boolean {
+  if (forced === null || forced.member !== leader || epoch <= forced.epoch) return false;
+  return ledger.acked.every((row) => row.epoch <= forced.epoch);
+}
+
+function giveUp(world: World, { log }: ModelEngine): World {
+  const acked = world.ledger.acked.filter(({ id }) => log.some((entry) => entry.id === id));
+  return { ...world, ledger: { ...world.ledger, acked } };
 }
 
 /**

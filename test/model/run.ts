@@ -7,10 +7,11 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { PROFILES } from "../../src/agent/protocol/profile.ts";
 import type { Intent } from "../../src/agent/protocol/types.ts";
-import { KINDS, type Kind } from "./deviations.ts";
+import { crashContainer, KINDS, type Kind } from "./deviations.ts";
 import { explore, walk, type Bounds, type Outcome } from "./explore.ts";
+import { violate } from "./oracles.ts";
 import { plainStep, runPlain, without as withoutItem } from "./schedule.ts";
-import { NAMES, newWorld, withNode, type Protocol, type World } from "./world.ts";
+import { linkOf, NAMES, newWorld, nodeOf, withNode, type Protocol, type World } from "./world.ts";
 
 interface Scenario {
   readonly name: string;
@@ -26,6 +27,12 @@ interface Scenario {
   /** The leader's agent is stopped, and its last heartbeat to `b` arrives that many ticks later, when followers elect another
    *  leader; the exploration begins shortly before. Absent: a healthy start. */
   readonly staleTicks?: number;
+  /** An order to promote `c` by force, given while `down` are dead and `apart` live, but cut off from `c` and the register. */
+  readonly forced?: {
+    readonly lost: readonly string[];
+    readonly down: readonly string[];
+    readonly apart: readonly string[];
+  };
 }
 
 function without(kinds: readonly Kind[]): readonly Kind[] {
@@ -33,6 +40,8 @@ function without(kinds: readonly Kind[]): readonly Kind[] {
 }
 
 const base = { members: 3, mode: "Quorum", whenDegraded: "Block", fences: false, window: 24 } as const;
+
+const BREAKS = ["crash", "cut", "pause", "lease"] as const;
 
 /** The exhaustive parts; `--budget 2` and more deepen any of them, in minutes to hours. */
 const SCENARIOS: readonly Scenario[] = [
@@ -45,7 +54,7 @@ const SCENARIOS: readonly Scenario[] = [
   { ...base, name: "one-pair", members: 2, kinds: KINDS, budget: 1 },
   { ...base, name: "one-five", members: 5, kinds: without(["delay"]), budget: 1 },
   { ...base, name: "one-learner", learners: ["c"], kinds: KINDS, budget: 1 },
-  { ...base, name: "two-broken", kinds: ["crash", "cut", "pause", "lease"], budget: 2, window: 4 },
+  { ...base, name: "two-broken", kinds: BREAKS, budget: 2, window: 4 },
   ...[13, 14, 15].map((staleTicks) => ({
     ...base,
     name: `stale-${staleTicks}`,
@@ -54,6 +63,10 @@ const SCENARIOS: readonly Scenario[] = [
     window: 4,
     staleTicks,
   })),
+  { ...base, name: "forced", kinds: BREAKS, budget: 1, forced: { lost: ["a", "b"], down: ["a", "b"], apart: [] } },
+  { ...base, name: "forced-apart", kinds: BREAKS, budget: 1, forced: { lost: ["a"], down: [], apart: ["a", "b"] } },
+  // Named for lost against the truth: found out as long as `c` hears it speak.
+  { ...base, name: "forced-lie", kinds: ["lease"], budget: 1, forced: { lost: ["a", "b"], down: [], apart: ["a"] } },
 ];
 
 /** Loads the protocol from a folder. */
@@ -74,14 +87,37 @@ function steadyWorld(protocol: Protocol, scenario: Scenario): World {
     paused: false,
     bootstrapMember: "a",
     switchover: null,
+    forced: null,
   };
   const world = runPlain(protocol, newWorld(protocol, PROFILES.Fast, intent, scenario.fences), 12);
   const started = { ...intent, bootstrapMember: null };
-  const told = world.nodes.map(
-    ({ name: to, boot }) => ({ type: "event", to, boot, body: { type: "IntentChanged", intent: started } }) as const,
-  );
-  const steady = runPlain(protocol, { ...world, intent: started, queue: [...world.queue, ...told] }, 10);
+  const told = { ...world, intent: started, queue: [...world.queue, ...tellings(world, started)] };
+  const steady = runPlain(protocol, told, 10);
+  if (scenario.forced !== undefined) return withForcedPromotion(protocol, steady, scenario.forced);
   return scenario.staleTicks === undefined ? steady : withStaleHeartbeat(protocol, steady, scenario.staleTicks);
+}
+
+function withForcedPromotion(
+  protocol: Protocol,
+  steady: World,
+  { lost, down, apart }: NonNullable<Scenario["forced"]>,
+): World {
+  const broken = down.reduce((world, name) => crashContainer(world, name, 60_000), steady);
+  const forced = { member: "c", epoch: steady.register.content.sync?.epoch ?? 0, lost };
+  // The operator makes learners of the lost in the same write: no acknowledgement waits for them.
+  const intent: Intent = { ...steady.intent, forced, learners: lost };
+  const cut = apart.flatMap((name) => [linkOf(name, "api"), linkOf(name, "c")]).toSorted();
+  const heard = { ...broken, nodes: broken.nodes.filter(({ name }) => name === "c") };
+  const start: World = { ...broken, intent, cut, queue: [...broken.queue, ...tellings(heard, intent)] };
+  const isLed = nodeOf(runPlain(protocol, start, 18), "c").engine.mode === "writable";
+  if (isLed === down.length > 0) return start;
+  return violate(start, isLed ? "c leads by an order whose terms are not met" : "c does not lead as ordered");
+}
+
+function tellings(world: World, intent: Intent): World["queue"] {
+  return world.nodes.map(
+    ({ name: to, boot }) => ({ type: "event", to, boot, body: { type: "IntentChanged", intent } }) as const,
+  );
 }
 
 function withStaleHeartbeat(protocol: Protocol, steady: World, ticks: number): World {

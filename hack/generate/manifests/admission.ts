@@ -21,7 +21,12 @@ interface Policy {
 
 /** All policies, each with its binding, by the names of their files. */
 export function admissionPolicies(): ReadonlyMap<string, readonly Manifest[]> {
-  const policies = { "lease-epoch": leaseEpoch(), "route-epoch": routeEpoch(), "even-members": evenMembers() };
+  const policies = {
+    "lease-epoch": leaseEpoch(),
+    "route-epoch": routeEpoch(),
+    "even-members": evenMembers(),
+    "force-promotion": forcePromotion(),
+  };
   return new Map(Object.entries(policies).map(([file, policy]) => [file, withBinding(policy)]));
 }
 
@@ -116,6 +121,35 @@ number is lower than any epoch: a broken one may be mended, never written.`,
             "': only the leader of the newest epoch writes a route; read the Lease again'",
         },
         KEEPS_LABEL,
+      ],
+    },
+  };
+}
+
+function forcePromotion(): Policy {
+  return {
+    name: "quorate-force-promotion",
+    comment: "Who orders that acknowledged writes may be lost signs with the name that the API server knows them by.",
+    action: "Deny",
+    spec: {
+      failurePolicy: "Fail",
+      matchConstraints: {
+        resourceRules: [
+          {
+            apiGroups: ["quorate.io"],
+            apiVersions: ["v1alpha1"],
+            resources: ["clusteroperations"],
+            operations: ["CREATE"],
+          },
+        ],
+      },
+      validations: [
+        {
+          expression:
+            "!has(object.spec.forcePromotion) || object.spec.forcePromotion.approvedBy == request.userInfo.username",
+          messageExpression:
+            "'spec.forcePromotion.approvedBy must be ' + request.userInfo.username + ', who creates this: nobody signs for another'",
+        },
       ],
     },
   };

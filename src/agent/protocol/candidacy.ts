@@ -3,6 +3,7 @@
  * Nothing an earlier leader acknowledged can be missing, because only sealed answers are counted: a sealed member has
  * persisted the epoch and stopped receiving before it said where it ended.
  */
+import { absentMembers } from "./forced.ts";
 import { becomeLeader, enterAdoptedOffice } from "./leadership.ts";
 import { writeHeld } from "./lease.ts";
 import { clearEngine, standDown } from "./office.ts";
@@ -102,6 +103,7 @@ function driveSeal(turn: Turn, candidate: Candidate): void {
     pending: candidate.waiting.length > 0 && turn.now - candidate.stageAtMs < 2 * profile.sealTimeoutMs,
     intent,
     leaderPosition: heard?.position ?? null,
+    absent: absentMembers(turn.state, candidate),
   };
   if (mayLead(own, candidate.answers, terms)) return beginActivation(turn, candidate, intent);
   if (terms.pending) return;
@@ -130,10 +132,13 @@ function firstSet(turn: Turn, candidate: Candidate, intent: Intent): SyncSet {
   return { epoch, version: 1, leader: turn.self, mode, names: names.toSorted(), ack, lineage, unproven };
 }
 
-/** What this leader's standbys may not have yet; after a recovery, when the Lease cannot tell, only its own copy is sure. */
+/**
+ * What this leader's standbys may not have yet. After a recovery, when the Lease cannot tell, and after a forced promotion, which gave
+ * up what earlier sets acknowledged, only its own copy is sure.
+ */
 function unprovenBefore(turn: Turn, candidate: Candidate): readonly SyncBase[] {
   const { base, cause } = candidate;
-  if (cause === "recover") return [{ leader: turn.self, mode: "Quorum", names: [], ack: 0 }];
+  if (cause === "recover" || cause === "forced") return [{ leader: turn.self, mode: "Quorum", names: [], ack: 0 }];
   return base === null ? [] : unprovenAfter(base);
 }
 

@@ -2,13 +2,14 @@
  * Contending for the Lease: why, and when. A candidate reads the Lease, asks for pre-votes, and touches the Lease only with
  * enough of them. What follows the acquisition is in candidacy.ts.
  */
+import { absentMembers, isOrdered, obstacleToForce } from "./forced.ts";
 import { readLease, writeLease } from "./lease.ts";
 import { standDown } from "./office.ts";
 import { compareVersions, isNamedIn, mayLead, mostAdvanced } from "./quorum.ts";
 import { expiryWaitMs } from "./profile.ts";
 import type { Candidate, ElectionCause, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
-import { FAILOVER_BUDGET, type LeaseContent, type ReplyMessage } from "./types.ts";
+import { FAILOVER_BUDGET, type Intent, type LeaseContent, type ReplyMessage, type SyncSet } from "./types.ts";
 
 /** Whether the register shows less than some member has persisted: it went back, or was lost and created anew. */
 export function isRegressed(state: State): boolean {
@@ -63,12 +64,16 @@ export function electionCause(state: State): ElectionCause | null {
   const self = state.identity.member;
   if (content.holder !== "" && content.leader === self && isSamePod(content.holder, state.identity.holder))
     return "own";
-  if (intent.paused) return null;
-  if (sync.mode !== "Async" && !isNamedIn(sync, self)) return null;
+  if (intent.paused || !mayFollowOn(state, sync)) return null;
+  return isOrdered(state, sync) && isVacant(state, content) ? "forced" : vacancyCause(state, content);
+}
+
+/** Whether this copy may be led from after the one that `sync` is of: its confirmations counted, or a person orders it. */
+function mayFollowOn(state: State, sync: SyncSet): boolean {
+  const isCounted = sync.mode === "Async" || isNamedIn(sync, state.identity.member);
   // Data of an epoch that the last leader's does not descend from is rejoined, never promoted.
   const origin = state.record.lineage.at(-1);
-  if (origin !== undefined && !sync.lineage.includes(origin)) return null;
-  return vacancyCause(state, content);
+  return (isCounted || isOrdered(state, sync)) && (origin === undefined || sync.lineage.includes(origin));
 }
 
 function vacancyCause(state: State, content: LeaseContent): ElectionCause | null {
@@ -186,19 +191,24 @@ function countPreVotes(turn: Turn, candidate: Candidate): void {
     pending: candidate.waiting.length > 0,
     intent,
     leaderPosition: heard?.position ?? null,
+    absent: absentMembers(turn.state, candidate),
   };
   if (mayLead(own, candidate.answers, terms)) return acquire(turn, candidate);
   if (terms.pending) return;
   const ahead = mostAdvanced(own, candidate.answers, terms.recover ? null : candidate.base);
   if (ahead !== null) turn.send([ahead], { type: "Nominate", epoch: candidate.epoch }, candidate.round);
-  const asked = Object.keys(candidate.answers).length;
-  turn.set({ blocked: "NotEnoughVoters" });
-  turn.report(
-    "warning",
-    "NotEnoughVoters",
-    `Only ${asked} of ${intent.members.length} members answered for epoch ${candidate.epoch}`,
-  );
+  reportObstacle(turn, candidate, intent);
   standDown(turn);
+}
+
+function reportObstacle(turn: Turn, candidate: Candidate, intent: Intent): void {
+  const asked = Object.keys(candidate.answers).length;
+  const { reason, message } = obstacleToForce(turn.state, candidate) ?? {
+    reason: "NotEnoughVoters",
+    message: `Only ${asked} of ${intent.members.length} members answered for epoch ${candidate.epoch}`,
+  };
+  turn.set({ blocked: reason });
+  turn.report("warning", reason, message);
 }
 
 function acquire(turn: Turn, candidate: Candidate): void {

@@ -36,6 +36,8 @@ export interface ElectionTerms {
   readonly intent: Intent;
   /** The leader's last known position, for the limit of loss in Async mode. */
   readonly leaderPosition: Position | null;
+  /** Members that a forced promotion does without; null when nothing is forced. */
+  readonly absent: readonly string[] | null;
 }
 
 /**
@@ -45,12 +47,15 @@ export interface ElectionTerms {
  * them would know of a newer set than the Lease shows.
  */
 export function mayLead(own: Position, answers: Answers, terms: ElectionTerms): boolean {
-  const { base, recover, pending, intent } = terms;
+  const { base, recover, pending, intent, absent } = terms;
   const isCovered = (member: string): boolean => {
     const answer = answers[member];
     return answer !== undefined && answer !== null && isAtLeast(own, answer);
   };
   if (recover) return intent.members.every(isCovered);
+  // Every member is sealed or cannot run: nobody is left that could confirm a write of an earlier leader.
+  if (absent !== null)
+    return !pending && intent.members.every((member) => isCovered(member) || absent.includes(member));
   if (base === null) return true;
   if (base.mode === "Async" && base.ack === 0) {
     if (isCovered(base.leader)) return true;

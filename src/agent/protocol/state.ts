@@ -91,8 +91,8 @@ export interface Hold {
   readonly failovers: number;
 }
 
-/** Why a member contends. `own`: it was the last leader itself; `adopt`: its engine still runs writable. */
-export type ElectionCause = "bootstrap" | "released" | "expired" | "dead" | "own" | "adopt" | "recover";
+/** Why a member contends. `own`: it was the last leader itself; `adopt`: its engine still runs writable; `forced`: a person's order. */
+export type ElectionCause = "bootstrap" | "released" | "expired" | "dead" | "own" | "adopt" | "recover" | "forced";
 
 /** A member on its way to lead. `answers` holds the pre-votes, then the sealed answers, by member, its own included. */
 export interface Candidate {

@@ -105,6 +105,7 @@ export interface Intent {
   readonly paused: boolean;
   readonly bootstrapMember: string | null;
   readonly switchover: SwitchoverIntent | null;
+  readonly forced: ForcedPromotion | null;
 }
 
 /** A wanted planned change of leader. `from` null: whoever leads; `to` null: the best follower. */
@@ -112,6 +113,16 @@ export interface SwitchoverIntent {
   readonly id: string;
   readonly from: string | null;
   readonly to: string | null;
+}
+
+/**
+ * A person's order that `member` leads although acknowledged writes may be lost. It is for one vacancy: that of the synchronous
+ * set of `epoch`; whoever leads next makes it void. `lost` are members that cannot run any more, as the person has made sure of.
+ */
+export interface ForcedPromotion {
+  readonly member: string;
+  readonly epoch: number;
+  readonly lost: readonly string[];
 }
 
 /** What cannot change while this boot of the agent lives. `holder` is the identity written to the Lease. */

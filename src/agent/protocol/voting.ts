@@ -162,7 +162,7 @@ function answerHeartbeat(turn: Turn, from: string, requestId: string, message: A
 function abandonDoubts(turn: Turn): void {
   const { role, write } = turn.state;
   if (role.kind !== "candidate" || write !== null) return;
-  if (role.cause === "dead" || role.cause === "recover") standDown(turn);
+  if (["dead", "recover", "forced"].includes(role.cause)) standDown(turn);
 }
 
 /** Clears a promise that has run out, so that a later restart need not wait for it. */

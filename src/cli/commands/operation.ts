@@ -91,7 +91,8 @@ export function addRollout(program: Command): void {
   }
 }
 
-type OperationRequest = Pick<OperationIntent, "clusterName" | "type"> & Partial<OperationIntent>;
+/** What is asked for; the rest has defaults. */
+export type OperationRequest = Pick<OperationIntent, "clusterName" | "type"> & Partial<OperationIntent>;
 
 interface OperationOptions extends WaitOptions {
   readonly member?: string;
@@ -106,7 +107,8 @@ function seconds(text: string): number {
   throw new InvalidArgumentError("Give a whole number of seconds.");
 }
 
-async function carryOut(session: Session, spec: OperationRequest, wait: boolean): Promise<void> {
+/** Creates the operation and, if wanted, tells how it goes until its end. */
+export async function carryOut(session: Session, spec: OperationRequest, wait: boolean): Promise<void> {
   const { api, namespace } = session;
   await readCluster(session, spec.clusterName); // a misspelt name would wait for ever
   const created = await api.create<KubeObject & { readonly spec: OperationRequest }>({

@@ -14,6 +14,7 @@ const intent: Intent = {
   learners: [],
   bootstrapMember: null,
   switchover: null,
+  forced: null,
 };
 const position: Position = { history: "1", value: "10", ancestors: [] };
 const base: SyncSet = {
@@ -26,7 +27,7 @@ const base: SyncSet = {
   lineage: [1, 3],
   unproven: [],
 };
-const terms = { base, recover: false, pending: false, intent, leaderPosition: null };
+const terms = { base, recover: false, pending: false, intent, leaderPosition: null, absent: null };
 const answers = (...members: readonly string[]): Record<string, Position | null> =>
   Object.fromEntries(members.map((member) => [member, position]));
 
@@ -95,6 +96,14 @@ describe("mayLead", () => {
   test("after the register went back everybody is asked", () => {
     expect(mayLead(position, answers("a", "b", "c", "d"), { ...terms, recover: true })).toBe(false);
     expect(mayLead(position, answers(...MEMBERS), { ...terms, recover: true })).toBe(true);
+  });
+
+  test("a forced promotion does without those who are absent, and without nobody else", () => {
+    const forced = { ...terms, absent: ["a", "d", "e"] };
+    expect(mayLead(position, answers("b", "c"), forced)).toBe(true);
+    expect(mayLead(position, answers("b"), forced)).toBe(false);
+    expect(mayLead(position, { ...answers("b"), c: { ...position, value: "11" } }, forced)).toBe(false);
+    expect(mayLead(position, answers("b", "c"), { ...forced, pending: true })).toBe(false);
   });
 
   test("without confirming standbys only the last leader itself will do", () => {

@@ -19,6 +19,7 @@ const intent: Intent = {
   paused: false,
   bootstrapMember: "a",
   switchover: null,
+  forced: null,
 };
 
 /** A running cluster, with a note of every effect asked from then on. */
