@@ -1,9 +1,11 @@
 /**
  * The agent: one per member, child of quorate-init in the engine's container.
  *
- * `agent install FOLDER` copies the folder that holds it, the whole runtime, into a volume (init container); `agent run` is the agent itself.
+ * `agent install FOLDER` copies the folder that holds it, the whole runtime, into a volume (init container); `agent run` is the agent itself;
+ * `agent wait SECONDS` waits for a random time up to that and ends (init container of topology Stateless, which has no agent).
  */
 import { cp } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import type { MemberParts } from "./agent/equipment.ts";
 import { agentMetrics, usageMetrics } from "./agent/metrics.ts";
 import { InitClient } from "./agent/init-client.ts";
@@ -75,10 +77,16 @@ async function run(): Promise<void> {
   await instance.start(boot);
 }
 
-const [command, folder] = process.argv.slice(2);
-if (command === "install" && folder !== undefined) await cp(import.meta.dirname, folder, { recursive: true });
+async function waitUpTo(seconds: number): Promise<void> {
+  process.on("SIGTERM", () => process.exit(0)); // the first process of a container ignores what it does not ask for
+  await pause(seconds * 1000 * Math.random());
+}
+
+const [command, argument] = process.argv.slice(2);
+if (command === "install" && argument !== undefined) await cp(import.meta.dirname, argument, { recursive: true });
+else if (command === "wait" && Number(argument) >= 0) await waitUpTo(Number(argument));
 else if (command === "run") await run();
 else {
-  process.stderr.write("usage: agent install FOLDER | agent run\n");
+  process.stderr.write("usage: agent install FOLDER | agent wait SECONDS | agent run\n");
   process.exitCode = 2;
 }

@@ -13,6 +13,7 @@ import {
   timestamp,
 } from "./schema.ts";
 import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
+import { Autoscaling, Serving, statelessRules } from "./stateless.ts";
 import { Topology } from "./topology.ts";
 import { ServiceOptions } from "./services.ts";
 import { RolloutStatus, UpdatePolicy } from "./update.ts";
@@ -160,7 +161,7 @@ export const ClusterIntent = z
     engine: EngineChoice.describe("engine that the members run."),
     topology: Topology.default("ActivePassive")
       .describe(
-        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. Consensus: the engine elects its leader by a majority. It cannot be changed.",
+        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. Consensus: the engine elects its leader by a majority. Stateless: members without data, all alike. It cannot be changed.",
       )
       .meta(
         cel([
@@ -173,11 +174,15 @@ export const ClusterIntent = z
     members: z
       .int32()
       .min(1)
-      .max(5)
+      .max(1000)
       .default(3)
       .describe(
-        "members that hold the data, the leader included. Odd numbers of three or more keep writing when one is lost.",
+        "members that hold the data, the leader included, 5 at most. Odd numbers of three or more keep writing when one is lost. In topology Stateless those that serve; with autoscaling the least of them, always kept warm.",
       ),
+    autoscaling: Autoscaling.optional().describe(
+      "autoscaling lets the number of members follow the load, in topology Stateless; without it there are spec.members.",
+    ),
+    serving: Serving.optional().describe("serving says how members come and go in topology Stateless."),
     storage: z
       .object({ data: VolumeClaim.prefault({}).describe("data volume of each member.") })
       .prefault({})
@@ -262,6 +267,7 @@ export const ClusterIntent = z
         fieldPath: ".update.partition",
       },
       ...deletionRules,
+      ...statelessRules,
     ]),
   )
   .describe("spec is what the cluster shall be. Everything but engine has a default that is right for production.");
@@ -276,6 +282,16 @@ const MemberStatus = z.object({
   revision: z.string().max(63).optional().describe("revision of the pod's template."),
   lag: z.string().max(16).optional().describe("lag behind the leader in coarse steps; live figures are in metrics."),
   epoch: z.int().min(0).optional().describe("epoch the member follows or leads in."),
+});
+
+const TrackStatus = z.object({
+  name: z
+    .enum(["stable", "canary"])
+    .describe("name of the track: stable, or canary, whose members try a revision beside it."),
+  revision: z.string().max(63).describe("revision of the members' template."),
+  desired: z.int32().min(0).describe("desired number of members, as autoscaling last set it where there is some."),
+  ready: z.int32().min(0).describe("ready members."),
+  updated: z.int32().min(0).describe("updated members: those that run the revision."),
 });
 
 /** A step that cannot be taken now, and what would let it. */
@@ -312,9 +328,19 @@ export const ClusterStatus = z
       .meta(listMap("name"))
       .optional()
       .describe("members as their agents report them."),
+    tracks: z
+      .array(TrackStatus)
+      .max(2)
+      .meta(listMap("name"))
+      .optional()
+      .describe("tracks of topology Stateless, whose members have no names that last."),
     readyMembers: z.int32().min(0).optional().describe("readyMembers is the number of members whose pods are ready."),
     readyRatio: z.string().max(16).optional().describe("readyRatio as ready/desired, for the printed columns."),
-    desiredMembers: z.int32().min(0).optional().describe("desiredMembers is spec.members as last observed."),
+    desiredMembers: z
+      .int32()
+      .min(0)
+      .optional()
+      .describe("desiredMembers is spec.members as last observed, or the number that autoscaling last set."),
     leader: z.string().max(63).optional().describe("leader's member name; empty while there is none."),
     epoch: z.int().min(0).optional().describe("epoch of the current leadership; grows with every change of leader."),
     change: z
@@ -354,6 +380,7 @@ export const ClusterStatus = z
   .describe("status is what the operator and the agents observed.");
 export type ClusterStatus = z.infer<typeof ClusterStatus>;
 export type MemberStatus = z.infer<typeof MemberStatus>;
+export type TrackStatus = z.infer<typeof TrackStatus>;
 export type Blocked = z.infer<typeof Blocked>;
 
 /** The whole ClusterSpec object. */

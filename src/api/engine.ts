@@ -3,6 +3,7 @@
  * Nothing under src/ knows an engine by name; whatever an engine can do is declared here.
  */
 import { z } from "zod";
+import { EngineProbes, statelessEngineRules } from "./stateless.ts";
 import { Topology } from "./topology.ts";
 import { cel, type CelRule, listMap, listSet, named, objectMeta, parameterMap, quantity } from "./schema.ts";
 
@@ -136,21 +137,26 @@ const consensusActions = {
   ),
 };
 
-/** Everything the agent may do to an engine; each action must be idempotent. Which are needed depends on the topology. */
-export const EngineActions = z.object({
+/** Actions that agents call in every topology in which there are agents. */
+const commonActions = {
   initialize: EngineAction.describe(
     "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only; in topology Consensus the data set is a group of that member alone.",
   ),
   observe: EngineAction.describe(
     "observe prints one line of JSON, an EngineObservation: what the running engine is and where its log ends.",
   ),
+  reload: EngineAction.describe(
+    "reload makes the running engine take the parameters in QUORATE_PARAMETERS_FILE that need no restart. Exit code 3 says: it refuses one of them, and everything is as it was.",
+  ),
+};
+
+/** Everything the agent may do to an engine; each action must be idempotent. Which are needed depends on the topology. */
+export const EngineActions = z.object({
+  ...optional(commonActions),
   ...optional(leaseActions),
   ...optional(consensusActions),
   defragment: EngineAction.optional().describe(
     "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
-  ),
-  reload: EngineAction.describe(
-    "reload makes the running engine take the parameters in QUORATE_PARAMETERS_FILE that need no restart. Exit code 3 says: it refuses one of them, and everything is as it was.",
   ),
   probeWrite: EngineAction.optional().describe(
     "probeWrite commits something small; the agent measures it for the write-availability objective.",
@@ -168,12 +174,10 @@ export const EngineActions = z.object({
 export type EngineActions = z.infer<typeof EngineActions>;
 
 /** One rule for every action, because CEL cannot walk the fields of an object. */
-const sessionRules: readonly CelRule[] = Object.entries(EngineActions.shape).map(([action, schema]) => {
+const sessionRules: readonly CelRule[] = Object.keys(EngineActions.shape).map((action) => {
   const field = `self.actions.${action}`;
-  // CEL refuses has() of a field that is always there.
-  const absent = schema.safeParse(undefined).success ? `!has(${field}) || ` : "";
   return {
-    rule: `${absent}!has(${field}.session) || self.sessions.exists(session, session.name == ${field}.session)`,
+    rule: `!has(${field}) || !has(${field}.session) || self.sessions.exists(session, session.name == ${field}.session)`,
     message: `actions.${action}.session names no entry of sessions: add the session or correct the name`,
     fieldPath: `.actions.${action}`,
   };
@@ -185,11 +189,22 @@ const ACTIONS_OF = {
   Consensus: Object.keys(consensusActions),
 } as const;
 
-const topologyRules: readonly CelRule[] = Object.entries(ACTIONS_OF).map(([topology, actions]) => ({
-  rule: `!('${topology}' in self.topologies) || (${actions.map((action) => `has(self.actions.${action})`).join(" && ")})`,
-  message: `topology ${topology} needs the actions ${actions.join(", ")}: declare those that are missing`,
-  fieldPath: ".actions",
-}));
+function areDeclared(actions: readonly string[]): string {
+  return actions.map((action) => `has(self.actions.${action})`).join(" && ");
+}
+
+const topologyRules: readonly CelRule[] = [
+  {
+    rule: `'Stateless' in self.topologies || (${areDeclared(Object.keys(commonActions))})`,
+    message: `actions need ${Object.keys(commonActions).join(", ")} in every topology but Stateless: declare those that are missing`,
+    fieldPath: ".actions",
+  },
+  ...Object.entries(ACTIONS_OF).map(([topology, actions]) => ({
+    rule: `!('${topology}' in self.topologies) || (${areDeclared(actions)})`,
+    message: `topology ${topology} needs the actions ${actions.join(", ")}: declare those that are missing`,
+    fieldPath: ".actions",
+  })),
+];
 
 const EngineVersion = z.object({
   version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
@@ -290,7 +305,7 @@ export const EngineSpec = z
       .max(1)
       .meta(listSet)
       .describe(
-        "topologies this engine can form. ActivePassive: one writer, elected by the members' agents. Consensus: the engine elects its leader and keeps its list of members itself.",
+        "topologies this engine can form. ActivePassive: one writer, elected by the members' agents. Consensus: the engine elects its leader and keeps its list of members itself. Stateless: members without data, all alike, and no agents.",
       ),
     versions: z
       .array(EngineVersion)
@@ -311,13 +326,16 @@ export const EngineSpec = z
       .max(65535)
       .optional()
       .describe("memberPort that engines of one cluster reach each other on; port when absent. Open to members only."),
+    probes: EngineProbes.optional().describe(
+      "probes ask a member over HTTP how it is; needed in topology Stateless, where no agent knows.",
+    ),
     stop: EngineStop.prefault({}).describe("stop says how the engine is stopped."),
     start: z
       .array(ARGUMENT)
       .min(1)
       .max(64)
       .describe(
-        "start is the argv of the engine's main process, in the foreground. In topology ActivePassive it always starts as a follower, and promote makes it writable; in topology Consensus QUORATE_GROUP (name=address, comma-separated; empty while unknown) is the group that a first start joins.",
+        "start is the argv of the engine's main process, in the foreground. In topology ActivePassive it always starts as a follower, and promote makes it writable; in topology Consensus QUORATE_GROUP (name=address, comma-separated; empty while unknown) is the group that a first start joins. In topology Stateless it is run as it stands; $(NAME) is replaced by the variable's value.",
       ),
     accounts: z
       .array(EngineAccount)
@@ -345,7 +363,9 @@ export const EngineSpec = z
       .meta(listMap("name"))
       .default([])
       .describe("sessions that actions can use."),
-    actions: EngineActions.describe("actions are everything the agent may do to the engine; each must be idempotent."),
+    actions: EngineActions.prefault({}).describe(
+      "actions are everything the agent may do to the engine; each must be idempotent.",
+    ),
     parameters: EngineParameters.prefault({}).describe("parameters of the engine's configuration."),
     resources: EngineResources.prefault({}).describe("resources a member gets when the ClusterSpec names none."),
     positionUnit: z
@@ -366,7 +386,7 @@ export const EngineSpec = z
       .default(["Async"])
       .describe("durabilityModes the engine can keep."),
   })
-  .meta(cel([...sessionRules, ...topologyRules]))
+  .meta(cel([...sessionRules, ...topologyRules, ...statelessEngineRules(Object.keys(EngineActions.shape))]))
   .describe("spec of the engine.");
 export type EngineSpec = z.infer<typeof EngineSpec>;
 

@@ -8,6 +8,8 @@ export const MANAGED_BY = "quorate";
 /** Labels and annotations; the part after the slash says whose word it is. */
 export const LABEL_CLUSTER = "quorate.io/cluster";
 export const LABEL_MEMBER = "quorate.io/member";
+/** On pods of topology Stateless: `stable` or `canary`. */
+export const LABEL_TRACK = "quorate.io/track";
 export const LABEL_ROLE = "quorate.io/role";
 export const ANNOTATION_MEMBER_STATUS = "quorate.io/member-status";
 export const ANNOTATION_TEMPLATE_HASH = "quorate.io/template-hash";
@@ -44,6 +46,10 @@ export const nameOf = {
   membersService: (cluster: string): string => `${cluster}-members`,
   host: (cluster: string, namespace: string, member: string): string =>
     `${member}-0.${cluster}-members.${namespace}.svc`,
+  /** The members of topology Stateless: those that serve, or those that try a revision beside them. */
+  deployment: (cluster: string, track: "stable" | "canary"): string =>
+    track === "stable" ? cluster : `${cluster}-canary`,
+  autoscaler: (cluster: string): string => cluster,
   lease: (cluster: string): string => cluster,
   revision: (cluster: string, templateHash: string): string => `${cluster}-revision-${templateHash}`,
   intent: (cluster: string): string => `${cluster}-intent`,

@@ -7,6 +7,7 @@ import { z } from "zod";
  * - `ActivePassive`: one writer with hot standbys. The members' agents elect it through a Lease and fence the others.
  * - `Consensus`: the engine elects its leader by a majority and keeps its list of members itself. Agents start it, observe
  *   it, and change the list one member at a time.
+ * - `Stateless`: members without data, all alike. Kubernetes keeps their number, which may follow the load; there are no agents.
  */
-export const Topology = z.enum(["ActivePassive", "Consensus"]);
+export const Topology = z.enum(["ActivePassive", "Consensus", "Stateless"]);
 export type Topology = z.infer<typeof Topology>;

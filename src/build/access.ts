@@ -10,13 +10,18 @@ const RBAC = "rbac.authorization.k8s.io";
 export function buildAccess(context: BuildContext, members: readonly string[]): Manifest[] {
   const name = nameOf.serviceAccount(context.name);
   return [
-    child(context, { apiVersion: "v1", kind: "ServiceAccount" }, name, {}),
+    buildServiceAccount(context),
     child(context, { apiVersion: `${RBAC}/v1`, kind: "Role" }, name, { rules: rules(context, members) }),
     child(context, { apiVersion: `${RBAC}/v1`, kind: "RoleBinding" }, name, {
       roleRef: { apiGroup: RBAC, kind: "Role", name },
       subjects: [{ kind: "ServiceAccount", name, namespace: context.namespace }],
     }),
   ];
+}
+
+/** Whom the members' pods run as. By itself it may do nothing. */
+export function buildServiceAccount(context: BuildContext): Manifest {
+  return child(context, { apiVersion: "v1", kind: "ServiceAccount" }, nameOf.serviceAccount(context.name), {});
 }
 
 function rules(context: BuildContext, members: readonly string[]): Record<string, unknown>[] {

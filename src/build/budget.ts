@@ -21,3 +21,14 @@ export function buildBudget(context: BuildContext, memberCount: number): Manifes
     },
   });
 }
+
+/** The one PodDisruptionBudget of topology Stateless: a tenth of the members may be away, and one of a few. */
+export function buildStatelessBudget(context: BuildContext): Manifest {
+  return child(context, { apiVersion: "policy/v1", kind: "PodDisruptionBudget" }, context.name, {
+    spec: {
+      maxUnavailable: "10%", // rounded up; counted of what the Deployments want, so autoscaling changes nothing about it
+      selector: { matchLabels: podSelector(context.name) },
+      unhealthyPodEvictionPolicy: "AlwaysAllow",
+    },
+  });
+}

@@ -25,6 +25,8 @@ export const ANNOTATION_RETRY = `${GROUP}/retry-revision`;
 export const ANNOTATION_CONSENT = `${GROUP}/consent-irreversible`;
 /** On a ClusterSpec, by the user: `<template hash>.<failures>` of an update to be rolled back whatever the Engine says. */
 export const ANNOTATION_FORCE_ROLLBACK = `${GROUP}/force-rollback`;
+/** On a Deployment's pod template: uid of the ClusterOperation that restarted its members last. */
+export const ANNOTATION_RESTART = `${GROUP}/restart`;
 /** On a ControllerRevision: what became of the revision, as JSON. */
 export const ANNOTATION_REVISION_NOTE = `${GROUP}/revision-note`;
 /** On a ControllerRevision of ours: its template hash. Those that StatefulSets make for themselves do not have it. */

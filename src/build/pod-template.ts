@@ -5,16 +5,25 @@ import {
   ENGINE_DIR,
   HEALTH_PORT,
   INIT_PORT,
+  LABEL_TRACK,
   nameOf,
-  PARAMETER_PREFIX,
   PEER_DIR,
   PEER_PORT,
   RUNTIME_DIR,
 } from "../api/names.ts";
-import { type BuildContext, restartParameters } from "./context.ts";
+import {
+  engineMemoryBytes,
+  fieldVariable,
+  memberResources,
+  podSecurity,
+  RESTRICTED,
+  userVariables,
+} from "./container.ts";
+import type { BuildContext } from "./context.ts";
 import { contentHash } from "./hash.ts";
-import { memberLabels, podSelector } from "./labels.ts";
-import { formatBytes, formatCpu, parseQuantity } from "./quantity.ts";
+import { childLabels, memberLabels } from "./labels.ts";
+import { placement } from "./placement.ts";
+import { statelessPodSpec } from "./stateless-pod.ts";
 
 /** Memory of init and agent. It is added to what the user gives the engine: with cgroup v2 both share one limit and one fate. */
 const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
@@ -35,13 +44,13 @@ export function templateHash(context: BuildContext): string {
 
 /** Hash of what users decide about the pod. Equal inputs with another template hash: the operator or the Engine changed. */
 export function inputHash(context: BuildContext): string {
-  const { engine, resources, pods, parameters } = context.intent;
+  const { engine, resources, pods, parameters, serving } = context.intent;
   const reloadable = new Set(context.engine.parameters.reloadable);
   const atRestart = Object.entries(parameters).filter(([name]) => !reloadable.has(name));
-  return contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart) });
+  return contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving });
 }
 
-/** The pod template of one member. */
+/** The pod template of one member; in topology Stateless of one track, whose members are all alike. */
 export function buildPodTemplate(context: BuildContext, member: string): PodTemplate {
   const { labels, annotations } = podMetadata(context, member);
   return {
@@ -51,9 +60,11 @@ export function buildPodTemplate(context: BuildContext, member: string): PodTemp
 }
 
 function podMetadata(context: BuildContext, member: string): PodTemplate["metadata"] {
-  const { pods } = context.intent;
+  const { pods, topology } = context.intent;
+  const own =
+    topology === "Stateless" ? { ...childLabels(context), [LABEL_TRACK]: member } : memberLabels(context, member);
   return {
-    labels: { ...pods.labels, ...memberLabels(context, member) },
+    labels: { ...pods.labels, ...own },
     annotations: {
       ...pods.annotations,
       "kubectl.kubernetes.io/default-container": "engine",
@@ -62,33 +73,16 @@ function podMetadata(context: BuildContext, member: string): PodTemplate["metada
 }
 
 function podSpec(context: BuildContext, member: string): Record<string, unknown> {
-  const { intent, engine } = context;
-  const { pods } = intent;
+  return context.intent.topology === "Stateless" ? statelessPodSpec(context) : memberPodSpec(context, member);
+}
+
+function memberPodSpec(context: BuildContext, member: string): Record<string, unknown> {
   return {
     serviceAccountName: nameOf.serviceAccount(context.name),
     enableServiceLinks: false,
     terminationGracePeriodSeconds: 60, // hand-over plus the engine's stop; there is no preStop hook
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: engine.runAs.user,
-      runAsGroup: engine.runAs.group,
-      fsGroup: engine.runAs.group,
-      fsGroupChangePolicy: "OnRootMismatch", // a recursive chown of a large volume takes minutes
-      seccompProfile: { type: "RuntimeDefault" },
-    },
-    ...(pods.imagePullSecrets === undefined ? {} : { imagePullSecrets: pods.imagePullSecrets }),
-    affinity: { podAntiAffinity: antiAffinity(context), ...nodeAffinity(context) },
-    topologySpreadConstraints: [
-      {
-        maxSkew: 1,
-        topologyKey: pods.topologyKey,
-        whenUnsatisfiable: "ScheduleAnyway",
-        labelSelector: { matchLabels: podSelector(context.name) },
-      },
-    ],
-    ...(pods.nodeSelector === undefined ? {} : { nodeSelector: pods.nodeSelector }),
-    ...(pods.tolerations === undefined ? {} : { tolerations: pods.tolerations }),
-    ...(pods.priorityClassName === undefined ? {} : { priorityClassName: pods.priorityClassName }),
+    securityContext: podSecurity(context),
+    ...placement(context),
     initContainers: [installContainer(context)],
     containers: [engineContainer(context, member)],
     volumes: [
@@ -103,26 +97,6 @@ function podSpec(context: BuildContext, member: string): Record<string, unknown>
     ],
   };
 }
-
-function antiAffinity(context: BuildContext): Record<string, unknown> {
-  const term = { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: podSelector(context.name) } };
-  return context.intent.pods.antiAffinity === "Required"
-    ? { requiredDuringSchedulingIgnoredDuringExecution: [term] }
-    : { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm: term }] };
-}
-
-function nodeAffinity({ intent }: BuildContext): Record<string, unknown> {
-  const matchExpressions = intent.pods.nodeRequirements;
-  if (matchExpressions === undefined) return {};
-  const required = { nodeSelectorTerms: [{ matchExpressions }] };
-  return { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
-}
-
-const RESTRICTED = {
-  allowPrivilegeEscalation: false,
-  readOnlyRootFilesystem: true,
-  capabilities: { drop: ["ALL"] },
-};
 
 function installContainer(context: BuildContext): Record<string, unknown> {
   return {
@@ -174,7 +148,7 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
     readinessProbe: probe("/readyz", { periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 3 }),
     // Init restarts a dead agent and fences a hanging one. Only a container where both fail for five minutes is restarted.
     livenessProbe: probe("/livez", { periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 30 }),
-    resources: memberResources(context),
+    resources: memberResources(context, AGENT_MEMORY_BYTES),
     securityContext: RESTRICTED,
     volumeMounts: [
       { name: "data", mountPath: VOLUME_MOUNT },
@@ -194,63 +168,15 @@ function probe(path: string, timing: Readonly<Record<string, number>>): Record<s
 }
 
 function environment(context: BuildContext, member: string): Record<string, unknown>[] {
-  const field = (name: string, fieldPath: string) => ({
-    name,
-    valueFrom: { fieldRef: { apiVersion: "v1", fieldPath } },
-  });
   return [
-    field("QUORATE_NAMESPACE", "metadata.namespace"),
+    fieldVariable("QUORATE_NAMESPACE", "metadata.namespace"),
     { name: "QUORATE_CLUSTER", value: context.name },
     { name: "QUORATE_MEMBER", value: member },
-    field("QUORATE_POD", "metadata.name"),
-    field("QUORATE_POD_UID", "metadata.uid"),
-    field("QUORATE_POD_IP", "status.podIP"),
-    field("QUORATE_NODE", "spec.nodeName"),
+    fieldVariable("QUORATE_POD", "metadata.name"),
+    fieldVariable("QUORATE_POD_UID", "metadata.uid"),
+    fieldVariable("QUORATE_POD_IP", "status.podIP"),
+    fieldVariable("QUORATE_NODE", "spec.nodeName"),
     { name: "QUORATE_MEMORY_BYTES", value: String(engineMemoryBytes(context)) },
-    ...parameterVariables(context),
-    ...(context.intent.pods.env ?? []).map(({ name, value }) => ({ name, value: literal(value) })),
+    ...userVariables(context),
   ];
-}
-
-/**
- * The parameters that need a restart, a variable each. Here rather than in the intent, so that a revision is complete in
- * itself: a member that restarts while another one tries a new value keeps its own.
- */
-function parameterVariables(context: BuildContext): Record<string, unknown>[] {
-  return Object.entries(restartParameters(context))
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => ({ name: `${PARAMETER_PREFIX}${name}`, value: literal(value) }));
-}
-
-/** A variable's value that the kubelet does not expand: it reads `$(NAME)` as a reference and `$$` as `$`. */
-function literal(value: string): string {
-  return value.replaceAll("$", "$$$$"); // in a replacement, too, `$$` stands for one
-}
-
-/** Memory the engine may plan with: what the user gave it, without the agent's share. */
-function engineMemoryBytes(context: BuildContext): number {
-  const { requests, limits } = memoryOf(context);
-  return Math.ceil(parseQuantity(limits ?? requests));
-}
-
-function memoryOf(context: BuildContext): { readonly requests: string; readonly limits: string | undefined } {
-  const given = context.intent.resources;
-  const limits = given?.limits.memory;
-  return { requests: given?.requests.memory ?? limits ?? context.engine.resources.requests.memory, limits };
-}
-
-/** Requests are always there: without them a database is the first to be evicted from a full node. */
-function memberResources(context: BuildContext): Record<string, unknown> {
-  const { requests, limits } = memoryOf(context);
-  const withAgent = (memory: string) => formatBytes(parseQuantity(memory) + AGENT_MEMORY_BYTES);
-  const cpu = context.intent.resources?.requests.cpu ?? context.engine.resources.requests.cpu;
-  const cpuLimit = context.intent.resources?.limits.cpu;
-  const upper = {
-    ...(cpuLimit === undefined ? {} : { cpu: formatCpu(parseQuantity(cpuLimit)) }),
-    ...(limits === undefined ? {} : { memory: withAgent(limits) }),
-  };
-  return {
-    requests: { cpu: formatCpu(parseQuantity(cpu)), memory: withAgent(requests) },
-    ...(Object.keys(upper).length === 0 ? {} : { limits: upper }),
-  };
 }

@@ -41,3 +41,18 @@ export function formatCpu(cores: number): string {
   const milli = Math.ceil(cores * 1000 - 1e-9); // 0.07 * 1000 is a little more than 70
   return milli % 1000 === 0 ? String(milli / 1000) : `${milli}m`;
 }
+
+const DECIMAL = ["", "k", "M", "G", "T", "P", "E"];
+
+/** `value` as the API server writes decimal quantities: 0.5 becomes `500m`, 1500 stays `1500`, 2000 becomes `2k`. */
+export function formatDecimal(value: number): string {
+  const milli = Math.ceil(value * 1000 - 1e-9);
+  if (milli % 1000 !== 0) return `${milli}m`;
+  let rest = milli / 1000;
+  let step = 0;
+  while (rest > 0 && rest % 1000 === 0 && step < DECIMAL.length - 1) {
+    rest /= 1000;
+    step += 1;
+  }
+  return `${rest}${DECIMAL[step] ?? ""}`;
+}

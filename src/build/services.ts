@@ -59,6 +59,12 @@ export function buildServices(context: BuildContext): Manifest[] {
   ];
 }
 
+/** The one Service of topology Stateless: to every ready member. */
+export function buildStatelessService(context: BuildContext): Manifest {
+  const { read } = context.intent.services;
+  return clientService(context, nameOf.read(context.name), read, { selector: podSelector(context.name) });
+}
+
 /** The empty EndpointSlices of `-rw` and `-ro`. Created once; from then on only agents write them. */
 export function buildEndpointSlices(context: BuildContext): Manifest[] {
   return [nameOf.readWrite(context.name), nameOf.readOnly(context.name)].map((name) => {
@@ -95,6 +101,17 @@ export function buildNetworkPolicy(context: BuildContext): Manifest {
           ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [tcp(memberPort)])],
         },
       ],
+    },
+  });
+}
+
+/** Clients reach the engine from anywhere, and there is nothing else to reach. Egress is left open: what members need is not known. */
+export function buildStatelessNetworkPolicy(context: BuildContext): Manifest {
+  return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
+    spec: {
+      podSelector: { matchLabels: podSelector(context.name) },
+      policyTypes: ["Ingress"],
+      ingress: [{ ports: [{ port: context.engine.port, protocol: "TCP" }] }],
     },
   });
 }

@@ -1,5 +1,5 @@
 /** Draws one cluster as a tree of a few lines, from nothing but its ClusterSpec. Pure. */
-import type { ClusterSpec, ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
+import type { ClusterSpec, ClusterStatus, MemberStatus, TrackStatus } from "../api/cluster-spec.ts";
 import type { Palette } from "./palette.ts";
 
 /** The tree, a line per member, then what is going on and what is blocked. Lines are not cut to a width. */
@@ -11,18 +11,34 @@ export function renderTree(cluster: ClusterSpec, palette: Palette): string[] {
     palette.bold(cluster.metadata.name),
     `${spec.engine.name} ${spec.engine.version ?? ""}`.trim(),
     spec.topology,
-    `${spec.durability.mode}/${spec.failover.profile}`,
+    ...promise(spec),
     paint(`${status?.readyRatio ?? `0/${spec.members}`} ready`),
     ...(status?.epoch === undefined ? [] : [`epoch ${status.epoch}`]),
     ...(status?.budgetLeft === undefined ? [] : [`budget ${status.budgetLeft}`]),
   ].join(palette.dim(" · "));
   const members = status?.members ?? [];
   const widths = columnWidths(members);
-  const lines = members.map((member, index) => {
-    const branch = index === members.length - 1 ? "└─" : "├─";
-    return `${palette.dim(branch)} ${memberLine(member, widths, palette)}`;
-  });
-  return [head, ...lines, ...notes(status, palette)];
+  const lines = [
+    ...members.map((member) => memberLine(member, widths, palette)),
+    ...(status?.tracks ?? []).map((track) => trackLine(track, palette)),
+  ];
+  const branches = lines.map((line, index) => `${palette.dim(index === lines.length - 1 ? "└─" : "├─")} ${line}`);
+  return [head, ...branches, ...notes(status, palette)];
+}
+
+/** What writes and failovers are promised, or between which numbers the members follow the load. */
+function promise({ topology, durability, failover, members, autoscaling }: ClusterSpec["spec"]): string[] {
+  if (topology !== "Stateless") return [`${durability.mode}/${failover.profile}`];
+  return autoscaling === undefined ? [] : [`${members}–${autoscaling.maxMembers} members`];
+}
+
+/** Members of topology Stateless have no names that last: they are counted. */
+function trackLine({ name, revision, desired, ready, updated }: TrackStatus, palette: Palette): string {
+  const mark = ready >= desired ? palette.green("●") : palette.yellow("○");
+  const behind = updated < desired ? `${updated}/${desired} updated` : "";
+  return [mark, name.padEnd("stable".length), `${ready}/${desired} ready`, palette.dim(revision), behind]
+    .join(" ")
+    .trimEnd();
 }
 
 /** What goes on, why the cluster is not ready, and what is blocked. */

@@ -102,7 +102,7 @@ function leaderNews(seen: Observation, cluster: ClusterView): EventNote[] {
 /** A whole cluster that ended as asked, and one that is to run again. */
 function stopNews(seen: Observation, cluster: ClusterView): EventNote[] {
   const was = cluster.status.conditions?.find(({ type }) => type === "Ready")?.reason === STOPPED;
-  const is = isStopped({ cluster }, seen.members);
+  const is = isStopped({ cluster, seen });
   if (was === is) return [];
   const first = seen.named.lastLeader === undefined ? "" : ` ${seen.named.lastLeader}, which led last, goes first.`;
   return is

@@ -11,7 +11,16 @@ import {
 import { childKey, type Manifest } from "../build/manifest.ts";
 import { parseQuantity } from "../build/quantity.ts";
 import { keepsOwnList, leaderOf } from "../plan/facts.ts";
-import type { ChildView, MemberView, Observation, PodView, StatefulSetView, VolumeView } from "../plan/observation.ts";
+import { trackOf, type TrackView } from "../plan/fleet.ts";
+import type {
+  ChildView,
+  InstanceView,
+  MemberView,
+  Observation,
+  PodView,
+  StatefulSetView,
+  VolumeView,
+} from "../plan/observation.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 
 const YEAR_MS = 365 * 86_400_000;
@@ -123,7 +132,7 @@ function withMember(seen: Observation, name: string, change: (member: MemberView
 
 /** The observation after controllers, kubelets, storage and agents did what they do; the same when they have nothing to do. */
 export function afterMoves(seen: Observation): Observation {
-  return [withPods, withVolumes, withLeader, withAnswers, withSyncSet, withGroup].reduce(
+  return [withPods, withFleet, withVolumes, withLeader, withAnswers, withSyncSet, withGroup].reduce(
     (now, move) => move(now),
     seen,
   );
@@ -143,17 +152,54 @@ function withPods(seen: Observation): Observation {
   });
 }
 
+/** Deployments have as many pods as they ask for, all of the present template and ready at once. */
+function withFleet(seen: Observation): Observation {
+  const moving = (["stable", "canary"] as const).flatMap((track) => trackOf(seen, track) ?? []);
+  const isOrphan = (pod: InstanceView) => moving.every(({ track }) => track !== pod.track);
+  const unsettled = moving.filter(({ isSettled }) => !isSettled);
+  if (unsettled.length === 0 && !seen.instances.some(isOrphan)) return seen;
+  const children = new Map(seen.children);
+  for (const { name, replicas } of unsettled) {
+    const key = childKey("Deployment", name);
+    const child = children.get(key);
+    if (child !== undefined)
+      children.set(key, { ...child, live: { ...child.live, status: settledStatus(child, replicas) } });
+  }
+  const isKept = (pod: InstanceView) => !isOrphan(pod) && unsettled.every(({ track }) => track !== pod.track);
+  const instances = [...seen.instances.filter(isKept), ...unsettled.flatMap((track) => newInstances(seen, track))];
+  return { ...seen, children, instances };
+}
+
+function settledStatus({ live }: ChildView, replicas: number): object {
+  const { generation = 0 } = (live as { readonly metadata: { readonly generation?: number } }).metadata;
+  const counts = { replicas, updatedReplicas: replicas, readyReplicas: replicas, availableReplicas: replicas };
+  return { ...counts, observedGeneration: generation };
+}
+
+function newInstances(seen: Observation, { track, name, replicas, revision }: TrackView): InstanceView[] {
+  return Array.from({ length: replicas }, (_, at) => ({
+    ...blankPod(`${name}-${at}`, revision?.templateHash, seen.nowMs),
+    track,
+    ready: true,
+    readySinceMs: seen.nowMs,
+  }));
+}
+
 function newPod(seen: Observation, { name, pod }: MemberView, { revision }: StatefulSetView): PodView {
+  return { ...blankPod(nameOf.pod(name), revision?.templateHash, seen.nowMs), node: pod?.node };
+}
+
+function blankPod(name: string, templateHash: string | undefined, nowMs: number): PodView {
   return {
-    uid: `new pod ${name} ${seen.nowMs}`,
+    uid: `new pod ${name} ${nowMs}`,
     resourceVersion: "1",
-    name: nameOf.pod(name),
+    name,
     ready: false,
     readySinceMs: undefined,
     deletingSinceMs: undefined,
-    node: pod?.node,
-    templateHash: revision?.templateHash,
-    createdMs: seen.nowMs,
+    node: undefined,
+    templateHash,
+    createdMs: nowMs,
     report: undefined,
     trouble: undefined,
   };

@@ -1,9 +1,10 @@
 // What a cluster would go through: the real planner, pass after pass, in a world in which everything works. Pure.
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { Intent } from "../api/agent-wire.ts";
-import { nameOf } from "../api/names.ts";
+import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../api/names.ts";
 import { formatBytes } from "../build/quantity.ts";
 import { leaderOf } from "../plan/facts.ts";
+import { trackOf } from "../plan/fleet.ts";
 import type { MemberView, Observation } from "../plan/observation.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
@@ -68,7 +69,8 @@ export function forecast(seen: Observation, intent: ClusterIntent): Forecast {
     const plan = planCluster(now);
     events.push(...eventsOf(now, plan, now.nowMs - startMs));
     const moved = afterMoves(afterSteps(now, plan));
-    const isQuiet = plan.steps.length === 0 && moved.members === now.members;
+    const isStill = moved.members === now.members && moved.instances === now.instances;
+    const isQuiet = plan.steps.length === 0 && isStill;
     quiet = isQuiet ? quiet + 1 : 0;
     const waitsTooLong = now.nowMs - startMs > LONG_WAIT_MS;
     if (quiet >= QUIET_PASSES || waitsTooLong) return { events, blocked: plan.blocked, change: plan.change };
@@ -110,12 +112,35 @@ function ofManifest(seen: Observation, step: Extract<Step, { readonly manifest: 
   }
   if (kind === "PersistentVolumeClaim") return ofVolume(seen, step);
   if (kind === "StatefulSet") return ofSet(seen, step);
+  if (kind === "Deployment") return ofDeployment(seen, step);
   return [{ kind: "Apply", object: `${kind}/${name}`, detail: step.reason, gap: "None" }];
+}
+
+/** What its members go through; none of it holds up a client, because new ones come first. */
+function ofDeployment(
+  seen: Observation,
+  { manifest, reason }: Extract<Step, { readonly manifest: unknown }>,
+): Happening[] {
+  const { name } = manifest.metadata;
+  const object = `Deployment/${name}`;
+  const live = (["stable", "canary"] as const)
+    .flatMap((track) => trackOf(seen, track) ?? [])
+    .find((one) => one.name === name);
+  const { replicas } = manifest["spec"] as { readonly replicas: number };
+  if (live === undefined) return [{ kind: "Apply", object, detail: `${replicas} members`, gap: "None" }];
+  const isOther = manifest.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH] !== live.revision?.templateHash;
+  const detail = isOther
+    ? `its ${replicas} members are replaced, new ones first`
+    : replicas === live.replicas
+      ? reason
+      : `${live.replicas} → ${replicas} members`;
+  return [{ kind: "Apply", object, detail, gap: replicas === 0 ? "UntilBack" : "None" }];
 }
 
 function ofDelete(seen: Observation, step: Step): Happening[] {
   if (step.kind !== "Delete") return [];
   const { kind, name } = step.object;
+  if (BOOKKEEPING.includes(kind)) return [];
   if (kind === "Pod") {
     const member = seen.members.find(({ pod }) => pod?.name === name);
     return [{ kind: "ReplacePod", object: member?.name ?? name, detail: step.reason, gap: gapWithout(seen, member) }];

@@ -45,7 +45,11 @@ interface WireCluster extends KubeObject {
     readonly failover?: { readonly profile?: string };
     readonly maintenanceWindows?: readonly MaintenanceWindow[];
   };
-  readonly status?: { readonly readyMembers?: number; readonly initialized?: boolean };
+  readonly status?: {
+    readonly readyMembers?: number;
+    readonly desiredMembers?: number;
+    readonly initialized?: boolean;
+  };
 }
 
 /** The states of all clusters; none before the caches are synced. */
@@ -72,7 +76,7 @@ function toState(
     topology: spec.topology ?? "",
     durability: spec.durability?.mode ?? "",
     profile: spec.failover?.profile ?? "",
-    desired: spec.stopped === true ? 0 : (spec.members ?? 0),
+    desired: spec.stopped === true ? 0 : desiredOf(spec, status),
     ready: status.readyMembers ?? 0,
     isInitialized: status.initialized === true,
     members: pods.flatMap((pod) => toMember(pod) ?? []),
@@ -81,6 +85,14 @@ function toState(
       isOpen: isOpenNow(window, nowMs),
     })),
   };
+}
+
+/** Where the number follows the load, the autoscaler's last word counts. */
+function desiredOf(
+  { topology, members = 0 }: NonNullable<WireCluster["spec"]>,
+  { desiredMembers = members }: NonNullable<WireCluster["status"]>,
+): number {
+  return topology === "Stateless" ? desiredMembers : members;
 }
 
 function toMember({ metadata, view }: Stored<ProjectedPod>): MemberState | undefined {

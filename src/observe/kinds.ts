@@ -53,6 +53,11 @@ function childKind(
   return { name, selection: { apiVersion, kind, labelSelector }, project, isChild: true };
 }
 
+/** The same kind, of which less is kept. */
+function reduced(kind: WatchedKind, reduce: WatchedKind["project"]): WatchedKind {
+  return { ...kind, project: (object) => reduce(kind.project(object)) };
+}
+
 function lookedAt(
   name: string,
   selection: Selection,
@@ -70,6 +75,8 @@ export const WATCHED: readonly WatchedKind[] = [
   lookedAt("storageclasses", { apiVersion: "storage.k8s.io/v1", kind: "StorageClass" }),
   lookedAt("pods", { apiVersion: "v1", kind: "Pod", labelSelector: CHILD_LABEL }, projectPod),
   childKind("statefulsets", "apps/v1", "StatefulSet"),
+  reduced(childKind("deployments", "apps/v1", "Deployment", []), withConditionsOnly),
+  reduced(childKind("horizontalpodautoscalers", "autoscaling/v2", "HorizontalPodAutoscaler", []), conditionsAlone),
   childKind("controllerrevisions", "apps/v1", "ControllerRevision"),
   childKind("persistentvolumeclaims", "v1", "PersistentVolumeClaim", []),
   childKind("services", "v1", "Service"),
@@ -89,6 +96,34 @@ function without(object: Stored<KubeObject>, fields: readonly string[]): Stored<
 
 /** Set by people who know that the node is off. */
 export const TAINT_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
+
+interface WithConditions extends KubeObject {
+  readonly status?: { readonly conditions?: readonly WireCondition[] };
+}
+
+interface WireCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** Of conditions what they say, without the times at which they were looked at. */
+function conditionsOf({ status }: Stored<WithConditions>): readonly WireCondition[] {
+  return (status?.conditions ?? []).map(({ type, status: value, reason = "", message = "" }) => {
+    return { type, status: value, reason, message };
+  });
+}
+
+/** A Deployment's counts matter, and what its conditions say; when that was looked at changes too often. */
+function withConditionsOnly(object: Stored<WithConditions>): Stored<KubeObject> {
+  return { ...object, status: { ...object.status, conditions: conditionsOf(object) } } as Stored<KubeObject>;
+}
+
+/** An autoscaler writes what it measured every 15 s; only whether it can is of interest here. */
+function conditionsAlone(object: Stored<WithConditions>): Stored<KubeObject> {
+  return { ...object, status: { conditions: conditionsOf(object) } } as Stored<KubeObject>;
+}
 
 interface WireNode extends KubeObject {
   readonly spec?: { readonly unschedulable?: boolean; readonly taints?: readonly { readonly key: string }[] };

@@ -1,7 +1,7 @@
 // Looks at the agents of clusters that have objectives or a canary to judge, beside the reconcile path: every cluster in a
 // loop of its own, so that one whose agents hang makes nobody else wait.
 import { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
-import { HEALTH_PORT, LABEL_MEMBER, nameOf } from "../api/names.ts";
+import { HEALTH_PORT, LABEL_MEMBER, LABEL_TRACK, nameOf } from "../api/names.ts";
 import { BUDGET_KEY } from "../build/budget-record.ts";
 import { type Clock, type Random, sleep } from "../clock.ts";
 import { deepFreeze } from "../kube/deep-freeze.ts";
@@ -234,8 +234,18 @@ export class Measurer {
     const { prometheus, clock } = this.#options;
     const trial = trialOf(subject.intent, subject.status);
     if (trial === undefined) return;
-    const results = await askQueries(trial, subject, prometheus, signal);
+    const podsOf = (members: readonly string[]) => this.#podNames(subject, members);
+    const results = await askQueries(trial, { ...subject, podsOf }, prometheus, signal);
     running.asked = { revision: trial.revision, atMs: clock.monotonicMs(), results };
+  }
+
+  /** Names of the members' pods; in topology Stateless of those that a track has now. */
+  #podNames({ namespace, cluster, intent }: Subjected, members: readonly string[]): readonly string[] {
+    if (intent.topology !== "Stateless") return members.map(nameOf.pod);
+    const pods = this.#options.stores.of("Pod").ofCluster(namespace, cluster) as readonly Stored<ProjectedPod>[];
+    return pods.flatMap(({ metadata }) =>
+      members.includes(metadata.labels?.[LABEL_TRACK] ?? "") ? metadata.name : [],
+    );
   }
 
   /** What Prometheus says of the objectives. What it does not say leaves the agents' word alone. */

@@ -4,9 +4,17 @@ import { INTENT_KEY, Intent } from "../api/agent-wire.ts";
 import { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
 import { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
 import { EngineSpec } from "../api/engine.ts";
-import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, API_VERSION, LABEL_MEMBER, nameOf } from "../api/names.ts";
+import {
+  ANNOTATION_CLUSTER_UID,
+  ANNOTATION_TEMPLATE_HASH,
+  API_VERSION,
+  LABEL_MEMBER,
+  LABEL_TRACK,
+  nameOf,
+} from "../api/names.ts";
 import { connectionNames } from "../build/connection.ts";
 import type { BuildSettings } from "../build/context.ts";
+import type { Track } from "../build/deployment.ts";
 import {
   ANNOTATION_APPLIED_HASH,
   ANNOTATION_DELETE_WITH,
@@ -23,11 +31,13 @@ import { leaderOf } from "../plan/facts.ts";
 import type {
   ChildView,
   ClusterView,
+  InstanceView,
   IntentView,
   MemberView,
   NodeView,
   Observation,
   OperationView,
+  PodView,
   ResizeView,
   StatefulSetView,
   VolumeView,
@@ -70,6 +80,7 @@ export async function observe(
     const live = await options.api.get({ apiVersion: API_VERSION, kind: "ClusterSpec", namespace, name }, { signal });
     if (live !== undefined) return undefined; // the cache is behind; its event brings us back
   }
+  const instances = observeInstances(stores, namespace, name);
   const cluster = cached === undefined ? undefined : toCluster(cached);
   const engine = cluster === undefined ? undefined : stores.of("Engine").get(undefined, cluster.intent.engine.name);
   const isSettled = leaderOf(members) !== undefined;
@@ -84,11 +95,12 @@ export async function observe(
     cluster,
     engine: engineSpec,
     members,
+    instances,
     children: observeChildren(stores, namespace, name, cluster?.uid),
     named: await named.read(secrets, nowMs, isSettled, signal),
     intent: toIntent(stores.of("ConfigMap").get(namespace, nameOf.intent(name))),
     operations: observeOperations(stores, namespace, name),
-    nodes: observeNodes(stores, members),
+    nodes: observeNodes(stores, [...members.flatMap(({ pod }) => pod ?? []), ...instances]),
     measured: options.measurer.of(key),
     storageClasses: observeStorageClasses(stores, members),
     stateMayHaveGoneBack: stores.wentBackLately(nowMs),
@@ -182,6 +194,17 @@ function observeMembers(stores: Stores, namespace: string, cluster: string, uid:
 function isForeign(set: KubeObject | undefined, uid: string | undefined): boolean {
   const owner = set === undefined ? undefined : controllerOf(set);
   return owner !== undefined && owner.uid !== uid;
+}
+
+const TRACKS: readonly string[] = ["stable", "canary"] satisfies readonly Track[];
+
+/** Pods that are labelled with a track, and so are members without a name that lasts. */
+function observeInstances(stores: Stores, namespace: string, cluster: string): InstanceView[] {
+  const pods = stores.of("Pod").ofCluster(namespace, cluster) as readonly Stored<ProjectedPod>[];
+  return pods.flatMap((pod) => {
+    const track = pod.metadata.labels?.[LABEL_TRACK] ?? "";
+    return TRACKS.includes(track) ? { ...identity(pod), ...pod.view, track: track as Track } : [];
+  });
 }
 
 function toStatefulSet(object: Stored<WithSpec>): StatefulSetView {
@@ -299,10 +322,10 @@ interface StorageClass extends KubeObject {
   readonly allowVolumeExpansion?: boolean;
 }
 
-function observeNodes(stores: Stores, members: readonly MemberView[]): ReadonlyMap<string, NodeView> {
-  const names = members.flatMap((m) => m.pod?.node ?? []);
+function observeNodes(stores: Stores, pods: readonly PodView[]): ReadonlyMap<string, NodeView> {
+  const names = new Set(pods.flatMap(({ node }) => node ?? []));
   return new Map(
-    names.flatMap((name) => {
+    [...names].flatMap((name) => {
       const node = stores.of("Node").get(undefined, name);
       return node === undefined ? [] : [[name, (node as Stored<ProjectedNode>).view] as const];
     }),

@@ -1,7 +1,6 @@
 // Judges the revision that is being rolled out: who are its canaries, who is the control group, and what is said of both.
 import type { Analysis } from "../api/objectives.ts";
 import type { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
-import { nameOf } from "../api/names.ts";
 import { judgeAnalysis, type Measurement, measureGroup, type TrialVerdict } from "../slo/analysis.ts";
 import { fillIn, type Subject } from "../slo/queries.ts";
 import type { ClusterMeasure } from "./cluster-measure.ts";
@@ -11,7 +10,7 @@ import type { Prometheus } from "./prometheus.ts";
 export interface Trial {
   readonly revision: string;
   readonly analysis: readonly Analysis[];
-  /** Members at the revision. */
+  /** Members at the revision; in topology Stateless the track. */
   readonly canary: readonly string[];
   /** Members that are not yet, followers if there are any: a leader has other work than a canary. */
   readonly control: readonly string[];
@@ -20,9 +19,14 @@ export interface Trial {
 const RUNNING = ["Progressing", "Baking", "Blocked"];
 
 /** The trial that is going on; undefined when none is, or nothing is to be judged. */
-export function trialOf({ update }: ClusterIntent, { rollout, members = [] }: ClusterStatus): Trial | undefined {
+export function trialOf({ update, topology }: ClusterIntent, status: ClusterStatus): Trial | undefined {
+  const { rollout, members = [], tracks = [] } = status;
   const { analysis } = update.canary;
   if (analysis.length === 0 || rollout === undefined || !RUNNING.includes(rollout.phase)) return undefined;
+  if (topology === "Stateless") {
+    const isTried = tracks.some(({ name }) => name === "canary");
+    return isTried ? { revision: rollout.revision, analysis, canary: ["canary"], control: ["stable"] } : undefined;
+  }
   if (rollout.updated.length === 0) return undefined;
   const others = members.filter(({ name }) => !rollout.updated.includes(name));
   const followers = others.filter(({ role }) => role !== "Leader");
@@ -38,15 +42,20 @@ export function longestLookBackMs({ analysis }: Trial): number {
 /** What Prometheus said, by the name of the analysis. */
 export type QueryResults = ReadonlyMap<string, { readonly canary: Measurement; readonly control: Measurement }>;
 
+/** Whose trial it is, and which pods its members have. */
+export interface TrialSubject extends Subject {
+  readonly podsOf: (members: readonly string[]) => readonly string[];
+}
+
 /** Asks the queries of a trial, all at the same time. Never rejects. */
 export async function askQueries(
   trial: Trial,
-  subject: Subject,
+  subject: TrialSubject,
   prometheus: Pick<Prometheus, "measure"> | undefined,
   signal: AbortSignal,
 ): Promise<QueryResults> {
-  const canary = trial.canary.map(nameOf.pod);
-  const control = trial.control.map(nameOf.pod);
+  const canary = subject.podsOf(trial.canary);
+  const control = subject.podsOf(trial.control);
   const ask = (query: string, pods: readonly string[]): Promise<Measurement> => {
     if (pods.length === 0) return Promise.resolve({ missing: "there is no such member" });
     if (prometheus === undefined) {

@@ -23,6 +23,8 @@ export interface Decision {
   readonly rebuild?: NonNullable<Intent["rebuild"]>;
   readonly hook?: HookRequest;
   readonly defragment?: NonNullable<Intent["defragment"]>;
+  /** uid of the operation for which the members of topology Stateless shall be replaced. */
+  readonly fleetRestart?: string;
   /** The incarnation that the group shall have from now on; see `Intent.group`. */
   readonly group?: NonNullable<Intent["group"]>;
   /** A member that shall lead although acknowledged writes may be lost, by a person's order; see `Intent.forcedPromotion`. */

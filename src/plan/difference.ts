@@ -29,7 +29,8 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
 const hashesOfData = new WeakMap<object, string>(); // an engine's files are the same object in every pass
 
 /**
- * A StatefulSet's pod template has its own hash in an annotation, and may be kept as it is while the rest is compared.
+ * The pod template of a StatefulSet or Deployment has its own hash in an annotation, and may be kept as it is while the rest is
+ * compared. How many pods a Deployment has may be the autoscaler's: it changes without being a change of ours.
  * The data of a ConfigMap is hashed by itself, because it may be large and seldom changes.
  */
 function manifestHash(manifest: Manifest): string {
@@ -41,8 +42,15 @@ function manifestHash(manifest: Manifest): string {
     return contentHash({ ...manifest, metadata, data: hash });
   }
   const spec = manifest["spec"];
-  if (manifest.kind !== "StatefulSet" || typeof spec !== "object") return contentHash({ ...manifest, metadata });
-  return contentHash({ ...manifest, metadata, spec: { ...spec, template: undefined } });
+  if (typeof spec !== "object") return contentHash({ ...manifest, metadata });
+  switch (manifest.kind) {
+    case "StatefulSet":
+      return contentHash({ ...manifest, metadata, spec: { ...spec, template: undefined } });
+    case "Deployment":
+      return contentHash({ ...manifest, metadata, spec: { ...spec, template: undefined, replicas: undefined } });
+    default:
+      return contentHash({ ...manifest, metadata });
+  }
 }
 
 /** Whether everything that `desired` names is in `live` with the same value. The server's defaults are on `live` only. */

@@ -155,6 +155,11 @@ export const GUARDS = {
     holds: "a member on a cordoned node is not the only one, or `spec.disruption.singleMember` lets it be evicted",
     override: "Set `spec.disruption.singleMember` to Allow (an outage) or Surge (a second member takes over first).",
   },
+  LoadMeasured: {
+    holds: "the autoscaler can read every metric of `spec.autoscaling`",
+    override:
+      "Install what serves the metric: metrics-server for cpuPercent, an adapter for podMetric. Until then raise `spec.members` by hand.",
+  },
   TemplateAccepted: {
     holds: "a pod template that differs by the operator's version or the Engine alone was accepted",
     override: "Annotate the ClusterSpec with the template's hash.",

@@ -4,6 +4,7 @@ import type { OperationIntent, OperationStatus } from "../api/cluster-operation.
 import type { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { BuildSettings } from "../build/context.ts";
+import type { Track } from "../build/deployment.ts";
 import type { Revision } from "../build/stateful-set.ts";
 import type { LiveVolume } from "../build/volume.ts";
 import type { TrialVerdict } from "../slo/analysis.ts";
@@ -100,6 +101,11 @@ export interface MemberView {
   readonly isOfEarlierCluster: boolean;
 }
 
+/** A pod of topology Stateless. It is nobody in particular: another takes its place under another name. */
+export interface InstanceView extends PodView {
+  readonly track: Track;
+}
+
 /** A node, as far as members care. */
 export interface NodeView {
   readonly ready: boolean;
@@ -168,6 +174,8 @@ export interface Observation {
   readonly cluster: ClusterView | undefined;
   readonly engine: EngineSpec | undefined;
   readonly members: readonly MemberView[];
+  /** The pods of topology Stateless. */
+  readonly instances: readonly InstanceView[];
   /** Children that are kept equal to their manifests, by `Kind/name`. */
   readonly children: ReadonlyMap<string, ChildView>;
   readonly named: NamedView;

@@ -14,6 +14,8 @@ import {
   successors,
   type World,
 } from "./facts.ts";
+import { isFleet } from "./fleet.ts";
+import { advanceFleetOperation } from "./fleet-operation.ts";
 import type { MemberView, OperationView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { noteFailed, wantedRecord } from "./revisions.ts";
@@ -79,6 +81,7 @@ function advance(world: World, operation: OperationView): Outcome {
   const { type, member } = operation.intent;
   if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
   if (type === "Promote" || type === "Abort") return judgeRevision(world, operation);
+  if (isFleet(world.cluster)) return advanceFleetOperation(world, operation);
   if (type === "Recover") return advanceRecovery(world, operation);
   if (type === "ForcePromote") return advanceForcePromotion(world, operation);
   if (type === "Defragment" && world.context.engine.actions.defragment === undefined) {

@@ -2,7 +2,8 @@
 // it restarts nothing by itself. It is shown, and waits as spec.update.pending says.
 import { ANNOTATION_ACCEPT_TEMPLATE } from "../build/labels.ts";
 import { buildPodTemplate } from "../build/pod-template.ts";
-import { revisionOf } from "../build/stateful-set.ts";
+import { type Revision, revisionOf } from "../build/stateful-set.ts";
+import { trackOf } from "./fleet.ts";
 import { listedMembers, type World } from "./facts.ts";
 import { windowBlock } from "./gates.ts";
 import { annotateCommand } from "./override.ts";
@@ -13,14 +14,28 @@ import { templateDifferences } from "./template-difference.ts";
 /** What waits, if anything does. */
 export function pendingChange(world: World): PendingChange | undefined {
   const { templateHash, inputHash } = revisionOf(world.context);
-  const waiting = listedMembers(world).find(({ statefulSet }) => {
-    const revision = statefulSet?.revision;
-    return revision?.inputHash === inputHash && revision.templateHash !== templateHash;
-  });
+  const waiting = running(world).find(
+    ({ revision }) => revision?.inputHash === inputHash && revision.templateHash !== templateHash,
+  );
   if (waiting === undefined || isAccepted(world)) return undefined;
-  const template = buildPodTemplate(world.context, waiting.name);
-  const found = templateDifferences(waiting.statefulSet?.template, template);
+  const found = templateDifferences(waiting.template, buildPodTemplate(world.context, waiting.name));
   return { policy: world.cluster.intent.update.pending, templateHash, differences: found };
+}
+
+interface Running {
+  /** Of the member or track, for which the template is rendered. */
+  readonly name: string;
+  readonly revision: Revision | undefined;
+  readonly template: unknown;
+}
+
+/** The templates that are in use. */
+function running(world: World): readonly Running[] {
+  const stable = trackOf(world.seen, "stable")?.revision;
+  if (stable !== undefined) return [{ name: "stable", revision: stable, template: stable.template }];
+  return listedMembers(world).flatMap(({ name, statefulSet }) =>
+    statefulSet === undefined ? [] : { name, revision: statefulSet.revision, template: statefulSet.template },
+  );
 }
 
 /** Whether such a template may reach the pods now: accepted by a person, begun before, or let in by a maintenance window. */

@@ -6,12 +6,14 @@ import { type Decision, IDLE } from "./decision.ts";
 import { planDeletion } from "./deletion.ts";
 import { planDrain } from "./drain.ts";
 import { deriveWorld, listedMembers, openRequest, type World } from "./facts.ts";
+import { isFleet } from "./fleet.ts";
 import { planIntent, retryMs } from "./intent.ts";
 import { type ExclusiveChange, ORDER } from "./interlock.ts";
 import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
 import type { ClusterView, MemberView, Observation } from "./observation.ts";
 import { planOperations, reportWaiting } from "./operations.ts";
 import { patchCommand } from "./override.ts";
+import { planFleet } from "./plan-fleet.ts";
 import { pendingChange } from "./pending.ts";
 import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
@@ -44,6 +46,7 @@ export function planCluster(seen: Observation): Plan {
   const world = deriveWorld(seen, cluster, checked.context);
   const earlier = seen.members.filter((member) => member.isOfEarlierCluster);
   if (!world.initialized && earlier.length > 0) return planWait(seen, cluster, earlier);
+  if (isFleet(cluster)) return plan(seen, { ...planFleet(world), pending: pendingChange(world) });
   if (cluster.intent.paused) return planPaused(world);
   return planWorld(world);
 }

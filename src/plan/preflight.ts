@@ -1,5 +1,6 @@
 // What must be true of a ClusterSpec and its Engine before anything is built from them.
 import { type BuildContext, resolveVersion } from "../build/context.ts";
+import { isFleet } from "./fleet.ts";
 import { windowProblem } from "./maintenance.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
@@ -41,7 +42,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
       { parameters: Object.fromEntries(fixed.map((name) => [name, null])) },
     );
   }
-  if (!engine.durabilityModes.includes(intent.durability.mode)) {
+  if (!isFleet(cluster) && !engine.durabilityModes.includes(intent.durability.mode)) {
     const modes = engine.durabilityModes.join(", ");
     const message = `Engine ${intent.engine.name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
     return refuse("DurabilitySupported", message, { durability: { mode: engine.durabilityModes[0] } });

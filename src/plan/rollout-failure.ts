@@ -2,7 +2,7 @@
 // takes long or a member at another revision says nothing about it.
 import { isInSync, type World } from "./facts.ts";
 import { analyses, burnSinceStep } from "./gates.ts";
-import type { MemberView } from "./observation.ts";
+import type { MemberView, PodView } from "./observation.ts";
 import { isAborted } from "./revisions.ts";
 import { unjudged } from "./stages.ts";
 
@@ -12,10 +12,20 @@ const BUSY = ["Cloning", "Rewinding"];
 export function failureOf(world: World, updated: readonly MemberView[]): string | undefined {
   if (isAborted(world)) return "it was given up by hand";
   if (updated.length === 0) return undefined;
-  const failed = analyses(world).find(({ verdict }) => verdict === "Fail");
-  if (failed !== undefined) return `analysis ${failed.name} failed: ${failed.message}`;
+  const failed = failedAnalysis(world);
+  if (failed !== undefined) return failed;
   const ofMember = updated.map((m) => failureOfMember(world, m)).find((reason) => reason !== undefined);
   return ofMember ?? burnSinceStep(world) ?? unjudged(world, updated);
+}
+
+/** Why the revision failed by what was measured; undefined while nothing says so. */
+export function failureOfTrial(world: World): string | undefined {
+  return failedAnalysis(world) ?? burnSinceStep(world);
+}
+
+function failedAnalysis(world: World): string | undefined {
+  const failed = analyses(world).find(({ verdict }) => verdict === "Fail");
+  return failed === undefined ? undefined : `analysis ${failed.name} failed: ${failed.message}`;
 }
 
 /** When the next look at `updated` could find a failure that only the passing of time shows. */
@@ -25,21 +35,35 @@ export function failureDueMs(world: World, updated: readonly MemberView[]): numb
 }
 
 function failureOfMember(world: World, member: MemberView): string | undefined {
-  const due = dueMs(world, member);
-  if (due === undefined || member.pod === undefined) return undefined;
-  const { trouble, report } = member.pod;
-  if (trouble?.startsWith("CrashLoopBackOff") === true) return `${member.name} crashes again and again: ${trouble}`;
+  const { pod } = member;
+  if (pod === undefined || isInSync(world, member) || isCopying(pod)) return undefined;
+  return failureOfPod(world, member.name, pod);
+}
+
+/** Why the revision failed on this pod, as far as pods show it. @param name - Whose pod it is, for people. */
+export function failureOfPod(world: World, name: string, pod: PodView): string | undefined {
+  const due = dueMsOf(world, pod);
+  if (due === undefined) return undefined;
+  const { trouble, report } = pod;
+  if (trouble?.startsWith("CrashLoopBackOff") === true) return `${name} crashes again and again: ${trouble}`;
   if (world.seen.nowMs < due) return undefined;
   const { progressDeadlineSeconds } = world.cluster.intent.update;
   const state = trouble ?? report?.reason ?? report?.state ?? "it has not reported";
-  return `${member.name} was not ready within ${progressDeadlineSeconds} s: ${state}`;
+  return `${name} was not ready within ${progressDeadlineSeconds} s: ${state}`;
 }
 
-/** By when the member must be ready; undefined for one that is, or that cannot be blamed on the revision. */
 function dueMs(world: World, member: MemberView): number | undefined {
   const { pod } = member;
-  if (pod === undefined || pod.deletingSinceMs !== undefined || pod.ready || isInSync(world, member)) return undefined;
-  if (BUSY.includes(pod.report?.state ?? "")) return undefined;
+  return pod === undefined || isInSync(world, member) || isCopying(pod) ? undefined : dueMsOf(world, pod);
+}
+
+function isCopying({ report }: PodView): boolean {
+  return BUSY.includes(report?.state ?? "");
+}
+
+/** By when the pod must be ready; undefined for one that is, or that cannot be blamed on the revision. */
+export function dueMsOf(world: World, pod: PodView): number | undefined {
+  if (pod.deletingSinceMs !== undefined || pod.ready) return undefined;
   const node = pod.node === undefined ? undefined : world.seen.nodes.get(pod.node);
   if (node?.ready === false) return undefined;
   // A node that came back is given the whole time anew.

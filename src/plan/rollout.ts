@@ -3,29 +3,19 @@
 // changes together with its pod, never ahead of it. A revision that fails is left again, in the same order.
 import type { RolloutStatus } from "../api/update.ts";
 import { contentHash } from "../build/hash.ts";
-import { ANNOTATION_RETRY } from "../build/labels.ts";
-import { pinnedTemplate, type RevisionRecord } from "../build/revision.ts";
-import { buildStatefulSet, type Revision } from "../build/stateful-set.ts";
+import { pinnedTemplate } from "../build/revision.ts";
+import { buildStatefulSet } from "../build/stateful-set.ts";
 import { type Decision, IDLE, takesStep } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { isInSync, isOnLostNode, listedMembers, openRequest, requestId, successors, type World } from "./facts.ts";
 import { noLeader, noSuccessor, notInSync } from "./membership.ts";
 import type { MemberView } from "./observation.ts";
-import { annotateCommand, patchCommand } from "./override.ts";
+import { patchCommand } from "./override.ts";
 import { isAccepted, pendingBlock, pendingChange } from "./pending.ts";
 import type { Block, Step } from "./plan.ts";
-import {
-  failureOfWanted,
-  lastGood,
-  noteFailed,
-  noteGood,
-  noteTrying,
-  recordsOf,
-  type Target,
-  targetOf,
-  wantedRecord,
-} from "./revisions.ts";
+import { noteFailed, noteGood, noteTrying, recordsOf, type Target, targetOf, wantedRecord } from "./revisions.ts";
 import { failureDueMs, failureOf } from "./rollout-failure.ts";
+import { rolloutStatus, shortHash, standingBlock } from "./rollout-report.ts";
 import { type Reach, reachOf } from "./stages.ts";
 import { replicasOf } from "./stop.ts";
 import { timestamp } from "./timestamp.ts";
@@ -140,16 +130,14 @@ function changing(roll: string, { change }: Partial<Decision>): string {
 
 /** The revision has failed: that is noted down before anything is done about it. */
 function givingUp(world: World, roll: Roll, why: string): Decision {
-  return { busy: true, change: `Giving up ${short(roll.target)}: ${why}`, steps: noteFailed(world, why) };
+  return { busy: true, change: `Giving up ${shortHash(roll.target)}: ${why}`, steps: noteFailed(world, why) };
 }
 
 /** The wanted revision failed and members have left it, or are held where they are. */
 function standing(world: World, roll: Roll, phase: "RolledBack" | "Held"): Decision {
-  const failed = failureOfWanted(world);
+  const block = standingBlock(world);
   const rollout = statusOf(world, roll, phase);
-  return failed === undefined
-    ? { ...IDLE, rollout }
-    : { busy: false, blocked: [revisionFailed(world, failed)], rollout };
+  return block === undefined ? { ...IDLE, rollout } : { busy: false, blocked: [block], rollout };
 }
 
 /** Whether every member runs the revision, and has been in sync for long enough. */
@@ -352,27 +340,8 @@ function replace(world: World, target: Target, member: MemberView): readonly Ste
   return steps;
 }
 
-/** What the spec asks for was tried and did not work. */
-function revisionFailed(world: World, failed: RevisionRecord): Block {
-  const { note, templateHash } = failed;
-  const good = lastGood(world);
-  const where =
-    good === undefined
-      ? "No revision is known to have worked, so members stay as they are."
-      : world.cluster.intent.update.onFailure === "Hold"
-        ? "spec.update.onFailure is Hold, so members stay as they are."
-        : `Members run ${short(good)}, the last one that worked.`;
-  const message = `Revision ${short(failed)} failed: ${note.reason}. ${where} It is not tried again until the spec changes.`;
-  const override = annotateCommand(world.cluster, ANNOTATION_RETRY, `${templateHash}.${note.failures}`);
-  return { guard: "RevisionFailed", object: world.cluster.name, message, override };
-}
-
-function short({ templateHash }: Revision): string {
-  return templateHash.slice(0, 8);
-}
-
 function progressOf(world: World, { target, updated }: Roll): string {
-  return `${short(target)}: ${updated.length}/${world.listed.length} members done`;
+  return `${shortHash(target)}: ${updated.length}/${world.listed.length} members done`;
 }
 
 /** Looks again when time alone may change something: a deadline, or the end of a wait. */
@@ -383,17 +352,6 @@ function lookAgain(world: World, { target, updated }: Roll, next: Partial<Decisi
 }
 
 function statusOf(world: World, roll: Roll, phase: RolloutStatus["phase"], step?: string): RolloutStatus {
-  const records = recordsOf(world.seen);
-  const startedAt = records.find((record) => record.templateHash === roll.target.templateHash)?.note.startedAt;
-  const failed = records
-    .filter(({ note }) => note.state === "Failed")
-    .map((record) => ({ revision: record.templateHash, reason: record.note.reason }));
-  return {
-    revision: roll.target.templateHash,
-    phase,
-    updated: roll.updated.map((m) => m.name),
-    ...(step === undefined ? {} : { step }),
-    ...(startedAt === undefined ? {} : { startedAt }),
-    ...(failed.length === 0 ? {} : { failed: failed.slice(0, 8) }),
-  };
+  const updated = roll.updated.map((m) => m.name);
+  return rolloutStatus(world, roll.target, { phase, updated, ...(step === undefined ? {} : { step }) });
 }

@@ -2,8 +2,9 @@
 import { ANNOTATION_PROMOTE } from "../build/labels.ts";
 import { revisionOf } from "../build/stateful-set.ts";
 import { isInSync, type World } from "./facts.ts";
+import { isFleet } from "./fleet.ts";
 import { analyses, budgetBlock, windowBlock } from "./gates.ts";
-import type { MemberView } from "./observation.ts";
+import type { MemberView, PodView } from "./observation.ts";
 import { annotateCommand } from "./override.ts";
 import type { Block, Step } from "./plan.ts";
 import { noteWanted, wantedRecord } from "./revisions.ts";
@@ -25,6 +26,7 @@ export function stepLimits(world: World): readonly number[] {
   const count = world.listed.length;
   const { strategy, canary } = world.cluster.intent.update;
   if (strategy === "Rolling") return [count];
+  if (isFleet(world.cluster)) return [canary.members, count]; // a canary beside the others: there is no half of both
   const limits = [Math.min(canary.members, Math.max(1, count - 1)), Math.ceil(count / 2), count];
   return limits.filter((limit, at) => limit > Math.max(0, ...limits.slice(0, at)));
 }
@@ -42,15 +44,20 @@ export function reachOf(world: World, updated: readonly MemberView[]): Reach {
   const isThere = updated.every((m) => isInSync(world, m));
   const held = { limit: count, step: `${count}/${world.listed.length}` };
   if (!isThere) return held;
-  const bakingUntilMs = bakedMs(world, updated);
+  const bakingUntilMs = bakedMs(world, podsOf(updated));
   if (world.seen.nowMs < bakingUntilMs) return { ...held, bakingUntilMs };
-  const blocked = unproven(world) ?? closed ?? unpromoted(world, limits.indexOf(count));
+  const isLastStep = limits.indexOf(count) === limits.length - 2;
+  const blocked = unproven(world) ?? closed ?? unpromoted(world, isLastStep ? "all" : "half");
   return blocked === undefined ? { limit: next, ...step } : { ...held, blocked };
 }
 
-/** When members that are all in sync have baked. */
-function bakedMs(world: World, updated: readonly MemberView[]): number {
-  const readyMs = Math.max(...updated.map(({ pod }) => pod?.readySinceMs ?? pod?.createdMs ?? world.seen.nowMs));
+function podsOf(members: readonly MemberView[]): readonly PodView[] {
+  return members.flatMap(({ pod }) => pod ?? []);
+}
+
+/** When pods that are all ready have baked. */
+export function bakedMs(world: World, pods: readonly PodView[]): number {
+  const readyMs = Math.max(...pods.map(({ readySinceMs, createdMs }) => readySinceMs ?? createdMs));
   return readyMs + world.cluster.intent.update.canary.bakeSeconds * 1000;
 }
 
@@ -62,10 +69,15 @@ export function unjudged(world: World, updated: readonly MemberView[]): string |
   const { length } = updated;
   const isBetweenSteps = length < world.listed.length && stepLimits(world).includes(length);
   if (!isBetweenSteps || !updated.every((m) => isInSync(world, m))) return undefined;
+  return unjudgedSince(world, bakedMs(world, podsOf(updated)));
+}
+
+/** As {@link unjudged}, of a canary that has baked since `sinceMs`. */
+export function unjudgedSince(world: World, sinceMs: number): string | undefined {
   const { progressDeadlineSeconds, canary } = world.cluster.intent.update;
   const missing = analyses(world).find(({ name, verdict }) => {
     const overSeconds = canary.analysis.find((one) => one.name === name)?.overSeconds ?? 0;
-    const dueMs = bakedMs(world, updated) + Math.max(progressDeadlineSeconds, overSeconds) * 1000;
+    const dueMs = sinceMs + Math.max(progressDeadlineSeconds, overSeconds) * 1000;
     return verdict === "NoData" && world.seen.nowMs >= dueMs;
   });
   if (missing === undefined) return undefined;
@@ -73,12 +85,12 @@ export function unjudged(world: World, updated: readonly MemberView[]): string |
 }
 
 /** The gate that is closed for the next member of an untried revision. */
-function closedGate(world: World): Block | undefined {
+export function closedGate(world: World): Block | undefined {
   return windowBlock(world, "the next step of the roll") ?? budgetBlock(world);
 }
 
 /** An analysis that has not passed. One that failed has ended the roll before; what cannot be measured proves nothing. */
-function unproven(world: World): Block | undefined {
+export function unproven(world: World): Block | undefined {
   const open = analyses(world).find(({ verdict }) => verdict !== "Pass");
   if (open === undefined) return undefined;
   const message = `Analysis ${open.name} has not passed: ${open.message}.`;
@@ -93,12 +105,10 @@ export function notePromoted(world: World): readonly Step[] {
 
 const LEVELS = ["half", "all"] as const;
 
-/** Promotion by hand that is still missing for the step after the one with index `at`. */
-function unpromoted(world: World, at: number): Block | undefined {
+/** Promotion by hand that is still missing for the next step. @param needed - Which one that is. */
+export function unpromoted(world: World, needed: (typeof LEVELS)[number]): Block | undefined {
   const { cluster } = world;
   if (cluster.intent.update.canary.promotion === "Automatic") return undefined;
-  const isLastStep = at === stepLimits(world).length - 2;
-  const needed = isLastStep ? "all" : "half";
   const { templateHash } = revisionOf(world.context);
   const given = LEVELS.find((level) => cluster.annotations[ANNOTATION_PROMOTE] === `${templateHash}.${level}`);
   const noted = wantedRecord(world)?.note.promoted;

@@ -6,6 +6,7 @@ import { buildStatefulSet } from "../build/stateful-set.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { listedMembers, type World } from "./facts.ts";
+import { isFleet, isFleetStopped } from "./fleet.ts";
 import type { Step } from "./plan.ts";
 
 /** How long the others wait for the member that led last, when it does not come up. */
@@ -58,6 +59,9 @@ export function replicasOf(world: World, member: MemberView): 0 | 1 {
 }
 
 /** Whether the cluster is stopped as asked: no member has a pod or will get one. */
-export function isStopped(world: Pick<World, "cluster">, members: readonly MemberView[]): boolean {
-  return world.cluster.intent.stopped && members.every((m) => m.pod === undefined && m.statefulSet?.replicas !== 1);
+export function isStopped({ cluster, seen }: Pick<World, "cluster" | "seen">): boolean {
+  if (!cluster.intent.stopped) return false;
+  return isFleet(cluster)
+    ? isFleetStopped(seen)
+    : seen.members.every((m) => m.pod === undefined && m.statefulSet?.replicas !== 1);
 }

@@ -5,6 +5,7 @@ import { podSelector } from "../build/labels.ts";
 import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";
 import { lastForcedPromotion } from "../plan/force-promotion.ts";
 import { desiredNames, isInitialized, isInSync, leaderOf, stateOf } from "../plan/facts.ts";
+import { isFleet } from "../plan/fleet.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import { pendingMessage } from "../plan/pending.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -12,6 +13,7 @@ import { isStopped } from "../plan/stop.ts";
 import { timestamp } from "../plan/timestamp.ts";
 import { smallestRemaining } from "../slo/verdict.ts";
 import { type Verdict, withTimes } from "./conditions.ts";
+import { countFleet, fleetVerdicts } from "./fleet-status.ts";
 
 /** Why the plan could not be carried out to its end. */
 export interface Failure {
@@ -33,7 +35,13 @@ export function computeStatus(
   const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
   const present = members.filter((m) => m.pod !== undefined || m.statefulSet !== undefined);
   const leader = leaderOf(members);
-  const ready = present.filter((m) => m.pod?.ready === true).length;
+  const { ready, desired, revision, ...counted } = isFleet(cluster)
+    ? countFleet(seen, intent)
+    : {
+        ready: present.filter((m) => m.pod?.ready === true).length,
+        desired: intent.members,
+        revision: revisionInForce(members),
+      };
   const image = seen.engine === undefined ? undefined : resolveVersion(intent, seen.engine)?.image;
   const epochs = members.flatMap((m) => m.pod?.report?.epoch ?? []);
   const change = failure === undefined ? plan.change : before.change;
@@ -47,9 +55,10 @@ export function computeStatus(
   return {
     conditions: withTimes(verdictsOf(facts), before.conditions ?? [], generation, seen.nowMs),
     members: present.map((member) => toMemberStatus(member, intent.stopped)),
+    ...counted,
     readyMembers: ready,
-    readyRatio: `${ready}/${intent.members}`,
-    desiredMembers: intent.members,
+    readyRatio: `${ready}/${desired}`,
+    desiredMembers: desired,
     selector: Object.entries(podSelector(cluster.name))
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
@@ -61,10 +70,10 @@ export function computeStatus(
       rollout: failure === undefined ? (plan.rollout ?? before.rollout) : before.rollout,
       blocked: plan.blocked.length === 0 ? undefined : plan.blocked.slice(0, 16),
       engineImage: image,
-      templateHash: revisionInForce(members),
+      templateHash: revision,
       budgetLeft: smallestRemaining(seen.measured?.budgets ?? []),
       overridden: overridden.length === 0 ? undefined : overridden,
-      initialized: isInitialized(seen, cluster) || undefined,
+      initialized: (isFleet(cluster) && ready > 0) || isInitialized(seen, cluster) || undefined,
     }),
   };
 }
@@ -108,9 +117,10 @@ interface Facts {
 }
 
 function verdictsOf(facts: Facts): Verdict[] {
-  if (isStopped(facts, facts.members)) return stoppedVerdicts(facts);
-  const available = availableVerdict(facts);
-  const degraded = degradedVerdict(facts);
+  if (isStopped(facts)) return stoppedVerdicts(facts);
+  const [available, degraded] = isFleet(facts.cluster)
+    ? fleetVerdicts(facts.seen, facts.cluster)
+    : [availableVerdict(facts), degradedVerdict(facts)];
   const stalled = stalledVerdict(facts);
   const blocked = blockedVerdict(facts);
   const progressing = progressingVerdict(facts);
@@ -118,7 +128,7 @@ function verdictsOf(facts: Facts): Verdict[] {
   const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;
   const why = [stalled, available, degraded, progressing].find((v) => v !== undefined && isBad(v));
   const ready: Verdict = isReady
-    ? { type: "Ready", status: "True", reason: "AllMembersInSync", message: "All members are in sync and one leads." }
+    ? { type: "Ready", status: "True", reason: degraded.reason, message: `${available.message} ${degraded.message}` }
     : { type: "Ready", status: "False", reason: why?.reason ?? "NotReady", message: why?.message ?? "Not ready yet." };
   return [
     ready,
@@ -140,7 +150,10 @@ export const STOPPED = "Stopped";
 
 /** Stopped as asked: nothing is served, and nothing is wrong. */
 function stoppedVerdicts(facts: Facts): Verdict[] {
-  const said = { reason: STOPPED, message: "spec.stopped is true: no member runs, and all volumes are kept." };
+  const said = {
+    reason: STOPPED,
+    message: `spec.stopped is true: no member runs${isFleet(facts.cluster) ? "" : ", and all volumes are kept"}.`,
+  };
   const blocked = blockedVerdict(facts);
   return [
     ...["Ready", "Available", "Progressing", "Degraded"].map((type) => ({ type, status: "False" as const, ...said })),

@@ -43,7 +43,7 @@ export function clusterPage(
     namespace,
     name,
     engine: `${spec.engine.name} ${spec.engine.version ?? ""}`.trim(),
-    promise: `${spec.topology} · ${spec.durability.mode}/${spec.failover.profile}`,
+    promise: [spec.topology, ...promiseOf(spec)].join(" · "),
     ready: status.readyRatio ?? `0/${spec.members}`,
     isReady: ready?.status === "True",
     trouble: ready === undefined || ready.status === "True" ? undefined : `${ready.reason}: ${ready.message}`,
@@ -55,6 +55,11 @@ export function clusterPage(
     budgets: budgetsOf(key)?.map(toBudget),
     timeline: timelineOf(key),
   };
+}
+
+/** Where there is no data and no leader, nothing is promised of them. */
+function promiseOf({ topology, durability, failover }: ClusterSpec["spec"]): string[] {
+  return topology === "Stateless" ? [] : [`${durability.mode}/${failover.profile}`];
 }
 
 function toBudget({ name, remaining, burns }: BudgetState): BudgetView {

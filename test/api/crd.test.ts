@@ -9,10 +9,19 @@ import { parseClusterSpec } from "../../src/api/parse.ts";
 import { apiStatusOf } from "../../src/kube/api-error.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
-import { creations, minimalCluster, type NamedObject, operation, updates, withoutValue } from "./crd-cases.ts";
+import {
+  creations as otherCreations,
+  minimalCluster,
+  type NamedObject,
+  operation,
+  updates,
+  withoutValue,
+} from "./crd-cases.ts";
 import { operationCreations } from "./operation-cases.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
+import { statelessCreations } from "./stateless-cases.ts";
 
+const creations = [...otherCreations, ...statelessCreations];
 const root = join(import.meta.dirname, "../..");
 
 let plane: ControlPlane;
@@ -236,7 +245,7 @@ describe("kubectl", () => {
 
   test("scale obeys the limits of members", async () => {
     await expect(plane.kubectl("scale", "qcs", "orders", "--replicas=9")).rejects.toThrow(
-      "spec.members in body should be less than or equal to 5",
+      "members must be at most 5 where members hold data: lower members",
     );
   });
 

@@ -5,6 +5,7 @@ import { agentMetrics } from "../../src/agent/metrics.ts";
 import { Analysis, ServiceLevel } from "../../src/api/objectives.ts";
 import { ClusterMeasure } from "../../src/observe/cluster-measure.ts";
 import { Prometheus } from "../../src/observe/prometheus.ts";
+import { nameOf } from "../../src/api/names.ts";
 import { askQueries, judgeTrial, type Trial } from "../../src/observe/trial.ts";
 import { BURN_UNITS, objectivesOf, UNITS_PER_WINDOW, windowMsOf } from "../../src/slo/objectives.ts";
 import { badShareQuery, UNITS_LABEL } from "../../src/slo/queries.ts";
@@ -114,10 +115,11 @@ describe("objectives", () => {
 });
 
 describe("a trial", () => {
+  const podsOf = (members: readonly string[]) => members.map(nameOf.pod);
   const judge = async (fields: object, change: Partial<Trial> = {}, asked: Prometheus | undefined = client) => {
     const analysis = [Analysis.parse({ name: "errors", ...fields })];
     const trial = { revision: "r2", analysis, canary: ["orders-2"], control: ["orders-0", "orders-1"], ...change };
-    const results = await askQueries(trial, SUBJECT, asked, never);
+    const results = await askQueries(trial, { ...SUBJECT, podsOf }, asked, never);
     return judgeTrial(trial, new ClusterMeasure(undefined), results).verdicts[0];
   };
   const query = 'max(app_errors{pod=~"$(PODS)"})';

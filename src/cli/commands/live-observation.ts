@@ -73,6 +73,7 @@ export function observeUnborn(cluster: Stored<KubeObject>, engine: unknown, name
     },
     engine: engine === undefined ? undefined : EngineSpec.parse(engine),
     members: [],
+    instances: [],
     children: new Map(),
     named: {
       hasLease: false,

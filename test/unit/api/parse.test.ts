@@ -70,7 +70,7 @@ describe("parseClusterSpec", () => {
   });
 
   test("names every wrong field and the object", () => {
-    const spec = { engine: {}, members: 9, storage: { data: { size: "ten" } } };
+    const spec = { engine: {}, members: 0, storage: { data: { size: "ten" } } };
     const error = errorOf(() => parseClusterSpec({ ...minimal, spec }));
     expect(error).toBeInstanceOf(TerminalError);
     expect(error).toMatchObject({
@@ -78,7 +78,7 @@ describe("parseClusterSpec", () => {
       object: "ClusterSpec shop/orders",
       message:
         "Invalid fields (spec.engine.name: Invalid input: expected string, received undefined; " +
-        "spec.members: Too big: expected number to be <=5; " +
+        "spec.members: Too small: expected number to be >=1; " +
         "spec.storage.data.size: expected a quantity such as 10Gi, 500m or 2): ClusterSpec shop/orders",
     });
   });

@@ -112,6 +112,24 @@ test("the tree's columns are as wide as what is in them", () => {
   `);
 });
 
+test("the tree counts the members that have no names that last", () => {
+  const { spec, ...rest } = cluster({
+    readyRatio: "5/6",
+    tracks: [
+      { name: "stable", revision: "abc", desired: 5, ready: 5, updated: 3 },
+      { name: "canary", revision: "def", desired: 1, ready: 0, updated: 1 },
+    ],
+  });
+  const fleet = { ...rest, spec: { ...spec, topology: "Stateless" as const } };
+  expect(renderTree(fleet, PLAIN)).toMatchInlineSnapshot(`
+    [
+      "orders · postgres 15 · Stateless · 5/6 ready",
+      "├─ ● stable 5/5 ready abc 3/5 updated",
+      "└─ ○ canary 0/1 ready def",
+    ]
+  `);
+});
+
 test.each([
   [0, "0s"],
   [-5, "0s"],

@@ -143,6 +143,7 @@ export class Simulator {
       cluster: this.exists ? ordersView(this.spec, this.annotations, this.status) : undefined,
       engine: this.engine,
       members: [...names].map((name) => this.#member(name)),
+      instances: [],
       children: new Map([...this.children].map(([key, child]) => [key, toChild(child)])),
       named: this.#named,
       intent: this.#intentView(),
