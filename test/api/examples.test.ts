@@ -1,4 +1,4 @@
-// Every ClusterSpec that examples and documentation show is accepted as it stands, unknown fields refused.
+// Every object of ours that examples and documentation show is accepted as it stands, unknown fields refused.
 import { readdirSync, readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ function filesBelow(folder: string, ending: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** ClusterSpecs and ClusterOperations in files, and in the YAML blocks of pages. */
+/** Objects of ours in files, and in the YAML blocks of pages. */
 function shown(): { readonly where: string; readonly object: KubeObject }[] {
   const files = filesBelow("examples", ".yaml").map((where) => ({
     where,
@@ -35,14 +35,15 @@ function shown(): { readonly where: string; readonly object: KubeObject }[] {
   });
   return [...files, ...pages].flatMap(({ where, text }) =>
     (loadAll(text) as (KubeObject | null)[]).flatMap((object) =>
-      object !== null && ["ClusterSpec", "ClusterOperation"].includes(object.kind) ? { where, object } : [],
+      object !== null && ["ClusterSpec", "ClusterOperation", "Engine"].includes(object.kind) ? { where, object } : [],
     ),
   );
 }
 
 test.each(shown())("$where: $object.kind $object.metadata.name", async ({ object }) => {
   const file = join(plane.folder, "shown.json");
-  await writeFile(file, JSON.stringify({ ...object, metadata: { ...object.metadata, namespace: "default" } }));
+  const namespace = object.kind === "Engine" ? {} : { namespace: "default" };
+  await writeFile(file, JSON.stringify({ ...object, metadata: { ...object.metadata, ...namespace } }));
   const args = ["create", "--dry-run=server", "--validate=strict", "-f", file];
   expect(await plane.kubectl(...args)).toContain("created (server dry run)");
 });
