@@ -20,7 +20,11 @@ export class FakeClock implements Clock {
   }
 
   schedule(delayMs: number, callback: () => void): () => void {
-    const timer: Timer = { dueMs: this.#nowMs + Math.max(0, delayMs), callback };
+    if (delayMs <= 0) {
+      const next = setImmediate(callback); // as the machine's clock does: no time has to pass
+      return () => clearImmediate(next);
+    }
+    const timer: Timer = { dueMs: this.#nowMs + delayMs, callback };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
