@@ -185,6 +185,16 @@ describe.skipIf(!hasRedis)("redis", () => {
     expect([countOf(a, "tail"), countOf(a, "kept")]).toEqual([0, 1]);
   });
 
+  it("what scripts and transactions wrote is there after a crash", async () => {
+    ask(a, "app", "eval", `for n = 1, 50 do redis.call("set", "script-" .. n, n) end`, "0");
+    await untilEqual(a, b);
+    await b.kill();
+    await b.start();
+    expect(countOf(b, "script-*")).toBe(50);
+    await b.follow(a);
+    await untilEqual(a, b);
+  });
+
   it("a copy that was cut short leaves what was there, and can be made again", async () => {
     ask(a, "app", "eval", `for n = 1, 20000 do redis.call("set", "bulk-" .. n, string.rep("x", 500)) end`, "0");
     await untilEqual(a, b);
