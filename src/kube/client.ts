@@ -18,6 +18,7 @@ import { ApiStatusError, apiStatusOf, fromApiError, TransportError } from "./api
 import type { Connection } from "./connection.ts";
 import { Discovery, groupVersionPath, type Resource } from "./discovery.ts";
 import { describeRef, type KindRef, type KubeObject, type ObjectRef, refOf, type Stored } from "./object.ts";
+import { kindOf, pathOf, selectionQuery, SUBRESOURCE_PARENTS, withQuery } from "./request-path.ts";
 import { type HttpAnswer, type HttpRequest, Transport, type TransportOptions } from "./transport.ts";
 import { parseWatch } from "./watch-stream.ts";
 
@@ -368,38 +369,6 @@ interface RawList<T extends KubeObject> {
 
 interface RawResourceList {
   readonly resources: readonly { readonly kind: string; readonly name: string; readonly namespaced: boolean }[];
-}
-
-// What is POSTed to a subresource has a kind of its own; the path is that of the object it belongs to.
-const SUBRESOURCE_PARENTS: Readonly<Record<string, KindRef>> = {
-  eviction: { apiVersion: "v1", kind: "Pod" },
-  token: { apiVersion: "v1", kind: "ServiceAccount" },
-};
-
-function kindOf({ apiVersion, kind }: KindRef): KindRef {
-  return { apiVersion, kind };
-}
-
-function pathOf(ref: KindRef & { readonly namespace?: string | undefined }, resource: Resource): string {
-  const base = groupVersionPath(ref.apiVersion);
-  const inNamespace = resource.namespaced && ref.namespace !== undefined;
-  return inNamespace
-    ? `${base}/namespaces/${encodeURIComponent(ref.namespace)}/${resource.plural}`
-    : `${base}/${resource.plural}`;
-}
-
-function selectionQuery(selection: Selection): URLSearchParams {
-  const query = new URLSearchParams();
-  const byName = selection.name === undefined ? undefined : `metadata.name=${selection.name}`;
-  const fields = [byName, selection.fieldSelector].filter((selector) => selector !== undefined).join(",");
-  if (fields !== "") query.set("fieldSelector", fields);
-  if (selection.labelSelector !== undefined) query.set("labelSelector", selection.labelSelector);
-  return query;
-}
-
-function withQuery(path: string, query: URLSearchParams): string {
-  if (query.size === 0) return path;
-  return `${path}${path.includes("?") ? "&" : "?"}${query.toString()}`;
 }
 
 /** undefined when it is no JSON: a proxy's page, or an answer cut short. */
