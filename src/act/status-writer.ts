@@ -1,5 +1,5 @@
 // The one place that writes the status of a ClusterSpec.
-import type { ClusterStatus } from "../api/cluster-spec.ts";
+import type { ClusterStatus } from "../api/cluster-status.ts";
 import { API_VERSION } from "../api/names.ts";
 import { canonicalJson } from "../build/hash.ts";
 import type { KubeApi } from "../kube/api.ts";

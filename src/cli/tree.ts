@@ -1,5 +1,6 @@
 /** Draws one cluster as a tree of a few lines, from nothing but its ClusterSpec. Pure. */
-import type { ClusterSpec, ClusterStatus, MemberStatus, TrackStatus } from "../api/cluster-spec.ts";
+import type { ClusterSpec } from "../api/cluster-spec.ts";
+import type { ClusterStatus, MemberStatus, TrackStatus } from "../api/cluster-status.ts";
 import type { Palette } from "./palette.ts";
 
 /** The tree, a line per member, then what is going on and what is blocked. Lines are not cut to a width. */

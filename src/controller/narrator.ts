@@ -1,6 +1,6 @@
 // Events for people: what changed about a cluster since the last pass, in sentences. Compares with the last status,
 // so a restarted operator does not tell old news again.
-import type { Blocked } from "../api/cluster-spec.ts";
+import type { Blocked } from "../api/cluster-status.ts";
 import { API_VERSION } from "../api/names.ts";
 import type { EventNote, EventSubject } from "../kube/events.ts";
 import { ANNOTATION_URGENT_UNTIL } from "../build/labels.ts";

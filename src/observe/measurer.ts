@@ -1,6 +1,7 @@
 // Looks at the agents of clusters that have objectives or a canary to judge, beside the reconcile path: every cluster in a
 // loop of its own, so that one whose agents hang makes nobody else wait.
-import { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
+import { ClusterIntent } from "../api/cluster-spec.ts";
+import { ClusterStatus } from "../api/cluster-status.ts";
 import { HEALTH_PORT, LABEL_MEMBER, LABEL_TRACK, nameOf } from "../api/names.ts";
 import { BUDGET_KEY } from "../build/budget-record.ts";
 import { type Clock, type Random, sleep } from "../clock.ts";

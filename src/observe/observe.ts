@@ -1,7 +1,8 @@
 // Key in, one frozen Observation out. Reads caches; the only live reads are of objects that are never watched,
 // and of a ClusterSpec that seems gone, because absence from a cache proves nothing.
 import { INTENT_KEY, Intent } from "../api/agent-wire.ts";
-import { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
+import { ClusterIntent } from "../api/cluster-spec.ts";
+import { ClusterStatus } from "../api/cluster-status.ts";
 import { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
 import { EngineSpec } from "../api/engine.ts";
 import {

@@ -1,6 +1,7 @@
 // Judges the revision that is being rolled out: who are its canaries, who is the control group, and what is said of both.
 import type { Analysis } from "../api/objectives.ts";
-import type { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
+import type { ClusterIntent } from "../api/cluster-spec.ts";
+import type { ClusterStatus } from "../api/cluster-status.ts";
 import { judgeAnalysis, type Measurement, measureGroup, type TrialVerdict } from "../slo/analysis.ts";
 import { fillIn, type Subject } from "../slo/queries.ts";
 import type { ClusterMeasure } from "./cluster-measure.ts";

@@ -1,7 +1,8 @@
 // What the planner knows about one cluster: plain, frozen data of one moment. observe/ makes it; nothing here can reach out.
 import type { Intent, MemberReport } from "../api/agent-wire.ts";
 import type { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
-import type { ClusterIntent, ClusterStatus } from "../api/cluster-spec.ts";
+import type { ClusterIntent } from "../api/cluster-spec.ts";
+import type { ClusterStatus } from "../api/cluster-status.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { BuildSettings } from "../build/context.ts";
 import type { Track } from "../build/deployment.ts";

@@ -1,6 +1,6 @@
 // The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
 // At most one change is made at a time; see interlock.ts for the order.
-import type { Blocked } from "../api/cluster-spec.ts";
+import type { Blocked } from "../api/cluster-status.ts";
 import { planChildren, planMembers } from "./children.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { planDeletion } from "./deletion.ts";

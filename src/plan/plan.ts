@@ -1,6 +1,6 @@
 // The planner's answer as data: what to do, what cannot be done and why, when to look again.
 import type { OperationStatus } from "../api/cluster-operation.ts";
-import type { Blocked } from "../api/cluster-spec.ts";
+import type { Blocked } from "../api/cluster-status.ts";
 import type { RolloutStatus, UpdatePolicy } from "../api/update.ts";
 import type { Connection } from "../build/connection.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";

@@ -1,5 +1,6 @@
 // What quorate reports of topology Stateless: its tracks in numbers, because its members have no names that last.
-import type { ClusterIntent, TrackStatus } from "../api/cluster-spec.ts";
+import type { ClusterIntent } from "../api/cluster-spec.ts";
+import type { TrackStatus } from "../api/cluster-status.ts";
 import { trackOf, type TrackView } from "../plan/fleet.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
 import type { Verdict } from "./conditions.ts";

@@ -1,5 +1,5 @@
 // What quorate reports of a cluster: computed anew from one observation and its plan, in every pass.
-import type { ClusterStatus, MemberStatus } from "../api/cluster-spec.ts";
+import type { ClusterStatus, MemberStatus } from "../api/cluster-status.ts";
 import { resolveVersion } from "../build/context.ts";
 import { podSelector } from "../build/labels.ts";
 import { objectivesVerdict, overriddenGates } from "../plan/gates.ts";

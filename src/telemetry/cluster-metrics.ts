@@ -1,7 +1,7 @@
 // Metrics of single clusters, as the operator sees them. A series exists while what it tells is true, at the longest as long
 // as its cluster, so names as labels stay bounded by what is there now.
 import { Counter, type Registry } from "prom-client";
-import type { Blocked } from "../api/cluster-spec.ts";
+import type { Blocked } from "../api/cluster-status.ts";
 import type { RolloutStatus } from "../api/update.ts";
 import { clusterGauge, clusterLabels } from "./cluster-gauge.ts";
 

@@ -1,6 +1,6 @@
 // The status page: what a person with a phone wants to know at night. From data to HTML; no script, so it works everywhere.
 import { createHash } from "node:crypto";
-import type { Blocked, MemberStatus } from "../api/cluster-spec.ts";
+import type { Blocked, MemberStatus } from "../api/cluster-status.ts";
 import { Html, html } from "./html.ts";
 
 /** An error budget as the page shows it. */

@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
 import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
-import type { ClusterStatus } from "../../src/api/cluster-spec.ts";
+import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { PassResult } from "../../src/controller/reconcile.ts";

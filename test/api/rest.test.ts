@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import type { ClusterStatus } from "../../src/api/cluster-spec.ts";
+import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import { type Clock, systemClock } from "../../src/clock.ts";
 import { Controller } from "../../src/controller/controller.ts";

@@ -1,7 +1,8 @@
 // A small world for topology Stateless: an API server's objects, and the Deployment controller and kubelets as Kubernetes documents
 // them. What the planner promises is checked on every move: never fewer members ready than there shall be at the least.
 import { OperationIntent, type OperationStatus } from "../../../src/api/cluster-operation.ts";
-import type { ClusterIntent, ClusterStatus } from "../../../src/api/cluster-spec.ts";
+import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
+import type { ClusterStatus } from "../../../src/api/cluster-status.ts";
 import { EngineSpec } from "../../../src/api/engine.ts";
 import { ANNOTATION_TEMPLATE_HASH } from "../../../src/api/names.ts";
 import type { Track } from "../../../src/build/deployment.ts";

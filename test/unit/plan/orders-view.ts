@@ -1,5 +1,6 @@
 /** The simulated cluster `shop/orders` as it is observed. */
-import type { ClusterIntent, ClusterStatus } from "../../../src/api/cluster-spec.ts";
+import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
+import type { ClusterStatus } from "../../../src/api/cluster-status.ts";
 import type { Observation } from "../../../src/plan/observation.ts";
 
 /** What is read by name, before anything of it was made. */

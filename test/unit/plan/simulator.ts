@@ -2,7 +2,8 @@
 // imagine them, in any order that `choose` likes. Safety is checked on every step that the planner takes.
 import { type HookName, type HookRequest, INTENT_KEY, Intent, type MemberReport } from "../../../src/api/agent-wire.ts";
 import { OperationIntent, type OperationStatus } from "../../../src/api/cluster-operation.ts";
-import type { ClusterIntent, ClusterStatus } from "../../../src/api/cluster-spec.ts";
+import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
+import type { ClusterStatus } from "../../../src/api/cluster-status.ts";
 import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";

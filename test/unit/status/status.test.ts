@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { ClusterStatus } from "../../../src/api/cluster-spec.ts";
+import type { ClusterStatus } from "../../../src/api/cluster-status.ts";
 import type { ClusterView } from "../../../src/plan/observation.ts";
 import type { Plan } from "../../../src/plan/plan.ts";
 import { withTimes } from "../../../src/status/conditions.ts";
