@@ -2,11 +2,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "js-yaml";
 import type { ControlPlane } from "../../test/api/harness.ts";
+import { claimPort } from "../../src/conformance/ports.ts";
 import { parseQuantity } from "../../src/build/quantity.ts";
 import { type MemoryGroup, memoryGroup } from "./memory-group.ts";
 import { OPERATOR } from "./world.ts";
@@ -147,7 +147,7 @@ export async function startSubject(plane: ControlPlane, kind: Kind): Promise<Sub
   await writeFile(join(account, "token"), token.trim());
   await writeFile(join(account, "namespace"), OPERATOR.namespace);
   await cp(join(plane.folder, "pki/ca.crt"), join(account, "ca.crt"));
-  const port = await freePort();
+  const port = await claimPort();
   const log = openSync(join(plane.folder, `${kind.name}.log`), "a");
   const { hostname, port: apiPort } = new URL(plane.server);
   const memory = await memoryGroup(DEPLOYED.limitBytes);
@@ -190,15 +190,4 @@ interface Deployment {
 interface Container {
   readonly env: readonly { readonly name: string; readonly value: string }[];
   readonly resources: { readonly limits: { readonly memory: string } };
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

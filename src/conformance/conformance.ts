@@ -1,11 +1,11 @@
 /** Tries an Engine against the contract, check after check, each with members of its own. */
-import { createServer, type AddressInfo } from "node:net";
 import { randomBytes } from "node:crypto";
 import { ActionError } from "../agent/engine/driver.ts";
 import { type Check, Finding } from "./check.ts";
 import { HostCluster, type HostSoftware } from "./host-cluster.ts";
 import { StartError } from "./host-member.ts";
 import { LEASE_CHECKS, problemOf } from "./lease-checks.ts";
+import { claimPorts } from "./ports.ts";
 
 /** How a check ended; without `problem` the Engine keeps the rule. */
 export interface CheckResult {
@@ -41,7 +41,7 @@ export async function* tryEngine(software: HostSoftware, only: readonly string[]
 
 async function tryCheck(check: Check, software: HostSoftware): Promise<CheckResult> {
   const { name, rule } = check;
-  const cluster = new HostCluster(await freePorts(MEMBERS), software);
+  const cluster = new HostCluster(await claimPorts(MEMBERS), software);
   try {
     const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     const waits = software.spec.durabilityModes.some((mode) => mode !== "Async");
@@ -63,17 +63,4 @@ function lastLines(name: string, log: string): string[] {
     .split("\n")
     .slice(-LOG_LINES)
     .flatMap((line) => (line === "" ? [] : [`${name}: ${line}`]));
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

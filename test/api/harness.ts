@@ -5,10 +5,10 @@ import { randomBytes } from "node:crypto";
 import { existsSync, openSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { Agent, request as httpsRequest } from "node:https";
-import { type AddressInfo, createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { claimPorts } from "../../src/conformance/ports.ts";
 import { KubeClient, type KubeClientOptions } from "../../src/kube/client.ts";
 import { kubeconfigConnection } from "../../src/kube/connection.ts";
 import { auditArgs, type AuditRule } from "./audit.ts";
@@ -294,7 +294,7 @@ process.once("exit", () => {
 /** Starts a control plane and waits until it is ready (about 3 s). End it with `stop()`. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const folder = await mkdtemp(join(tmpdir(), "quorate-api-"));
-  const [etcd, etcdPeer, apiServer] = await freePorts(3);
+  const [etcd, etcdPeer, apiServer] = (await claimPorts(3)) as [number, number, number];
   const args = [...(options.apiServerArgs ?? []), ...(await auditArgs(folder, options.audit ?? []))];
   const plane = new ControlPlane(folder, { etcd, etcdPeer, apiServer }, args);
   await makePki(join(folder, "pki"));
@@ -364,22 +364,6 @@ async function makePki(folder: string): Promise<void> {
     );
   };
   await Promise.all([sign("server", "/CN=kube-apiserver", "1"), sign("admin", "/O=system:masters/CN=admin", "2")]);
-}
-
-/** Ports that nothing listens on now. They are held until all are known, so that no two are the same. */
-async function freePorts(count: 3): Promise<[number, number, number]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => {
-      const server = createServer();
-      return new Promise<typeof server>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen(0, "127.0.0.1", () => resolve(server));
-      });
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports as [number, number, number];
 }
 
 function isReady(url: string, agent: Agent): Promise<boolean> {

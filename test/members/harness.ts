@@ -3,13 +3,13 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { openSync, readdirSync, readFileSync } from "node:fs";
 import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { load } from "js-yaml";
 import type { Intent } from "../../src/api/agent-wire.ts";
 import { Engine } from "../../src/api/engine.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { type ControlPlane, startControlPlane } from "../api/harness.ts";
@@ -50,14 +50,6 @@ export interface TestMember {
   readonly ports: Ports;
   readonly podUid: string;
   process: ChildProcess | undefined;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 /** A cluster of members on this host. */
@@ -287,13 +279,8 @@ export class MemberCluster {
       metadata: { name: nameOf.pod(name), namespace: NAMESPACE },
       spec: { automountServiceAccountToken: false, containers: [{ name: "engine", image: "none" }] },
     });
-    const ports = {
-      agent: await freePort(),
-      member: await freePort(),
-      init: await freePort(),
-      engine: await freePort(),
-      health: await freePort(),
-    };
+    const [agent, member, init, engine, health] = (await claimPorts(5)) as [number, number, number, number, number];
+    const ports = { agent, member, init, engine, health };
     this.members.push({ name, ports, podUid: pod.metadata.uid, process: undefined });
   }
 

@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { claimPort } from "../../src/conformance/ports.ts";
 import { alertmanagerConfig, inhibitRules } from "../../src/slo/alertmanager.ts";
 import { ALERTS } from "../../src/slo/alerts.ts";
-import { close, freePort, listen } from "./harness.ts";
+import { close, listen } from "./harness.ts";
 
 const execute = promisify(execFile);
 
@@ -47,7 +48,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "quorate-alertmanager-"));
   file = join(folder, "alertmanager.yml");
   await writeFile(file, hurried(inboxUrl)); // JSON is YAML
-  const address = `127.0.0.1:${await freePort()}`;
+  const address = `127.0.0.1:${await claimPort()}`;
   url = `http://${address}`;
   child = spawn(
     "/usr/bin/prometheus-alertmanager",

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { claimPort } from "../../src/conformance/ports.ts";
 import type { RuleGroup } from "../../src/slo/rule.ts";
 
 /** Starts an HTTP server on a free port of loopback. */
@@ -23,14 +24,6 @@ export async function close(server: Server): Promise<void> {
     server.close(resolve);
     server.closeAllConnections();
   });
-}
-
-/** A port of loopback that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await close(server);
-  return port;
 }
 
 interface Exporter {
@@ -80,7 +73,7 @@ export class HostPrometheus {
     await writeFile(join(folder, "prometheus.yml"), JSON.stringify(config)); // JSON is YAML
     const rules = groups.map((group) => ({ ...group, interval: "1s" }));
     await writeFile(join(folder, "rules.yml"), JSON.stringify({ groups: rules }));
-    const address = `127.0.0.1:${await freePort()}`;
+    const address = `127.0.0.1:${await claimPort()}`;
     const child = spawn(
       "/usr/bin/prometheus",
       [

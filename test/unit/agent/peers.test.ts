@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { IntentMember } from "../../../src/api/agent-wire.ts";
 import { PeerClient, PeerServer, probeInit, readPeerIdentity } from "../../../src/agent/peers.ts";
+import { claimPort } from "../../../src/conformance/ports.ts";
 
 const NAME = "peer.orders-members.ns.svc";
 let folder: string;
@@ -41,14 +42,6 @@ afterEach(() => {
   for (const one of open.splice(0)) one.close();
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 function memberAt(port: number): IntentMember {
   return { name: "orders-1", host: "127.0.0.1", agentPort: port, initPort: port, enginePort: 1 };
 }
@@ -77,7 +70,7 @@ describe("peers", () => {
 
   test("tell a refused connection from no answer", async () => {
     const identity = makeIdentity("kinds");
-    await expect(client(identity).send(memberAt(await freePort()), {}, 2000)).rejects.toMatchObject({
+    await expect(client(identity).send(memberAt(await claimPort()), {}, 2000)).rejects.toMatchObject({
       failure: "refused",
     });
     const silent = await serve(identity, () => new Promise(() => undefined));
