@@ -14,7 +14,7 @@ import { generateCredentials, issuePeerCertificates, writeConnection } from "./s
 export interface Ledger {
   wrote(object: Stored<KubeObject>): void;
   deleted(object: Doomed): void;
-  /** An object that is never watched may have changed. */
+  /** An object that is never watched may have changed, and nobody knows to what. */
   changedNamed(): void;
   /** A step was carried out; for logs. */
   acted(step: Step): void;
@@ -55,14 +55,11 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
       return;
     }
     case "IssueCertificates":
-      ledger.changedNamed();
-      return issuePeerCertificates({ api, source: secretSource }, step.metadata, clock.now(), { signal });
+      return note(ledger, issuePeerCertificates({ api, source: secretSource }, step.metadata, clock.now(), { signal }));
     case "GenerateCredentials":
-      ledger.changedNamed();
-      return generateCredentials({ api, source: secretSource }, step.metadata, step.keys, { signal });
+      return note(ledger, generateCredentials({ api, source: secretSource }, step.metadata, step.keys, { signal }));
     case "WriteConnection":
-      ledger.changedNamed();
-      return writeConnection(api, step.connection, step.credentialsName, { signal });
+      return note(ledger, writeConnection(api, step.connection, step.credentialsName, { signal }));
     case "ReportOperation": {
       const { namespace, name, uid, status } = step;
       const ref = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name };
@@ -73,10 +70,19 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
 
 /** What is there already stays as it is: a cache that is behind must not overwrite a volume or a Lease. */
 async function create(api: KubeApi, manifest: Manifest, ledger: Ledger, signal: AbortSignal): Promise<void> {
-  ledger.changedNamed();
   try {
-    ledger.wrote(await api.create<Manifest>(manifest, { signal }));
+    await note(ledger, api.create<Manifest>(manifest, { signal }));
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
+  }
+}
+
+/** Notes what a write left. Without an answer it may have happened all the same. */
+async function note(ledger: Ledger, write: Promise<Stored<KubeObject>>): Promise<void> {
+  try {
+    ledger.wrote(await write);
+  } catch (error) {
+    ledger.changedNamed();
+    throw error;
   }
 }

@@ -29,13 +29,14 @@ interface SecretPorts {
  * Writes the members' certificate, signed by the cluster's authority, which is made when there is none.
  *
  * @param metadata - Name (the cluster's), namespace, labels and owner of both Secrets.
+ * @returns the certificate's Secret.
  */
 export async function issuePeerCertificates(
   { api, source }: SecretPorts,
   metadata: ManifestMeta,
   now: Date,
   call: CallOptions,
-): Promise<void> {
+): Promise<Stored<KubeObject>> {
   const authority = await ensureAuthority({ api, source }, metadata, now, call);
   const { name, namespace } = metadata;
   const suffix = `${nameOf.membersService(name)}.${namespace}.svc`;
@@ -52,7 +53,7 @@ export async function issuePeerCertificates(
     metadata: { ...metadata, name: nameOf.peerSecret(name), annotations },
     data,
   };
-  await api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
+  return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
 }
 
 async function ensureAuthority(
@@ -92,32 +93,33 @@ function toKeyPair(secret: Stored<Secret>): KeyPair {
   return { certificate: decode(certificate), key: decode(key) };
 }
 
-/** Makes a password for each of `keys` that the Secret lacks. Those that exist are never changed: data may depend on them. */
+/**
+ * Makes a password for each of `keys` that the Secret lacks. Those that exist are never changed: data may depend on them.
+ * @returns the Secret as it is then.
+ */
 export async function generateCredentials(
   { api, source }: SecretPorts,
   metadata: ManifestMeta,
   keys: readonly string[],
   call: CallOptions,
-): Promise<void> {
+): Promise<Stored<KubeObject>> {
   const ref = { ...SECRET, namespace: metadata.namespace, name: metadata.name };
   const existing = await api.get<Secret>(ref, call);
   const missing = keys.filter((key) => existing?.data?.[key] === undefined);
   const data = Object.fromEntries(missing.map((key) => [key, encode(source.createPassword())]));
-  if (existing === undefined) {
-    await api.create<Secret>({ ...SECRET, type: "Opaque", metadata, data }, call);
-  } else if (missing.length > 0) {
-    const { resourceVersion } = existing.metadata;
-    await api.mergePatch(ref, { metadata: { resourceVersion }, data }, call);
-  }
+  if (existing === undefined) return api.create<Secret>({ ...SECRET, type: "Opaque", metadata, data }, call);
+  if (missing.length === 0) return existing;
+  const { resourceVersion } = existing.metadata;
+  return api.mergePatch(ref, { metadata: { resourceVersion }, data }, call);
 }
 
-/** Writes what applications connect with. @throws {RetryableError} while the password is not there. */
+/** Writes what applications connect with. @returns its Secret. @throws {RetryableError} while the password is not there. */
 export async function writeConnection(
   api: Api,
   { metadata, type, fields, uri, passwordKey, hash }: Connection,
   credentialsName: string,
   call: CallOptions,
-): Promise<void> {
+): Promise<Stored<KubeObject>> {
   const ref = { ...SECRET, namespace: metadata.namespace, name: credentialsName };
   const password = (await api.get<Secret>(ref, call))?.data?.[passwordKey];
   if (password === undefined) {
@@ -131,7 +133,7 @@ export async function writeConnection(
   const data = Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, encode(text)]));
   const annotations = { [ANNOTATION_CONNECTION_HASH]: hash };
   const secret: Secret = { ...SECRET, type, metadata: { ...metadata, annotations }, data };
-  await api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
+  return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
 }
 
 function encode(text: string): string {

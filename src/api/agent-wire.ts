@@ -46,6 +46,8 @@ export const Intent = z.object({
   /** Members that have not been in sync since they were added: they neither confirm writes nor are counted for it. */
   learners: z.array(z.string()).default([]),
   bootstrapMember: z.string().nullable(),
+  /** uid of the ClusterSpec, once a leader has served for it: an empty volume of it may never be initialised again. */
+  initializedFor: z.string().optional(),
   durability: z.object({ mode: z.enum(["Quorum", "All", "Async"]), whenDegraded: z.enum(["Block", "Async"]) }),
   profile: z.enum(["Fast", "Standard"]),
   maxLagBytes: z.string(),

@@ -271,7 +271,8 @@ export const ClusterSpec = z
     kind: z.literal("ClusterSpec"),
     metadata: objectMeta,
     spec: ClusterIntent,
-    status: ClusterStatus.optional(),
+    // Tools that wait for health take an object without status for one that is as it should be.
+    status: ClusterStatus.prefault({ observedGeneration: -1 }),
   })
   .meta(
     cel([

@@ -43,7 +43,11 @@ const OverriddenGuard = z.object({
 /** What quorate reports (`.status`); every part can be observed anew, nothing is remembered only here. */
 export const ClusterStatus = z
   .object({
-    observedGeneration: z.int().min(0).optional().describe("observedGeneration is the generation this status is of."),
+    observedGeneration: z
+      .int()
+      .min(-1)
+      .optional()
+      .describe("observedGeneration is the generation this status is of; -1 before the operator reported anything."),
     conditions: z
       .array(Condition)
       .max(16)

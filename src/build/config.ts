@@ -45,6 +45,8 @@ export interface IntentState {
   readonly members: readonly string[];
   readonly learners: readonly string[];
   readonly bootstrapMember: string | null;
+  /** Whether the cluster ever had a leader. */
+  readonly initialized: boolean;
   readonly switchover: Intent["switchover"];
   readonly restart: Intent["restart"];
   readonly rebuild: Intent["rebuild"];
@@ -62,6 +64,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     members: state.members.map((member) => intentMember(context, member)),
     learners: [...state.learners],
     bootstrapMember: state.bootstrapMember,
+    ...(state.initialized ? { initializedFor: context.uid } : {}),
     durability: intent.durability,
     profile: intent.failover.profile,
     maxLagBytes: String(Math.ceil(parseQuantity(intent.failover.maxLag))),

@@ -9,8 +9,6 @@ export const ANNOTATION_APPLIED_HASH = `${GROUP}/applied-hash`;
 export const ANNOTATION_INPUT_HASH = `${GROUP}/input-hash`;
 /** On a volume: uid of the ClusterSpec whose deletion (or scaling in) takes the volume along. Absent: it is kept. */
 export const ANNOTATION_DELETE_WITH = `${GROUP}/delete-with`;
-/** On a volume: a leader has served from this cluster's volumes, so an empty volume of it may never be initialised again. */
-export const ANNOTATION_INITIALIZED = `${GROUP}/initialized`;
 /** On a ClusterSpec, by the user: hash of a template of a new operator version or Engine that may be rolled out. */
 export const ANNOTATION_ACCEPT_TEMPLATE = `${GROUP}/accept-template`;
 /** On a ClusterSpec, by the user: until when (RFC 3339) changes pass maintenance windows and the error budget. */

@@ -1,7 +1,7 @@
 // The volume of one member. It has no owner reference: no deletion of anything else may take data along by itself.
 import { ANNOTATION_CLUSTER_UID, nameOf } from "../api/names.ts";
 import type { BuildContext } from "./context.ts";
-import { ANNOTATION_DELETE_WITH, ANNOTATION_INITIALIZED, memberLabels } from "./labels.ts";
+import { ANNOTATION_DELETE_WITH, memberLabels } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
 import { formatBytes, parseQuantity } from "./quantity.ts";
 
@@ -9,7 +9,6 @@ import { formatBytes, parseQuantity } from "./quantity.ts";
 export interface LiveVolume {
   /** uid of the ClusterSpec it was made for; says for ever whether it is fresh. */
   readonly clusterUid: string | undefined;
-  readonly initialized: boolean;
   readonly requestedBytes: number;
   readonly className: string | undefined;
 }
@@ -27,22 +26,12 @@ export function buildFreshVolume(context: BuildContext, member: string): Manifes
   });
 }
 
-/** What a claim that exists is to become. */
-export interface VolumeState {
-  /** Whether the cluster ever had a leader. */
-  readonly initialized: boolean;
-  /** What it shall ask for; never less than it does. */
-  readonly sizeBytes: number;
-}
-
-/** The claim of one member that exists, as it is to be kept. */
-export function buildVolume(context: BuildContext, member: string, live: LiveVolume, state: VolumeState): Manifest {
-  const { initialized, sizeBytes } = state;
-  const isOurs = live.clusterUid === context.uid; // a volume of an earlier cluster keeps saying so
+/** The claim of one member that exists, as it is to be kept. @param sizeBytes - What it shall ask for; never less than it does. */
+export function buildVolume(context: BuildContext, member: string, live: LiveVolume, sizeBytes: number): Manifest {
   return claim(context, member, {
     annotations: {
+      // A volume of an earlier cluster keeps saying so.
       ...(live.clusterUid === undefined ? {} : { [ANNOTATION_CLUSTER_UID]: live.clusterUid }),
-      ...(live.initialized || (initialized && isOurs) ? { [ANNOTATION_INITIALIZED]: "true" } : {}),
       ...(goesWithCluster(context) ? { [ANNOTATION_DELETE_WITH]: context.uid } : {}),
     },
     className: live.className, // immutable

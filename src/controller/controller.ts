@@ -1,6 +1,7 @@
 // Joins the parts: watches fill stores, changes become keys, workers pass over keys. Only while this replica leads.
 import type { Registry } from "prom-client";
 import { randomSecrets, type SecretSource } from "../act/secret-source.ts";
+import { StatusWriter } from "../act/status-writer.ts";
 import type { BuildSettings } from "../build/context.ts";
 import { type Clock, type Random, systemClock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
@@ -206,6 +207,7 @@ export class Controller {
       stores: this.stores,
       named: new NamedObjects(api),
       ownWrites: new OwnWrites(),
+      statuses: new StatusWriter(api, this.#clock),
       measurer,
       settings,
       onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),

@@ -3,10 +3,9 @@ import type { Clock } from "../clock.ts";
 import { OperatorError } from "../errors.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { OwnWrites } from "../kube/own-writes.ts";
-import type { KubeObject, Stored } from "../kube/object.ts";
 import { act, type Ledger } from "../act/act.ts";
 import type { SecretSource } from "../act/secret-source.ts";
-import { writeStatus } from "../act/status-writer.ts";
+import { type StatusOutcome, type StatusWriter, UNREPORTED } from "../act/status-writer.ts";
 import type { Measurer } from "../observe/measurer.ts";
 import type { NamedObjects } from "../observe/named-objects.ts";
 import { observe } from "../observe/observe.ts";
@@ -42,6 +41,7 @@ export interface ReconcilerOptions {
   readonly named: NamedObjects;
   readonly measurer: Pick<Measurer, "of">;
   readonly ownWrites: OwnWrites;
+  readonly statuses: StatusWriter;
   readonly settings: BuildSettings;
   /** A step was carried out. */
   readonly onStep: (key: string, step: Step) => void;
@@ -55,15 +55,17 @@ const FAILURES_BEFORE_REPORT = 3; // a lost race passes by itself and would only
 
 /** Makes the function that reconciles one cluster. It throws what kept the pass from its end, after status was written. */
 export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<PassResult> {
-  const { api, ownWrites, stores } = options;
+  const { ownWrites, stores, statuses } = options;
   return async ({ key, failures, signal }) => {
     ownWrites.ensureSeen(key);
-    const seen = await observe(options, key, signal);
-    if (seen === undefined) {
+    const observed = await observe(options, key, signal);
+    if (observed === undefined) {
       ownWrites.forget(key);
+      statuses.forget(key);
       options.onGone(key);
       return { requeueAfterMs: undefined, steps: 0, wroteStatus: false };
     }
+    const seen = withLastStatus(observed, statuses);
     const plan = planCluster(seen);
     let thrown: unknown;
     try {
@@ -71,33 +73,45 @@ export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<
     } catch (error) {
       thrown = error;
     }
-    const written = await report(api, seen, plan, { thrown, failures, signal });
+    const { written, dueInMs } = await report(statuses, { observed, seen, plan, thrown, failures, signal });
     if (written !== undefined) ownWrites.wroteAt(key, stores.of("ClusterSpec"), written);
     if (thrown !== undefined) throw thrown;
     if (seen.cluster === undefined) options.onGone(key);
     else options.onPlan(seen, seen.cluster, plan);
-    return { requeueAfterMs: plan.requeueAfterMs, steps: plan.steps.length, wroteStatus: written !== undefined };
+    const requeueAfterMs = soonest(plan.requeueAfterMs, dueInMs);
+    return { requeueAfterMs, steps: plan.steps.length, wroteStatus: written !== undefined };
   };
 }
 
-interface Outcome {
+/** What is told and counted is what is new since the last report, also while that waits to be written. */
+function withLastStatus(seen: Observation, statuses: StatusWriter): Observation {
+  const { cluster } = seen;
+  if (cluster === undefined) return seen;
+  const status = statuses.lastOf(cluster);
+  return status === cluster.status ? seen : { ...seen, cluster: { ...cluster, status } };
+}
+
+interface Report {
+  readonly observed: Observation;
+  readonly seen: Observation;
+  readonly plan: Plan;
   readonly thrown: unknown;
   readonly failures: number;
   readonly signal: AbortSignal;
 }
 
-/** Writes the status this pass leads to, whatever happened. @returns what was stored, if anything was written. */
-async function report(
-  api: KubeApi,
-  seen: Observation,
-  plan: Plan,
-  { thrown, failures, signal }: Outcome,
-): Promise<Stored<KubeObject> | undefined> {
-  const { cluster } = seen;
-  if (cluster === undefined || cluster.deleting || signal.aborted) return undefined;
+/** Reports the status that this pass leads to, whatever happened. */
+async function report(statuses: StatusWriter, passed: Report): Promise<StatusOutcome> {
+  const { observed, seen, plan, thrown, failures, signal } = passed;
   const failure = toFailure(thrown, failures);
-  if (thrown !== undefined && failure === undefined) return undefined; // tried again in milliseconds
-  return writeStatus(api, cluster, computeStatus(seen, cluster, plan, failure), signal);
+  const isTriedAgain = thrown !== undefined && failure === undefined; // in milliseconds
+  if (observed.cluster === undefined || seen.cluster === undefined || observed.cluster.deleting) return UNREPORTED;
+  if (isTriedAgain || signal.aborted) return UNREPORTED;
+  return statuses.write(observed.cluster, computeStatus(seen, seen.cluster, plan, failure), signal);
+}
+
+function soonest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }
 
 function toFailure(thrown: unknown, failures: number): Failure | undefined {
@@ -114,7 +128,8 @@ function ledgerOf({ stores, ownWrites, named, onStep }: ReconcilerOptions, key: 
   return {
     wrote: (object) => {
       const store = stores.find(object.kind);
-      if (store !== undefined) ownWrites.wroteAt(key, store, object);
+      if (store === undefined) named.wrote(key, object);
+      else ownWrites.wroteAt(key, store, object);
     },
     deleted: ({ kind, uid }) => {
       const store = stores.find(kind);

@@ -2,15 +2,10 @@
 // are asked. Pure. It is what `plan` lets the real planner play against; what really happens may be worse, never more.
 import { INTENT_KEY, Intent, type MemberReport } from "../api/agent-wire.ts";
 import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, nameOf } from "../api/names.ts";
-import {
-  ANNOTATION_APPLIED_HASH,
-  ANNOTATION_DELETE_WITH,
-  ANNOTATION_INITIALIZED,
-  ANNOTATION_INPUT_HASH,
-} from "../build/labels.ts";
+import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INPUT_HASH } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
 import { parseQuantity } from "../build/quantity.ts";
-import { keepsOwnList, leaderOf } from "../plan/facts.ts";
+import { isInitialized, keepsOwnList, leaderOf } from "../plan/facts.ts";
 import { trackOf, type TrackView } from "../plan/fleet.ts";
 import type {
   ChildView,
@@ -211,11 +206,8 @@ function isListed({ intent }: Observation, { name }: MemberView): boolean {
 
 /** Whether it has data, may make some, or can clone some. */
 function canServe(seen: Observation, { name, volume }: MemberView): boolean {
-  return (
-    volume?.initialized === true ||
-    seen.intent?.intent?.bootstrapMember === name ||
-    leaderOf(seen.members) !== undefined
-  );
+  const hasData = volume !== undefined && seen.cluster !== undefined && isInitialized(seen, seen.cluster);
+  return hasData || seen.intent?.intent?.bootstrapMember === name || leaderOf(seen.members) !== undefined;
 }
 
 /** Claims are bound, and as large as they ask to be. */
@@ -361,7 +353,6 @@ function toVolume(child: ChildView, manifest: Manifest, old: VolumeView | undefi
     name,
     deleteWith: annotations[ANNOTATION_DELETE_WITH],
     clusterUid: annotations[ANNOTATION_CLUSTER_UID] ?? old?.clusterUid,
-    initialized: annotations[ANNOTATION_INITIALIZED] === "true",
     requestedBytes: parseQuantity(spec.resources.requests.storage),
   };
 }

@@ -3,7 +3,7 @@
 import { ANNOTATION_LEADER, nameOf } from "../api/names.ts";
 import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { KubeApi } from "../kube/api.ts";
-import type { KubeObject } from "../kube/object.ts";
+import type { KubeObject, Stored } from "../kube/object.ts";
 import type { NamedView } from "../plan/observation.ts";
 
 interface Secret extends KubeObject {
@@ -45,28 +45,62 @@ export class NamedObjects {
       secret(nameOf.credentialsSecret(name)),
       ...cluster.connections.map(secret),
     ]);
-    const notAfter = Date.parse(peer?.metadata.annotations?.[ANNOTATION_NOT_AFTER] ?? "");
     const view: NamedView = {
-      hasLease: found !== undefined,
-      lastLeader: found?.metadata.annotations?.[ANNOTATION_LEADER],
-      peerNotAfterMs: Number.isNaN(notAfter) ? undefined : notAfter,
-      credentialsUid: credentials?.metadata.uid,
-      credentialKeys: Object.keys(credentials?.data ?? {}),
-      credentialsVersion: credentials?.metadata.resourceVersion ?? "",
+      ...leaseFacts(found),
+      peerNotAfterMs: notAfterMs(peer),
+      ...credentialsFacts(credentials),
       connections: new Map(
-        connections.flatMap((one) =>
-          one === undefined
-            ? []
-            : [[one.metadata.name, one.metadata.annotations?.[ANNOTATION_CONNECTION_HASH] ?? ""] as const],
-        ),
+        connections.flatMap((one) => (one === undefined ? [] : [[one.metadata.name, connectionHash(one)] as const])),
       ),
     };
     this.#known.set(key, { view, readMs: nowMs });
     return view;
   }
 
-  /** Forgets a cluster's facts: after writing one of the objects, or when the cluster is gone. */
+  /** Takes in one of the objects as a write left it, so that it need not be read again. @param key - `namespace/name`. */
+  wrote(key: string, object: Stored<KubeObject>): void {
+    const known = this.#known.get(key);
+    const [, cluster = ""] = key.split("/");
+    if (known !== undefined) this.#known.set(key, { ...known, view: withObject(known.view, cluster, object) });
+  }
+
+  /** Forgets a cluster's facts: after a write without an answer, or when the cluster is gone. */
   forget(key: string): void {
     this.#known.delete(key);
   }
+}
+
+function withObject(view: NamedView, cluster: string, object: Stored<KubeObject>): NamedView {
+  const { name } = object.metadata;
+  if (object.kind === "Lease") return { ...view, ...leaseFacts(object) };
+  if (name === nameOf.peerSecret(cluster)) return { ...view, peerNotAfterMs: notAfterMs(object) };
+  if (name === nameOf.credentialsSecret(cluster)) return { ...view, ...credentialsFacts(object) };
+  return { ...view, connections: new Map(view.connections).set(name, connectionHash(object)) };
+}
+
+function leaseFacts(lease: Stored<KubeObject> | undefined): Pick<NamedView, "hasLease" | "lastLeader"> {
+  return { hasLease: lease !== undefined, lastLeader: annotationOf(lease, ANNOTATION_LEADER) };
+}
+
+function notAfterMs(peer: Stored<KubeObject> | undefined): number | undefined {
+  const ms = Date.parse(annotationOf(peer, ANNOTATION_NOT_AFTER) ?? "");
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+function credentialsFacts(
+  secret: Stored<Secret> | undefined,
+): Pick<NamedView, "credentialsUid" | "credentialKeys" | "credentialsVersion"> {
+  return {
+    credentialsUid: secret?.metadata.uid,
+    credentialKeys: Object.keys(secret?.data ?? {}),
+    credentialsVersion: secret?.metadata.resourceVersion ?? "",
+  };
+}
+
+function connectionHash(secret: Stored<KubeObject>): string {
+  return annotationOf(secret, ANNOTATION_CONNECTION_HASH) ?? "";
+}
+
+function annotationOf(object: Stored<KubeObject> | undefined, annotation: string): string | undefined {
+  return object?.metadata.annotations?.[annotation];
 }

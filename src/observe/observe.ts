@@ -16,12 +16,7 @@ import {
 import { connectionNames } from "../build/connection.ts";
 import type { BuildSettings } from "../build/context.ts";
 import type { Track } from "../build/deployment.ts";
-import {
-  ANNOTATION_APPLIED_HASH,
-  ANNOTATION_DELETE_WITH,
-  ANNOTATION_INITIALIZED,
-  ANNOTATION_INPUT_HASH,
-} from "../build/labels.ts";
+import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INPUT_HASH } from "../build/labels.ts";
 import { childKey } from "../build/manifest.ts";
 import { parseQuantity } from "../build/quantity.ts";
 import type { Clock } from "../clock.ts";
@@ -116,7 +111,17 @@ interface WithSpec extends KubeObject {
 
 const UNREADABLE_INTENT: ClusterIntent = ClusterIntent.parse({ engine: { name: "none" } });
 
+// By stored object, which never changes: parsing costs more than all else of a pass in which nothing changed.
+const clusters = new WeakMap<object, ClusterView>();
+const intents = new WeakMap<object, IntentView>();
+
 function toCluster(object: Stored<WithSpec>): ClusterView {
+  const known = clusters.get(object) ?? parseCluster(object);
+  clusters.set(object, known);
+  return known;
+}
+
+function parseCluster(object: Stored<WithSpec>): ClusterView {
   const { metadata } = object;
   const intent = ClusterIntent.safeParse(object.spec);
   const status = ClusterStatus.safeParse(object.status ?? {});
@@ -144,7 +149,9 @@ function toEngine(object: Stored<WithSpec>): EngineSpec | undefined {
 
 function toIntent(object: Stored<WithSpec> | undefined): IntentView | undefined {
   if (object === undefined) return undefined;
-  return { ...identity(object), intent: parseIntent(object.data?.[INTENT_KEY]) };
+  const known = intents.get(object) ?? { ...identity(object), intent: parseIntent(object.data?.[INTENT_KEY]) };
+  intents.set(object, known);
+  return known;
 }
 
 function parseIntent(text: string | undefined): Intent | undefined {
@@ -264,7 +271,6 @@ function toVolume(object: Stored<WithSpec>): VolumeView {
     deleting: deletionTimestamp !== undefined,
     deleteWith: annotations[ANNOTATION_DELETE_WITH],
     clusterUid: annotations[ANNOTATION_CLUSTER_UID],
-    initialized: annotations[ANNOTATION_INITIALIZED] === "true",
     requestedBytes: parseQuantity(spec?.resources?.requests?.storage ?? "0"),
     className: spec?.storageClassName,
   };

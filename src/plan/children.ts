@@ -11,7 +11,7 @@ import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../build
 import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
 import { buildFreshVolume, buildVolume } from "../build/volume.ts";
 import { replacesDeadVolume, withoutVolume } from "./dead-node.ts";
-import { applyIfDifferent } from "./difference.ts";
+import { applyIfDifferent, applyIfLacking } from "./difference.ts";
 import type { World } from "./facts.ts";
 import type { MemberView } from "./observation.ts";
 import type { Step } from "./plan.ts";
@@ -87,14 +87,19 @@ function planConnections({ context, seen }: World): readonly Step[] {
   });
 }
 
+/** Steps for the volumes of the listed members. */
+export function planVolumes(world: World, members: readonly MemberView[]): readonly Step[] {
+  return members.flatMap((member) => planVolume(world, member));
+}
+
 /**
- * Steps for the volumes and StatefulSets of the listed members.
+ * Steps for the StatefulSets of the listed members.
  *
  * A StatefulSet whose template would change keeps the one it has: only the rollout replaces it, together with the pod,
  * so that a pod lost meanwhile comes back as it was.
  */
-export function planMembers(world: World, members: readonly MemberView[]): readonly Step[] {
-  return members.flatMap((member) => [...planVolume(world, member), ...planStatefulSet(world, member)]);
+export function planStatefulSets(world: World, members: readonly MemberView[]): readonly Step[] {
+  return members.flatMap((member) => planStatefulSet(world, member));
 }
 
 function planVolume(world: World, member: MemberView): readonly Step[] {
@@ -111,8 +116,7 @@ function planVolume(world: World, member: MemberView): readonly Step[] {
     return [{ kind: "Delete", object: { ...object, uid: volume.uid }, reason }];
   }
   if (replacesDeadVolume(world, member)) return withoutVolume(world, member, "its node is gone for good");
-  const state = { initialized: world.initialized, sizeBytes: claimBytes(world, member) };
-  return applyIfDifferent(buildVolume(context, member.name, volume, state), seen.children);
+  return applyIfLacking(buildVolume(context, member.name, volume, claimBytes(world, member)), seen.children);
 }
 
 /** A volume that should have gone with an earlier ClusterSpec of this name. It must not come back to life as ours. */

@@ -22,8 +22,22 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   if (live === undefined) return [{ kind: "Apply", manifest: desired, reason: "it is missing" }];
   if (live.deleting) return []; // comes again once it is gone
   if (live.appliedHash !== hash) return [{ kind: "Apply", manifest: desired, reason: "it is to be changed" }];
+  if (verified.get(live.live) === hash) return [];
   if (!contains(live.live, desired)) return [{ kind: "Apply", manifest: desired, reason: "it was changed by another" }];
+  verified.set(live.live, hash);
   return [];
+}
+
+const verified = new WeakMap<object, string>(); // by live object, which never changes: the hash of what was found in it
+
+/**
+ * As `applyIfDifferent`, for what was created: until it first differs nothing was ever applied that could have to be taken back,
+ * so an object that has all that the manifest names is left as it is.
+ */
+export function applyIfLacking(manifest: Manifest, children: ReadonlyMap<string, ChildView>): readonly Step[] {
+  const live = children.get(childKey(manifest.kind, manifest.metadata.name));
+  const isAsCreated = live?.appliedHash === undefined && contains(live?.live, manifest);
+  return isAsCreated ? [] : applyIfDifferent(manifest, children);
 }
 
 const hashesOfData = new WeakMap<object, string>(); // an engine's files are the same object in every pass

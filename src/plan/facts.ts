@@ -90,16 +90,13 @@ export function isStillCounted(world: World, { name }: MemberView): boolean {
   return report?.group?.members?.includes(name) ?? world.initialized;
 }
 
-/** Whether any leader ever served: as remembered in status and on volumes, or as agents say now. */
+/** Whether any leader ever served: as remembered in status and in the intent, or as agents say now. */
 export function isInitialized(seen: Observation, cluster: ClusterView): boolean {
   const served = (report: MemberReport | undefined) => report?.state === "Running" && report.epoch >= 1;
   return (
     cluster.status.initialized === true ||
-    seen.members.some(
-      (m) =>
-        (m.volume?.initialized === true && m.volume.clusterUid === cluster.uid) ||
-        (!m.isOfEarlierCluster && served(m.pod?.report)),
-    )
+    seen.intent?.intent?.initializedFor === cluster.uid ||
+    seen.members.some((m) => !m.isOfEarlierCluster && served(m.pod?.report))
   );
 }
 

@@ -19,12 +19,14 @@ import type { Step } from "./plan.ts";
 /** The step that brings the intent up to date, or none. Written on the condition that it is the one that was seen. */
 export function planIntent(world: World, decision: Decision, listed: readonly string[]): readonly Step[] {
   const { context, seen } = world;
+  if (isTooEarly(world)) return [];
   const now = seen.intent?.intent;
   const forcedPromotion = decision.forcedPromotion ?? keptOrder(world);
   const state = {
     members: listed,
     learners: learners(world, listed, [...(forcedPromotion?.lost ?? []), decision.leaving]),
     bootstrapMember: bootstrapMember(world),
+    initialized: world.initialized,
     switchover: decision.switchover ?? keptSwitchover(world),
     restart: decision.restart ?? kept(now?.restart, world.restart),
     rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
@@ -36,6 +38,12 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
   const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
   const next = isSame ? same : buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
   return applyIfDifferent(buildIntentConfigMap(context, next, seen.intent?.resourceVersion), seen.children);
+}
+
+/** Before the volumes of a new cluster are there nobody can be told to initialise one, and no member needs to be told anything. */
+function isTooEarly(world: World): boolean {
+  if (world.seen.intent !== undefined || world.initialized) return false;
+  return listedMembers(world).some(({ volume }) => volume === undefined);
 }
 
 /** The fields that have a value. */
@@ -87,13 +95,12 @@ function nextGeneration(now: Intent | undefined, nowMs: number): number {
 
 /**
  * Who may initialise its empty volume: the first member, and only while every volume is known to be fresh, made for this
- * very ClusterSpec and never led from. Otherwise an empty volume beside one with data could become a second history.
+ * very ClusterSpec, and nobody ever led it. Otherwise an empty volume beside one with data could become a second history.
  */
 function bootstrapMember(world: World): string | null {
   if (world.initialized || world.seen.stateMayHaveGoneBack) return null;
   const isFresh = listedMembers(world).every(
-    ({ volume }) =>
-      volume !== undefined && !volume.deleting && !volume.initialized && volume.clusterUid === world.cluster.uid,
+    ({ volume }) => volume !== undefined && !volume.deleting && volume.clusterUid === world.cluster.uid,
   );
   return isFresh ? (world.listed[0] ?? null) : null;
 }

@@ -1,7 +1,7 @@
 // The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
 // At most one change is made at a time; see interlock.ts for the order.
 import type { Blocked } from "../api/cluster-status.ts";
-import { planChildren, planMembers } from "./children.ts";
+import { planChildren, planStatefulSets, planVolumes } from "./children.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { planDeletion } from "./deletion.ts";
 import { planDrain } from "./drain.ts";
@@ -77,12 +77,16 @@ function planWorld(world: World): Plan {
   const decision = interlock(world);
   const requeueAfterMs = soonest(decision.requeueAfterMs, memoryLeftMs(world));
   const listed = decision.listed ?? world.listed;
+  const members = listedMembers(world);
+  const told = planIntent(world, decision, listed);
   const steps: readonly Step[] = [
     ...(decision.reports ?? []),
     ...planChildren(world, listed),
-    ...planIntent(world, decision, listed),
-    // A member exists only after the intent that lists it was seen to be there: its agent must find itself in it.
-    ...(world.seen.intent === undefined ? [] : planMembers(world, listedMembers(world))),
+    // The first intent says who may initialise its volume, so it comes after the volumes are seen to be there.
+    ...planVolumes(world, members),
+    ...told,
+    // A member exists only after the intent that lists it: its agent must find itself in it.
+    ...(world.seen.intent === undefined && told.length === 0 ? [] : planStatefulSets(world, members)),
     ...(decision.steps ?? []),
   ];
   return plan(world.seen, {

@@ -6,6 +6,7 @@ import type { World } from "./facts.ts";
 import { annotateCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
 import { failureOfWanted, lastGood, recordsOf } from "./revisions.ts";
+import { timestamp } from "./timestamp.ts";
 
 /** A revision's hash as people read it. */
 export function shortHash({ templateHash }: Revision): string {
@@ -36,16 +37,23 @@ export function rolloutStatus(
   { phase, updated, step }: Pick<RolloutStatus, "phase" | "updated" | "step">,
 ): RolloutStatus {
   const records = recordsOf(world.seen);
-  const startedAt = records.find((record) => record.templateHash === target.templateHash)?.note.startedAt;
   const failed = records
     .filter(({ note }) => note.state === "Failed")
-    .map((record) => ({ revision: record.templateHash, reason: record.note.reason }));
+    .map(({ templateHash, note }) => ({ revision: templateHash, reason: note.reason }));
   return {
     revision: target.templateHash,
     phase,
     updated,
     ...(step === undefined ? {} : { step }),
-    ...(startedAt === undefined ? {} : { startedAt }),
+    startedAt: startOf(world, target),
     ...(failed.length === 0 ? {} : { failed: failed.slice(0, 8) }),
   };
+}
+
+/** When it began: as noted down or as told before, which stays the same from one pass to the next. */
+function startOf({ seen, cluster }: World, { templateHash }: Revision): string {
+  const record = recordsOf(seen).find((one) => one.templateHash === templateHash);
+  const { rollout } = cluster.status;
+  const told = rollout?.revision === templateHash ? rollout.startedAt : undefined;
+  return record?.note.startedAt ?? told ?? timestamp(seen.nowMs);
 }

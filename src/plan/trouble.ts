@@ -32,9 +32,7 @@ function formerVolumes(world: World): readonly Block[] {
   const { cluster } = world;
   const listed = listedMembers(world);
   if (world.initialized || world.leader !== undefined || listed.some((m) => m.pod?.report === undefined)) return [];
-  const former = listed
-    .flatMap(({ volume }) => volume ?? [])
-    .filter((v) => v.clusterUid !== cluster.uid || v.initialized);
+  const former = listed.flatMap(({ volume }) => volume ?? []).filter((v) => v.clusterUid !== cluster.uid);
   const [first] = former;
   if (first === undefined) return [];
   const names = former.map((volume) => volume.name).join(" ");

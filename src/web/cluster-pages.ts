@@ -34,7 +34,7 @@ export function clusterPage(
 ): ClusterPage | undefined {
   const parsed = ClusterSpec.safeParse(stores.of("ClusterSpec").get(namespace, name)).data;
   if (parsed === undefined) return undefined;
-  const { spec, status = {} } = parsed;
+  const { spec, status } = parsed;
   const ready = status.conditions?.find(({ type }) => type === "Ready");
   const { rollout } = status;
   const change = status.change ?? "";

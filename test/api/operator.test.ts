@@ -98,11 +98,8 @@ describe("a new cluster", () => {
   });
 
   test("names who may initialise only until a leader has served", async () => {
-    await runningCluster("boot");
-    expect((await intentOf("boot")).bootstrapMember).toBeNull();
-    const { metadata } = await read("v1", "PersistentVolumeClaim", "boot-0-data");
-    const meta: KubeObject["metadata"] = metadata;
-    expect(meta.annotations).toMatchObject({ "quorate.io/initialized": "true" });
+    const { metadata } = await runningCluster("boot");
+    expect(await intentOf("boot")).toMatchObject({ bootstrapMember: null, initializedFor: metadata.uid });
     expect(await statusOf("boot")).toMatchObject({ initialized: true, epoch: 1, readyRatio: "3/3" });
   });
 

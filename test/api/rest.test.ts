@@ -1,13 +1,15 @@
-// An hour in which nothing happens but what always happens: resyncs, renewals of Leases, heartbeats of nodes. Time is a value:
-// the operator's clock is moved on by hand, a minute at a time. Writes are counted where they arrive, at the API server.
+// How often the operator writes: while clusters come to life, and in an hour in which nothing happens but what always happens:
+// resyncs, renewals of Leases, heartbeats of nodes. Time is a value: the operator's clock is moved on by hand, so that a machine
+// that stands still for a moment changes no count. Writes are counted where they arrive, at the API server.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { INTENT_KEY, Intent } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
-import { type Clock, systemClock } from "../../src/clock.ts";
+import type { Clock } from "../../src/clock.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import { LeaderElection } from "../../src/kube/leader-election.ts";
@@ -23,6 +25,7 @@ const NODES = ["node-0", "node-1", "node-2"];
 const NAMESPACE = "default";
 const OPERATOR = { namespace: "quorate-system", name: "quorate-operator" }; // its account, and its Lease
 const MINUTE_MS = 60_000;
+const TICK_MS = 10;
 /** Resyncs are ten minutes apart, give or take a tenth: so many fit into an hour in any case. */
 const RESYNCS_IN_AN_HOUR = 5;
 
@@ -31,7 +34,7 @@ let admin: KubeClient;
 let passes: string[] = [];
 
 beforeAll(async () => {
-  plane = await startControlPlane({ audit: [{ level: "Metadata", verbs: WRITE_VERBS }] });
+  plane = await startControlPlane({ audit: [{ level: "Metadata", verbs: [...WRITE_VERBS, "get"] }] });
   admin = await plane.client();
   await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../deploy/default"));
   await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
@@ -105,10 +108,27 @@ async function untilQuiet(quietMs: number): Promise<void> {
   }
 }
 
+async function intentOf(cluster: string): Promise<Intent> {
+  const ref = { apiVersion: "v1", kind: "ConfigMap", namespace: NAMESPACE, name: nameOf.intent(cluster) };
+  const map = await admin.get<KubeObject & { readonly data?: Readonly<Record<string, string>> }>(ref);
+  return Intent.parse(JSON.parse(map?.data?.[INTENT_KEY] ?? ""));
+}
+
+/** A clock that moves on by itself, with pauses where the machine has some. @returns it and what ends it. */
+function startClock(): { readonly clock: Clock; readonly stop: () => void } {
+  const clock = new FakeClock();
+  const ticks = setInterval(() => clock.advance(TICK_MS), TICK_MS);
+  return { clock, stop: () => clearInterval(ticks) };
+}
+
 async function startClusters(): Promise<void> {
-  const stop = await startOperator(systemClock);
-  for (const name of CLUSTERS) await admin.create(minimalCluster({}, name));
+  const { clock, stop: stopClock } = startClock();
+  const stop = await startOperator(clock);
   for (const name of CLUSTERS) {
+    await admin.create(minimalCluster({}, name));
+    await vi.waitFor(async () => expect((await intentOf(name)).bootstrapMember).toBe(nameOf.member(name, 0)), {
+      timeout: 120_000,
+    });
     for (const [ordinal, node] of NODES.entries()) {
       const member = nameOf.member(name, ordinal);
       const role = ordinal === 0 ? "leader" : "follower";
@@ -120,15 +140,47 @@ async function startClusters(): Promise<void> {
   });
   await untilQuiet(300);
   await stop();
+  stopClock();
 }
 
+const nameOfWritten = ({ objectRef }: AuditEvent) => `${objectRef?.resource ?? ""}/${objectRef?.name ?? ""}`;
 const describeWrite = ({ verb, objectRef }: AuditEvent) =>
   `${verb} ${[objectRef?.resource, objectRef?.subresource, objectRef?.name].filter(Boolean).join("/")}`;
 
-test("an hour of resyncs writes nothing but the operator's own Lease", { timeout: 300_000 }, async () => {
-  await startClusters();
-  const { endByte } = await readAudit(plane.folder);
+/** What the operator asked of the API server for its clusters, not for itself. */
+async function operatorRequests(fromByte: number): Promise<readonly AuditEvent[]> {
+  const { events } = await readAudit(plane.folder, fromByte);
+  return events.filter(({ user }) => user.username === `system:serviceaccount:${OPERATOR.namespace}:${OPERATOR.name}`);
+}
 
+const isWrite = ({ verb }: AuditEvent) => WRITE_VERBS.some((one) => one === verb);
+const isOwnLease = ({ objectRef }: AuditEvent) => objectRef?.resource === "leases" && objectRef.name === OPERATOR.name;
+
+/** How many requests per cluster there were, by verb and resource. */
+function perCluster(events: readonly AuditEvent[]): Record<string, number> {
+  const groups = Map.groupBy(events, ({ verb, objectRef }) => {
+    const { resource = "", subresource } = objectRef ?? {};
+    return `${verb} ${[resource, subresource].filter(Boolean).join("/")}`;
+  });
+  return Object.fromEntries([...groups].map(([key, group]) => [key, group.length / CLUSTERS.length]));
+}
+
+test("a new cluster costs one write for each of its objects, and two more", { timeout: 300_000 }, async () => {
+  const { endByte } = await readAudit(plane.folder);
+  await startClusters();
+  const requests = (await operatorRequests(endByte)).filter((event) => !isOwnLease(event));
+  const writes = requests.filter(isWrite);
+  const objects = new Set(writes.filter(({ objectRef }) => objectRef?.resource !== "clusterspecs").map(nameOfWritten));
+  const extra = (writes.length - objects.size) / CLUSTERS.length;
+  expect(objects.size / CLUSTERS.length).toBeGreaterThan(20); // so the count counts
+  expect(extra).toBeLessThanOrEqual(2);
+  // Secrets are never watched: whether there are any is read once, and again by who needs what is in them.
+  const reads = requests.filter(({ verb, objectRef }) => verb === "get" && objectRef !== undefined);
+  expect(perCluster(reads)).toEqual({ "get leases": 1, "get secrets": 6 });
+});
+
+test("an hour of resyncs writes nothing but the operator's own Lease", { timeout: 300_000 }, async () => {
+  const { endByte } = await readAudit(plane.folder);
   const clock = new FakeClock();
   const stop = await startOperator(clock);
   await vi.waitFor(() => expect(new Set(passes).size).toBe(CLUSTERS.length), { timeout: 60_000 });
@@ -143,10 +195,7 @@ test("an hour of resyncs writes nothing but the operator's own Lease", { timeout
   await stop();
 
   expect(passes.length - passesAtStart).toBeGreaterThanOrEqual(CLUSTERS.length * RESYNCS_IN_AN_HOUR);
-  const { events } = await readAudit(plane.folder, endByte);
-  const byOperator = events.filter(({ user }) => user.username.endsWith(`:${OPERATOR.namespace}:${OPERATOR.name}`));
-  const isOwnLease = ({ objectRef }: AuditEvent) =>
-    objectRef?.resource === "leases" && objectRef.name === OPERATOR.name;
+  const byOperator = (await operatorRequests(endByte)).filter(isWrite);
   expect(byOperator.filter(isOwnLease).length).toBeGreaterThan(0); // so the count counts
   expect(byOperator.filter((event) => !isOwnLease(event)).map(describeWrite)).toEqual([]);
 });

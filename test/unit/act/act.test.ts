@@ -1,14 +1,17 @@
 // Steps against an API that notes what it is asked, and fails where it is told to.
 import { describe, expect, test } from "vitest";
 import { randomSecrets } from "../../../src/act/secret-source.ts";
+import type { ClusterStatus, MemberStatus } from "../../../src/api/cluster-status.ts";
 import { act } from "../../../src/act/act.ts";
-import { writeStatus } from "../../../src/act/status-writer.ts";
+import { StatusWriter } from "../../../src/act/status-writer.ts";
 import { buildLease } from "../../../src/build/config.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { RetryableError } from "../../../src/errors.ts";
 import type { KubeApi } from "../../../src/kube/api.ts";
 import { ApiStatusError } from "../../../src/kube/api-error.ts";
+import type { ClusterView } from "../../../src/plan/observation.ts";
 import type { Step } from "../../../src/plan/plan.ts";
+import { FakeClock } from "../fake-clock.ts";
 import { contextOf } from "../plan/fixture.ts";
 import { Simulator } from "../plan/simulator.ts";
 
@@ -92,17 +95,84 @@ describe("act", () => {
   });
 });
 
-describe("writeStatus", () => {
-  test("writes once, and not again what is there already", async () => {
-    const world = new Simulator({ members: 1 });
-    const { cluster } = world.observe();
+describe("statuses", () => {
+  const LEADS = { type: "Available", status: "True", reason: "LeaderServes", message: "orders-0 leads." } as const;
+  const lastTransitionTime = "2030-01-01T00:00:00Z";
+  const STORED: ClusterStatus = {
+    conditions: [{ ...LEADS, lastTransitionTime }],
+    leader: "orders-0",
+    members: [
+      { name: "orders-0", role: "Leader", state: "Running", ready: true },
+      { name: "orders-1", role: "Follower", state: "Cloning", ready: false },
+    ],
+  };
+  const [LEADER, FOLLOWER] = STORED.members as [MemberStatus, MemberStatus];
+
+  /** A writer, and the cluster with a status as it is stored. */
+  function begin(status: ClusterStatus): {
+    writer: StatusWriter;
+    cluster: ClusterView;
+    clock: FakeClock;
+    calls: unknown[][];
+  } {
+    const { cluster } = new Simulator({ members: 1 }).observe();
     if (cluster === undefined) throw new Error("no cluster");
     const { api, calls } = recordingApi();
-    await writeStatus(api, cluster, { leader: "orders-0" }, signal);
+    const clock = new FakeClock();
+    return { writer: new StatusWriter(api, clock), cluster: { ...cluster, status }, clock, calls };
+  }
+
+  test.each<[string, ClusterStatus]>([
+    ["another leader", { ...STORED, leader: "orders-1" }],
+    ["no leader", { ...STORED, leader: undefined }],
+    ["a condition", { ...STORED, conditions: [{ ...LEADS, status: "False", reason: "NoLeader", lastTransitionTime }] }],
+    ["a member that stopped", { ...STORED, members: [{ ...LEADER, state: "Starting" }, FOLLOWER] }],
+    ["a member that is not ready any more", { ...STORED, members: [{ ...LEADER, ready: false }, FOLLOWER] }],
+    ["a member that is gone", { ...STORED, members: [LEADER] }],
+    ["a fenced member", { ...STORED, members: [LEADER, { ...FOLLOWER, state: "Fenced" }] }],
+    ["a change", { ...STORED, change: "abcd: 1/3 members done" }],
+    ["a generation", { ...STORED, observedGeneration: 2 }],
+  ])("with news of %s are written at once", async (_what, status) => {
+    const { writer, cluster, calls } = begin(STORED);
+    const { written } = await writer.write(cluster, status, signal);
+    expect(written).toMatchObject({ metadata: { uid: cluster.uid }, status });
     expect(calls).toHaveLength(1);
-    expect(calls[0]?.[1]).toMatchObject({ metadata: { uid: cluster.uid }, status: { leader: "orders-0" } });
-    const written = { ...cluster, status: { leader: "orders-0" } };
-    expect(await writeStatus(api, written, { leader: "orders-0" }, signal)).toBeUndefined();
+  });
+
+  test("with other news wait for more of it, and are written together", async () => {
+    const { writer, cluster, clock, calls } = begin(STORED);
+    const lagging: ClusterStatus = { ...STORED, members: [LEADER, { ...FOLLOWER, lag: "<1Mi" }] };
+    expect(await writer.write(cluster, lagging, signal)).toEqual({ written: undefined, dueInMs: 5_000 });
+    expect(writer.lastOf(cluster)).toEqual(lagging); // what was said once is no news any more
+    clock.advance(3_000);
+    const up: ClusterStatus = { ...STORED, members: [LEADER, { ...FOLLOWER, state: "Running", ready: true }] };
+    expect(await writer.write(cluster, up, signal)).toEqual({ written: undefined, dueInMs: 2_000 });
+    clock.advance(2_000);
+    expect((await writer.write(cluster, up, signal)).written).toMatchObject({ status: up });
     expect(calls).toHaveLength(1);
+  });
+
+  test("that are as stored again are forgotten", async () => {
+    const { writer, cluster, clock, calls } = begin(STORED);
+    await writer.write(cluster, { ...STORED, budgetLeft: "90%" }, signal);
+    clock.advance(5_000);
+    expect(await writer.write(cluster, STORED, signal)).toEqual({ written: undefined, dueInMs: undefined });
+    expect(writer.lastOf(cluster)).toBe(STORED);
+    expect(calls).toEqual([]);
+  });
+
+  test("of a new cluster wait until it serves, unless something is in its way", async () => {
+    const { writer, cluster, calls } = begin({});
+    const progress = { reason: "Changing", message: "Creating the cluster.", lastTransitionTime };
+    const creating: ClusterStatus = {
+      conditions: [{ ...progress, type: "Reconciling", status: "True" }],
+      change: "Creating the cluster",
+    };
+    expect((await writer.write(cluster, creating, signal)).dueInMs).toBe(5_000);
+    const blocked = { ...progress, type: "Blocked", status: "True", reason: "EngineKnown" } as const;
+    await writer.write(cluster, { conditions: [...(creating.conditions ?? []), blocked] }, signal);
+    expect(calls).toHaveLength(1);
+    await writer.write(cluster, { conditions: [{ ...LEADS, lastTransitionTime }] }, signal);
+    expect(calls).toHaveLength(2);
   });
 });

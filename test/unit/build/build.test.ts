@@ -24,6 +24,7 @@ const STATE = {
   members: ["orders-0", "orders-1"],
   learners: [],
   bootstrapMember: "orders-0",
+  initialized: false,
   switchover: null,
   restart: null,
   rebuild: null,
@@ -293,22 +294,18 @@ describe("budget", () => {
 });
 
 describe("volumes", () => {
-  const live = { clusterUid: "uid-orders", initialized: false, requestedBytes: 20 * 2 ** 30, className: "fast" };
+  const live = { clusterUid: "uid-orders", requestedBytes: 20 * 2 ** 30, className: "fast" };
 
   test("never shrink, and never change their class", () => {
-    expect(buildVolume(contextOf(), "orders-0", live, { initialized: false, sizeBytes: 1 })["spec"]).toMatchObject({
+    expect(buildVolume(contextOf(), "orders-0", live, 1)["spec"]).toMatchObject({
       storageClassName: "fast",
       resources: { requests: { storage: "20Gi" } },
     });
   });
 
   test("of an earlier cluster are not claimed as ours", () => {
-    const { annotations } = buildVolume(
-      contextOf(),
-      "orders-0",
-      { ...live, clusterUid: "uid-former" },
-      { initialized: true, sizeBytes: 1 },
-    ).metadata;
+    const former = { ...live, clusterUid: "uid-former" };
+    const { annotations } = buildVolume(contextOf(), "orders-0", former, 1).metadata;
     expect(annotations).toEqual({ "quorate.io/cluster-uid": "uid-former" });
   });
 
@@ -317,10 +314,7 @@ describe("volumes", () => {
     [{ volumeRetention: { whenDeleted: "Delete" } }, false],
     [{ volumeRetention: { whenDeleted: "Delete" }, deletionProtection: false }, true],
   ])("go with their cluster only when not protected: %j", (spec, goes) => {
-    const { annotations = {} } = buildVolume(contextOf(spec), "orders-0", live, {
-      initialized: false,
-      sizeBytes: 1,
-    }).metadata;
+    const { annotations = {} } = buildVolume(contextOf(spec), "orders-0", live, 1).metadata;
     expect("quorate.io/delete-with" in annotations).toBe(goes);
   });
 

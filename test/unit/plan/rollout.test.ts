@@ -223,6 +223,18 @@ describe("a revision that never gets ready", () => {
     expect(world.status.blocked?.map((b) => b.guard)).toContain("RevisionFailed");
   });
 
+  test("began when it began, also when a new version of the operator renders it anew", () => {
+    const world = broken(3, { onFailure: "Hold" });
+    world.settle();
+    world.agentImage = "quorate/agent:2";
+    run(world);
+    const { rollout } = world.status;
+    expect(rollout).toMatchObject({ phase: "Held" });
+    world.nowMs += 60_000;
+    run(world);
+    expect(world.status.rollout).toEqual(rollout);
+  });
+
   test("can be left by hand before its deadline", () => {
     const world = broken(3);
     live(world, 5);

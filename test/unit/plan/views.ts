@@ -1,12 +1,7 @@
 // How the simulator's objects look to the planner.
 import type { MemberReport } from "../../../src/api/agent-wire.ts";
 import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
-import {
-  ANNOTATION_APPLIED_HASH,
-  ANNOTATION_DELETE_WITH,
-  ANNOTATION_INITIALIZED,
-  ANNOTATION_INPUT_HASH,
-} from "../../../src/build/labels.ts";
+import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INPUT_HASH } from "../../../src/build/labels.ts";
 import type { Manifest } from "../../../src/build/manifest.ts";
 import { parseQuantity } from "../../../src/build/quantity.ts";
 import type {
@@ -132,7 +127,6 @@ export function toVolumeView(
     deleting: false,
     deleteWith: annotations[ANNOTATION_DELETE_WITH],
     clusterUid: annotations[ANNOTATION_CLUSTER_UID],
-    initialized: annotations[ANNOTATION_INITIALIZED] === "true",
     requestedBytes: requestedBytes(manifest),
     className: "standard",
     capacityBytes,
