@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -76,7 +77,7 @@ func (b builder) meta(name string) metav1.ObjectMeta {
 }
 
 // applied are the children that are kept equal to what is built here.
-func (b builder) applied(initialized bool, volumes map[string]bool) []client.Object {
+func (b builder) applied(initialized bool) []client.Object {
 	name := b.cluster.Name
 	objects := append(b.access(), b.services()...)
 	objects = append(objects, b.networkPolicy(), b.engineFiles(), &policyv1.PodDisruptionBudget{
@@ -89,10 +90,10 @@ func (b builder) applied(initialized bool, volumes map[string]bool) []client.Obj
 		},
 	}, b.intent(initialized))
 	for _, member := range b.members() {
-		if volumes[member] {
-			objects = append(objects, b.volume(member, initialized))
-		}
 		objects = append(objects, b.statefulSet(member))
+	}
+	if initialized {
+		objects = append(objects, b.revision())
 	}
 	return objects
 }
@@ -194,22 +195,23 @@ func (b builder) intent(initialized bool) client.Object {
 	if initialized {
 		bootstrap = nil
 	}
-	text, _ := json.Marshal(map[string]any{
+	content := map[string]any{
 		"generation": b.cluster.Generation, "members": members, "bootstrapMember": bootstrap, "durability": spec.Durability,
 		"profile": spec.Failover.Profile, "maxLagBytes": fmt.Sprint(maxLag.Value()), "paused": spec.Paused,
 		"switchover": nil, "restart": nil, "rebuild": nil, "parameters": parameters,
-	})
+	}
+	if initialized {
+		content["initializedFor"] = b.cluster.UID
+	}
+	text, _ := json.Marshal(content)
 	return &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: b.meta(b.cluster.Name + "-intent"),
 		Data: map[string]string{"intent.json": string(text)},
 	}
 }
 
-func (b builder) volume(member string, initialized bool) *corev1.PersistentVolumeClaim {
+func (b builder) volume(member string) *corev1.PersistentVolumeClaim {
 	annotations := map[string]string{"quorate.io/cluster-uid": string(b.cluster.UID)}
-	if initialized {
-		annotations["quorate.io/initialized"] = "true"
-	}
 	return &corev1.PersistentVolumeClaim{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -250,6 +252,20 @@ func (b builder) statefulSet(member string) client.Object {
 			RevisionHistoryLimit: ptr.To(int32(1)),
 			Template:             template,
 		},
+	}
+}
+
+// revision keeps the template that all members run, to go back to.
+func (b builder) revision() client.Object {
+	template := b.podTemplate("any-member")
+	text, _ := json.Marshal(template)
+	quoted, _ := json.Marshal(map[string]string{"template": string(text)})
+	hash := template.Annotations["quorate.io/template-hash"]
+	meta := b.meta(b.cluster.Name + "-" + hash)
+	meta.Labels["quorate.io/revision"] = hash
+	return &appsv1.ControllerRevision{
+		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ControllerRevision"}, ObjectMeta: meta,
+		Data: runtime.RawExtension{Raw: quoted}, Revision: 1,
 	}
 }
 

@@ -90,7 +90,7 @@ func watched() []client.Object {
 	return []client.Object{
 		&corev1.Pod{}, &appsv1.StatefulSet{}, &corev1.PersistentVolumeClaim{}, &corev1.Service{}, &corev1.ConfigMap{},
 		&corev1.ServiceAccount{}, &policyv1.PodDisruptionBudget{}, &networkingv1.NetworkPolicy{}, &rbacv1.Role{},
-		&rbacv1.RoleBinding{}, &discoveryv1.EndpointSlice{},
+		&rbacv1.RoleBinding{}, &discoveryv1.EndpointSlice{}, &appsv1.ControllerRevision{},
 	}
 }
 

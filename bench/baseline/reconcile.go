@@ -68,21 +68,17 @@ func (r *reconciler) ensureChildren(ctx context.Context, b builder, initialized 
 	if err := r.secrets.ensure(ctx, b); err != nil {
 		return err
 	}
-	volumes := map[string]bool{}
 	for _, member := range b.members() {
-		fresh := b.volume(member, false)
-		existed, err := r.createIfMissing(ctx, fresh, &corev1.PersistentVolumeClaim{})
-		if err != nil {
+		if err := r.createIfMissing(ctx, b.volume(member), &corev1.PersistentVolumeClaim{}); err != nil {
 			return err
 		}
-		volumes[member] = existed && initialized
 	}
 	for _, suffix := range []string{"-rw", "-ro"} {
-		if _, err := r.createIfMissing(ctx, b.endpointSlice(suffix), &discoveryv1.EndpointSlice{}); err != nil {
+		if err := r.createIfMissing(ctx, b.endpointSlice(suffix), &discoveryv1.EndpointSlice{}); err != nil {
 			return err
 		}
 	}
-	for _, desired := range b.applied(initialized, volumes) {
+	for _, desired := range b.applied(initialized) {
 		if err := r.applyIfDifferent(ctx, desired); err != nil {
 			return err
 		}
@@ -90,12 +86,12 @@ func (r *reconciler) ensureChildren(ctx context.Context, b builder, initialized 
 	return nil
 }
 
-func (r *reconciler) createIfMissing(ctx context.Context, desired, live client.Object) (bool, error) {
+func (r *reconciler) createIfMissing(ctx context.Context, desired, live client.Object) error {
 	err := r.Get(ctx, client.ObjectKeyFromObject(desired), live)
 	if !apierrors.IsNotFound(err) {
-		return err == nil, err
+		return err
 	}
-	return false, client.IgnoreAlreadyExists(r.Create(ctx, desired))
+	return client.IgnoreAlreadyExists(r.Create(ctx, desired))
 }
 
 // applyIfDifferent applies what another hash was applied of, or what somebody changed since.
@@ -122,7 +118,10 @@ func (r *reconciler) applyIfDifferent(ctx context.Context, desired client.Object
 	}
 	if err == nil && live.GetAnnotations()[annotationHash] == hash {
 		live.GetObjectKind().SetGroupVersionKind(kind)
-		if equality.Semantic.DeepDerivative(desired, live) {
+		compared := desired.DeepCopyObject().(client.Object)
+		// What is left out is as it may be, but for times: those are compared also when they are zero.
+		compared.SetCreationTimestamp(live.GetCreationTimestamp())
+		if equality.Semantic.DeepDerivative(compared, live) {
 			return nil
 		}
 	}
@@ -172,8 +171,9 @@ func (r *reconciler) report(ctx context.Context, b builder, pods []*corev1.Pod, 
 	if equality.Semantic.DeepEqual(status, cluster.Status) {
 		return nil
 	}
+	before := cluster.DeepCopy()
 	cluster.Status = status
-	return r.Status().Update(ctx, cluster)
+	return r.Status().Patch(ctx, cluster, client.MergeFrom(before)) // the cache may be behind: an update would be a conflict
 }
 
 func setConditions(status *Status, allInSync bool, generation int64) {

@@ -11,6 +11,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +87,37 @@ func (s *secrets) ensurePasswords(ctx context.Context, b builder) error {
 	}
 	meta := b.meta(name)
 	meta.OwnerReferences = nil
-	return s.client.Create(ctx, &corev1.Secret{ObjectMeta: meta, Data: data})
+	if err := s.client.Create(ctx, &corev1.Secret{ObjectMeta: meta, Data: data}); err != nil {
+		return client.IgnoreAlreadyExists(err)
+	}
+	return s.createConnections(ctx, b, data)
+}
+
+// createConnections makes what applications connect with, for each account that is meant for them.
+func (s *secrets) createConnections(ctx context.Context, b builder, passwords map[string][]byte) error {
+	for _, account := range b.engine.Spec.Accounts {
+		if account.Connection == nil {
+			continue
+		}
+		fields := map[string]string{
+			"type": account.Connection.Type, "host": fmt.Sprintf("%s-rw.%s.svc", b.cluster.Name, b.cluster.Namespace),
+			"port": fmt.Sprint(b.engine.Spec.Port), "username": account.Name, "database": account.Connection.Database,
+			"password": string(passwords[account.Name]),
+		}
+		uri := account.Connection.URI
+		for key, value := range fields {
+			uri = strings.ReplaceAll(uri, "$("+key+")", url.PathEscape(value))
+		}
+		fields["uri"] = uri
+		secret := &corev1.Secret{
+			ObjectMeta: b.meta(b.cluster.Name + "-" + account.Name), Type: corev1.SecretType("servicebinding.io/" + account.Connection.Type),
+			StringData: fields,
+		}
+		if err := s.client.Create(ctx, secret); client.IgnoreAlreadyExists(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *secrets) ensureCertificates(ctx context.Context, b builder) error {

@@ -108,11 +108,19 @@ type EngineSpec struct {
 		Group int64 `json:"group"`
 	} `json:"runAs"`
 	Accounts []struct {
-		Name string `json:"name"`
+		Name       string      `json:"name"`
+		Connection *Connection `json:"connection,omitempty"`
 	} `json:"accounts,omitempty"`
 	Parameters struct {
 		Defaults map[string]string `json:"defaults,omitempty"`
 	} `json:"parameters,omitempty"`
+}
+
+// Connection is what applications that use an account need beside its name and password.
+type Connection struct {
+	Type     string `json:"type"`
+	Database string `json:"database,omitempty"`
+	URI      string `json:"uri"`
 }
 
 // EngineList is a list of them.
