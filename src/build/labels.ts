@@ -29,6 +29,10 @@ export const ANNOTATION_RESTART = `${GROUP}/restart`;
 export const ANNOTATION_REVISION_NOTE = `${GROUP}/revision-note`;
 /** On a ControllerRevision of ours: its template hash. Those that StatefulSets make for themselves do not have it. */
 export const LABEL_REVISION = `${GROUP}/revision`;
+/** On an EndpointSlice: who writes it; controllers leave alone what is not theirs. */
+export const LABEL_SLICE_MANAGER = "endpointslice.kubernetes.io/managed-by";
+/** That it is us. */
+export const SLICE_MANAGER = "quorate.io";
 /** On a connection Secret: hash of what it was made from. */
 export const ANNOTATION_CONNECTION_HASH = `${GROUP}/connection-hash`;
 /** On the peer Secret: RFC 3339 end of the leaf certificate. */

@@ -2,7 +2,7 @@
 import { HEALTH_PORT, INIT_PORT, LABEL_CLUSTER, nameOf, PEER_PORT } from "../api/names.ts";
 import type { Exposure } from "../api/services.ts";
 import type { BuildContext } from "./context.ts";
-import { child, podSelector } from "./labels.ts";
+import { child, LABEL_SLICE_MANAGER, podSelector, SLICE_MANAGER } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
 
 const SERVICE = { apiVersion: "v1", kind: "Service" };
@@ -76,7 +76,7 @@ export function buildEndpointSlices(context: BuildContext): Manifest[] {
     const labels = {
       ...slice.metadata.labels,
       "kubernetes.io/service-name": name,
-      "endpointslice.kubernetes.io/managed-by": "quorate.io",
+      [LABEL_SLICE_MANAGER]: SLICE_MANAGER,
     };
     return { ...slice, metadata: { ...slice.metadata, labels } };
   });

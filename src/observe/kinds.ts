@@ -1,8 +1,8 @@
 // The kinds that the operator watches, and what it keeps of each object. Leases and Secrets are not among them:
 // Leases change every second, and what is never held in memory cannot leak from it.
 import { MemberReport } from "../api/agent-wire.ts";
-import { ANNOTATION_MEMBER_STATUS, ANNOTATION_TEMPLATE_HASH, API_VERSION, MANAGED_BY } from "../api/names.ts";
-import { LABEL_REVISION } from "../build/labels.ts";
+import { ANNOTATION_MEMBER_STATUS, ANNOTATION_TEMPLATE_HASH, API_VERSION, GROUP, MANAGED_BY } from "../api/names.ts";
+import { LABEL_REVISION, LABEL_SLICE_MANAGER, SLICE_MANAGER } from "../build/labels.ts";
 import type { Selection } from "../kube/api.ts";
 import { controllerOf, type KubeObject, type ObjectMeta, type Stored } from "../kube/object.ts";
 import { withoutBookkeeping } from "../kube/reflector.ts";
@@ -47,15 +47,33 @@ function childKind(
   kind: string,
   dropped: readonly string[] = ["status"],
 ): WatchedKind {
-  const project = (object: Stored<KubeObject>) => without(withoutBookkeeping(object), dropped);
-  // StatefulSets make ControllerRevisions of their own, with the labels of their pods; ours are labelled as ours.
-  const labelSelector = kind === "ControllerRevision" ? `${CHILD_LABEL},${LABEL_REVISION}` : CHILD_LABEL;
+  const project = (object: Stored<KubeObject>) => without(asChild(object), dropped);
+  const labelSelector = [CHILD_LABEL, ...(OURS[kind] ?? [])].join(",");
   return { name, selection: { apiVersion, kind, labelSelector }, project, isChild: true };
 }
 
 /** The same kind, of which less is kept. */
 function reduced(kind: WatchedKind, reduce: WatchedKind["project"]): WatchedKind {
   return { ...kind, project: (object) => reduce(kind.project(object)) };
+}
+
+/** What tells ours from those that controllers make with the labels of our StatefulSets and Services. */
+const OURS: Readonly<Record<string, readonly string[]>> = {
+  ControllerRevision: [LABEL_REVISION],
+  EndpointSlice: [`${LABEL_SLICE_MANAGER}=${SLICE_MANAGER}`],
+};
+
+/** There are twenty of these for each cluster: only what a manifest may name, what tells incarnations apart, and their age. */
+function asChild(object: Stored<KubeObject>): Stored<KubeObject> {
+  const { finalizers: _, ...metadata }: ObjectMeta = withoutBookkeeping(object).metadata;
+  return { ...object, metadata: metadata as Stored<KubeObject>["metadata"] };
+}
+
+/** What binds and provisions a claim notes things on it, too, which nobody here reads. */
+function withOwnAnnotations(object: Stored<KubeObject>): Stored<KubeObject> {
+  const { annotations = {}, ...metadata }: ObjectMeta = object.metadata;
+  const own = Object.fromEntries(Object.entries(annotations).filter(([name]) => name.startsWith(`${GROUP}/`)));
+  return { ...object, metadata: { ...metadata, annotations: own } as Stored<KubeObject>["metadata"] };
 }
 
 function lookedAt(
@@ -78,7 +96,7 @@ export const WATCHED: readonly WatchedKind[] = [
   reduced(childKind("deployments", "apps/v1", "Deployment", []), withConditionsOnly),
   reduced(childKind("horizontalpodautoscalers", "autoscaling/v2", "HorizontalPodAutoscaler", []), conditionsAlone),
   childKind("controllerrevisions", "apps/v1", "ControllerRevision"),
-  childKind("persistentvolumeclaims", "v1", "PersistentVolumeClaim", []),
+  reduced(childKind("persistentvolumeclaims", "v1", "PersistentVolumeClaim", []), withOwnAnnotations),
   childKind("services", "v1", "Service"),
   childKind("configmaps", "v1", "ConfigMap"),
   childKind("serviceaccounts", "v1", "ServiceAccount"),
