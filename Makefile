@@ -68,12 +68,14 @@ sim: deps ## The operator in a simulated world, with faults drawn by seed (SEEDS
 mutants: deps ## Sow known mistakes into copies of the operator; the simulator must find each
 	node test/sim/run-mutants.ts
 
-.PHONY: bench-scale
-bench-scale: deps ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)
+.PHONY: scale-subjects
+scale-subjects: deps
 	hack/lab/lab build
 	hack/lab/lab build-kwok
 	node hack/bundle.ts operator
 	cd bench/baseline && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(CURDIR)/dist/baseline .
+.PHONY: bench-scale
+bench-scale: scale-subjects ## Measure one operator with many clusters on fake nodes, beside Go (CLUSTERS=200, SUBJECTS=quorate,go; root)
 	node bench/scale.ts
 	node bench/render.ts
 

@@ -65,6 +65,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: "bench-long",
+          include: ["test/bench/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 1_200_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: "lab",
           include: ["test/lab/failover.test.ts"],
           testTimeout: 600_000,

@@ -36,7 +36,7 @@ export function percentile(sorted: readonly number[], fraction: number): number 
   return sorted[Math.max(0, Math.ceil(fraction * sorted.length) - 1)] ?? 0;
 }
 
-/** Appends the figure of `values`, and prints it. `further` fields go with it. */
+/** Appends the figure of `values` in the folder RESULTS (bench/results), and prints it. `further` fields go with it. */
 export async function record(about: About, values: readonly number[], further: object = {}): Promise<void> {
   const sorted = values.toSorted((a, b) => a - b);
   const line = {
@@ -51,7 +51,8 @@ export async function record(about: About, values: readonly number[], further: o
     commit: execFileSync("git", ["-C", ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
     date: new Date().toISOString(),
   };
-  await mkdir(join(ROOT, "bench/results"), { recursive: true });
-  await appendFile(join(ROOT, `bench/results/${about.bench}.jsonl`), `${JSON.stringify(line)}\n`);
+  const folder = process.env["RESULTS"] ?? join(ROOT, "bench/results");
+  await mkdir(folder, { recursive: true });
+  await appendFile(join(folder, `${about.bench}.jsonl`), `${JSON.stringify(line)}\n`);
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }

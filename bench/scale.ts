@@ -122,10 +122,13 @@ async function measureCreation({ plane, admin, note }: Run, subject: Subject): P
   await note("ready_seconds", "s", [seconds], { createdSeconds: Math.round(createdSeconds) });
   await untilQuiet(plane.folder, 0);
   const after = await subject.usage();
-  const { passes } = await subject.progress();
+  const { passes, failures } = await subject.progress();
   const { events } = await readAudit(plane.folder);
-  await note("create_cpu_seconds", "s", [after.cpuSeconds - before.cpuSeconds]);
+  const cpuSeconds = after.cpuSeconds - before.cpuSeconds;
+  await note("create_cpu_seconds", "s", [cpuSeconds]);
   await note("create_passes", "passes", [passes]);
+  await note("create_failures", "passes", [failures]);
+  await note("create_cpu_per_1000_passes", "s", [(cpuSeconds / passes) * 1000]);
   await note("reconcile_rate", "1/s", [passes / seconds]);
   const loop = maximumOf(await subject.metrics(), "nodejs_eventloop_lag_p99_seconds");
   if (loop !== undefined) await note("event_loop_p99", "ms", [loop * 1000]);
@@ -134,7 +137,14 @@ async function measureCreation({ plane, admin, note }: Run, subject: Subject): P
     ({ verb, objectRef }) => `${verb} ${objectRef?.resource ?? ""}`,
   );
   await note("create_requests_per_cluster", "requests", [events.filter(isByOperator).length / CLUSTERS], { requests });
-  await note("create_writes_per_cluster", "writes", [operatorWrites(events).length / CLUSTERS]);
+  const writes = operatorWrites(events);
+  await note("create_writes_per_cluster", "writes", [writes.length / CLUSTERS]);
+  const objects = writes.flatMap(({ objectRef: ref }) =>
+    ref?.resource === "clusterspecs" ? [] : [`${ref?.resource ?? ""} ${ref?.namespace ?? ""}/${ref?.name ?? ""}`],
+  );
+  const made = [...new Set(objects)];
+  const kinds = countBy(made, (object) => object.split(" ")[0] ?? "");
+  await note("create_objects_per_cluster", "objects", [made.length / CLUSTERS], { kinds });
 }
 
 async function measureRest({ plane, note }: Run, subject: Subject): Promise<void> {

@@ -64,6 +64,13 @@ const MEMBERS_LONG: Suite = {
   project: "members-long",
   isLong: true,
 };
+/** Both operators of the benchmark of scale, on few clusters: minutes. */
+const BENCH_LONG: Suite = {
+  name: "bench-long",
+  before: [["make", "-s", "scale-subjects"]],
+  project: "bench-long",
+  isLong: true,
+};
 const LAB_BEFORE: Suite["before"] = [
   ["make", "-s", "images"],
   ["hack/lab/lab", "up"],
@@ -76,7 +83,7 @@ const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-lo
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
-  [[MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG], [API], [MODEL, SIM]],
+  [[MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG], [API, BENCH_LONG], [MODEL, SIM]],
   [[LAB, LAB_LONG]],
 ];
 

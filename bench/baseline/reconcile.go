@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -118,14 +120,26 @@ func (r *reconciler) applyIfDifferent(ctx context.Context, desired client.Object
 	}
 	if err == nil && live.GetAnnotations()[annotationHash] == hash {
 		live.GetObjectKind().SetGroupVersionKind(kind)
-		compared := desired.DeepCopyObject().(client.Object)
-		// What is left out is as it may be, but for times: those are compared also when they are zero.
-		compared.SetCreationTimestamp(live.GetCreationTimestamp())
-		if equality.Semantic.DeepDerivative(compared, live) {
+		if equality.Semantic.DeepDerivative(withServersPart(desired, live), live) {
 			return nil
 		}
 	}
 	return r.Patch(ctx, desired, client.Apply, client.ForceOwnership, client.FieldOwner("quorate")) //nolint:staticcheck
+}
+
+// withServersPart fills in what the API server and its controllers decide. DeepDerivative passes over what is left out, but
+// compares times and numbers also when they are zero.
+func withServersPart(desired, live client.Object) client.Object {
+	filled := desired.DeepCopyObject().(client.Object)
+	filled.SetCreationTimestamp(live.GetCreationTimestamp())
+	filled.SetGeneration(live.GetGeneration())
+	switch object := filled.(type) {
+	case *appsv1.StatefulSet:
+		object.Status = live.(*appsv1.StatefulSet).Status
+	case *policyv1.PodDisruptionBudget:
+		object.Status = live.(*policyv1.PodDisruptionBudget).Status
+	}
+	return filled
 }
 
 func reportOf(pod *corev1.Pod) report {

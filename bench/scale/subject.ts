@@ -23,6 +23,8 @@ export interface Kind {
   /** Metrics whose sum is the number of passes that ended, and of keys that wait. */
   readonly passes: string;
   readonly waiting: string;
+  /** Metric whose sum is the number of passes that ended with an error and were tried again. */
+  readonly failures: string;
   /** Bytes of heap in use. */
   readonly heap: string;
 }
@@ -35,6 +37,7 @@ export const QUORATE: Kind = {
   env: DEPLOYED.env,
   passes: "quorate_reconcile_total",
   waiting: "quorate_queue_depth",
+  failures: "quorate_queue_retries_total",
   heap: "nodejs_heap_size_used_bytes",
 };
 
@@ -45,6 +48,7 @@ export const GO: Kind = {
   env: {},
   passes: "controller_runtime_reconcile_total",
   waiting: "workqueue_depth",
+  failures: "controller_runtime_reconcile_errors_total",
   heap: "go_memstats_heap_inuse_bytes",
 };
 
@@ -53,6 +57,14 @@ export interface Usage {
   readonly cpuSeconds: number;
   readonly rssMib: number;
   readonly peakRssMib: number;
+}
+
+/** How far it is, by its own metrics. */
+export interface Progress {
+  readonly passes: number;
+  readonly failures: number;
+  readonly waiting: number;
+  readonly heapMib: number;
 }
 
 // A memory group and a mount namespace of its own, so that the limit is a pod's, and the account's files are where a pod has
@@ -106,10 +118,15 @@ export class Subject {
   }
 
   /** The metrics that say how far it is. */
-  async progress(): Promise<{ readonly passes: number; readonly waiting: number; readonly heapMib: number }> {
+  async progress(): Promise<Progress> {
     const text = await this.metrics();
-    const { passes, waiting, heap } = this.#kind;
-    return { passes: sumOf(text, passes), waiting: sumOf(text, waiting), heapMib: sumOf(text, heap) / 2 ** 20 };
+    const { passes, failures, waiting, heap } = this.#kind;
+    return {
+      passes: sumOf(text, passes),
+      failures: sumOf(text, failures),
+      waiting: sumOf(text, waiting),
+      heapMib: sumOf(text, heap) / 2 ** 20,
+    };
   }
 
   async metrics(): Promise<string> {
