@@ -22,6 +22,45 @@ describe("what is watched", () => {
   });
 });
 
+describe("a child", () => {
+  const LATER = { finalizers: ["kubernetes.io/pvc-protection"] };
+
+  test("is kept as far as a manifest may name it", () => {
+    const annotations = { "example.com/owner": "shop", "quorate.io/applied-hash": "h" };
+    const service = project("Service", {
+      metadata: { ...LATER, annotations, labels: { app: "orders" } },
+      spec: { ports: [] },
+      status: { loadBalancer: {} },
+    });
+    const identity = { name: "a", namespace: "shop", uid: "u", resourceVersion: "1" };
+    expect(service.metadata).toEqual({ ...identity, annotations, labels: { app: "orders" } });
+    expect(service).toMatchObject({ spec: { ports: [] } });
+    expect(service).not.toHaveProperty("status");
+  });
+
+  test("that is a Deployment keeps the generation that its counts are compared with", () => {
+    const deployment = project("Deployment", { metadata: { generation: 4 }, status: { observedGeneration: 3 } });
+    expect(deployment).toMatchObject({ metadata: { generation: 4 }, status: { observedGeneration: 3 } });
+  });
+
+  test("that is a volume keeps its state and its age, and not what its binder wrote", () => {
+    const binder = { "pv.kubernetes.io/bind-completed": "yes" };
+    const creationTimestamp = "2030-01-01T00:00:00Z";
+    const claim = project("PersistentVolumeClaim", {
+      metadata: { ...LATER, annotations: { ...binder, "quorate.io/cluster-uid": "o" }, creationTimestamp },
+      status: { phase: "Bound" },
+    });
+    expect(claim).toMatchObject({ metadata: { creationTimestamp }, status: { phase: "Bound" } });
+    expect((claim.metadata as KubeObject["metadata"]).annotations).toEqual({ "quorate.io/cluster-uid": "o" });
+  });
+
+  test("that a controller made with our labels is not watched", () => {
+    const selectorOf = (kind: string) => WATCHED.find((w) => w.selection.kind === kind)?.selection.labelSelector;
+    expect(selectorOf("EndpointSlice")).toContain("endpointslice.kubernetes.io/managed-by=quorate.io");
+    expect(selectorOf("ControllerRevision")).toContain("quorate.io/revision");
+  });
+});
+
 describe("a pod", () => {
   const report = JSON.stringify({ ...NO_REPORT, role: "leader", epoch: 3, state: "Running" });
 
