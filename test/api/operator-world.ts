@@ -141,7 +141,9 @@ export function runMember(member: string, report: Partial<MemberReport>): Promis
 export async function createCluster(name: string, spec: object = {}): Promise<Stored<KubeObject>> {
   const created = await admin.create(minimalCluster({ resources: { requests: { memory: "1Gi" } }, ...spec }, name));
   await eventually(async () => {
-    expect((await intentOf(name)).bootstrapMember).toBe(nameOf.member(name, 0));
+    const { bootstrapMember, members } = await intentOf(name);
+    expect(bootstrapMember).toBe(nameOf.member(name, 0));
+    for (const member of members) await read("apps/v1", "StatefulSet", member.name); // they come right after the intent
   });
   return created;
 }
