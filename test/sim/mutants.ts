@@ -93,9 +93,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the members' Lease is applied, not created once",
     file: "act/act.ts",
-    find: "    ledger.wrote(await api.create<Manifest>(manifest, { signal }));",
+    find: "    await note(ledger, api.create<Manifest>(manifest, { signal }));",
     replace:
-      "    ledger.wrote(await api.apply<Manifest>(manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));",
+      "    await note(ledger, api.apply<Manifest>(manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));",
     args: told("create", { kind: "SecondOperator", atMs: 0, forMs: 20_000 }),
   },
   {
@@ -147,8 +147,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "members of an earlier cluster are taken for this one's",
     file: "plan/facts.ts",
-    find: "(!m.isOfEarlierCluster && served(m.pod?.report)),",
-    replace: "served(m.pod?.report),",
+    find: "!m.isOfEarlierCluster && served(m.pod?.report)",
+    replace: "served(m.pod?.report)",
     args: told("delete-and-create-again"),
   },
   {
