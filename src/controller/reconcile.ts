@@ -8,11 +8,12 @@ import type { SecretSource } from "../act/secret-source.ts";
 import { type StatusOutcome, type StatusWriter, UNREPORTED } from "../act/status-writer.ts";
 import type { Measurer } from "../observe/measurer.ts";
 import type { NamedObjects } from "../observe/named-objects.ts";
+import { readLive } from "../observe/live-stores.ts";
 import { observe } from "../observe/observe.ts";
 import type { Stores } from "../observe/stores.ts";
 import type { BuildSettings } from "../build/context.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
-import type { Plan, Step } from "../plan/plan.ts";
+import { cannotBeTakenBack, type Plan, type Step } from "../plan/plan.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import { computeStatus, type Failure } from "../status/status.ts";
 
@@ -58,15 +59,14 @@ export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<
   const { ownWrites, stores, statuses } = options;
   return async ({ key, failures, signal }) => {
     ownWrites.ensureSeen(key);
-    const observed = await observe(options, key, signal);
-    if (observed === undefined) {
+    const look = await lookAt(options, key, signal);
+    if (look === undefined) {
       ownWrites.forget(key);
       statuses.forget(key);
       options.onGone(key);
       return { requeueAfterMs: undefined, steps: 0, wroteStatus: false };
     }
-    const seen = withLastStatus(observed, statuses);
-    const plan = planCluster(seen);
+    const { observed, seen, plan } = look;
     let thrown: unknown;
     try {
       await act(options, plan.steps, ledgerOf(options, key), signal);
@@ -83,6 +83,32 @@ export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<
   };
 }
 
+interface Look {
+  /** As it was read. */
+  readonly observed: Observation;
+  /** With what was reported last. */
+  readonly seen: Observation;
+  readonly plan: Plan;
+}
+
+/**
+ * What is seen of a cluster, and what is to be done about it: judged by the caches, and once more by a live read when the first
+ * judgement comes to a step that cannot be taken back.
+ */
+async function lookAt(options: ReconcilerOptions, key: string, signal: AbortSignal): Promise<Look | undefined> {
+  const { api, stores, statuses } = options;
+  const heard = judge(await observe(options, key, signal), statuses);
+  if (heard === undefined || !heard.plan.steps.some(cannotBeTakenBack)) return heard;
+  const live = await readLive(api, stores, heard.observed, signal);
+  return judge(await observe({ ...options, stores: live }, key, signal), statuses);
+}
+
+function judge(observed: Observation | undefined, statuses: StatusWriter): Look | undefined {
+  if (observed === undefined) return undefined;
+  const seen = withLastStatus(observed, statuses);
+  return { observed, seen, plan: planCluster(seen) };
+}
+
 /** What is told and counted is what is new since the last report, also while that waits to be written. */
 function withLastStatus(seen: Observation, statuses: StatusWriter): Observation {
   const { cluster } = seen;
@@ -91,10 +117,7 @@ function withLastStatus(seen: Observation, statuses: StatusWriter): Observation 
   return status === cluster.status ? seen : { ...seen, cluster: { ...cluster, status } };
 }
 
-interface Report {
-  readonly observed: Observation;
-  readonly seen: Observation;
-  readonly plan: Plan;
+interface Report extends Look {
   readonly thrown: unknown;
   readonly failures: number;
   readonly signal: AbortSignal;

@@ -1,5 +1,6 @@
-// Key in, one frozen Observation out. Reads caches; the only live reads are of objects that are never watched,
-// and of a ClusterSpec that seems gone, because absence from a cache proves nothing.
+// Key in, one frozen Observation out. Reads what its sources have, which are caches unless a step that cannot be taken back is at
+// stake (live-stores.ts). Live in any case are objects that are never watched, and a ClusterSpec that seems gone, because absence
+// from a cache proves nothing.
 import { INTENT_KEY, Intent } from "../api/agent-wire.ts";
 import { ClusterIntent } from "../api/cluster-spec.ts";
 import { ClusterStatus } from "../api/cluster-status.ts";
@@ -39,15 +40,15 @@ import type {
   VolumeView,
 } from "../plan/observation.ts";
 import { type ProjectedNode, type ProjectedPod, WATCHED } from "./kinds.ts";
+import type { Sources } from "./live-stores.ts";
 import type { Measurer } from "./measurer.ts";
 import type { NamedObjects } from "./named-objects.ts";
-import type { Stores } from "./stores.ts";
 import { withHomes } from "./volume-homes.ts";
 
 /** Where observations come from. */
 export interface ObserverOptions {
   readonly api: Pick<KubeApi, "get" | "list">;
-  readonly stores: Stores;
+  readonly stores: Sources;
   readonly named: Pick<NamedObjects, "read" | "forget">;
   readonly settings: BuildSettings;
   readonly measurer: Pick<Measurer, "of">;
@@ -168,7 +169,7 @@ function identity(object: Stored<KubeObject>): { readonly uid: string; readonly 
 }
 
 /** Everything labelled as a member of the cluster, grouped by member name. @param uid - Of the ClusterSpec, if there is one. */
-function observeMembers(stores: Stores, namespace: string, cluster: string, uid: string | undefined): MemberView[] {
+function observeMembers(stores: Sources, namespace: string, cluster: string, uid: string | undefined): MemberView[] {
   const byName = new Map<string, { pod?: Stored<ProjectedPod>; set?: Stored<WithSpec>; claim?: Stored<WithSpec> }>();
   const entry = (object: KubeObject) => {
     const name = object.metadata.labels?.[LABEL_MEMBER];
@@ -207,7 +208,7 @@ function isForeign(set: KubeObject | undefined, uid: string | undefined): boolea
 const TRACKS: readonly string[] = ["stable", "canary"] satisfies readonly Track[];
 
 /** Pods that are labelled with a track, and so are members without a name that lasts. */
-function observeInstances(stores: Stores, namespace: string, cluster: string): InstanceView[] {
+function observeInstances(stores: Sources, namespace: string, cluster: string): InstanceView[] {
   const pods = stores.of("Pod").ofCluster(namespace, cluster) as readonly Stored<ProjectedPod>[];
   return pods.flatMap((pod) => {
     const track = pod.metadata.labels?.[LABEL_TRACK] ?? "";
@@ -277,7 +278,7 @@ function toVolume(object: Stored<WithSpec>): VolumeView {
 }
 
 function observeChildren(
-  stores: Stores,
+  stores: Sources,
   namespace: string,
   cluster: string,
   uid: string | undefined,
@@ -302,7 +303,7 @@ function observeChildren(
   return children;
 }
 
-function observeOperations(stores: Stores, namespace: string, cluster: string): OperationView[] {
+function observeOperations(stores: Sources, namespace: string, cluster: string): OperationView[] {
   return stores
     .of("ClusterOperation")
     .all()
@@ -315,7 +316,7 @@ function observeOperations(stores: Stores, namespace: string, cluster: string): 
     });
 }
 
-function observeStorageClasses(stores: Stores, members: readonly MemberView[]): Observation["storageClasses"] {
+function observeStorageClasses(stores: Sources, members: readonly MemberView[]): Observation["storageClasses"] {
   const names = new Set(members.flatMap((m) => m.volume?.className ?? []));
   return new Map(
     [...names].flatMap((name) => {
@@ -329,7 +330,7 @@ interface StorageClass extends KubeObject {
   readonly allowVolumeExpansion?: boolean;
 }
 
-function observeNodes(stores: Stores, pods: readonly PodView[]): ReadonlyMap<string, NodeView> {
+function observeNodes(stores: Sources, pods: readonly PodView[]): ReadonlyMap<string, NodeView> {
   const names = new Set(pods.flatMap(({ node }) => node ?? []));
   return new Map(
     [...names].flatMap((name) => {

@@ -18,8 +18,8 @@ export interface Doomed {
 
 /** One thing to do. `reason` says why, for logs. */
 export type Step =
-  /** Server-side apply of the whole manifest. */
-  | { readonly kind: "Apply"; readonly manifest: Manifest; readonly reason: string }
+  /** Server-side apply of the whole manifest. `isFinal`: it says something that is not taken back when it turns out to be wrong. */
+  | { readonly kind: "Apply"; readonly manifest: Manifest; readonly reason: string; readonly isFinal?: true }
   /** Create, and leave alone what is already there under that name. */
   | { readonly kind: "Create"; readonly manifest: Manifest; readonly reason: string }
   | { readonly kind: "Delete"; readonly object: Doomed; readonly reason: string }
@@ -48,6 +48,14 @@ export type Step =
       readonly status: OperationStatus;
       readonly reason: string;
     };
+
+/**
+ * Whether nothing undoes the step: something is deleted, or a revision is given up for good. What was heard last is not enough to
+ * decide it, so a plan that holds such a step is made once more from what is read live.
+ */
+export function cannotBeTakenBack(step: Step): boolean {
+  return step.kind === "Delete" || (step.kind === "Apply" && step.isFinal === true);
+}
 
 /** Something that is not done now. */
 export interface Block extends Omit<Blocked, "since" | "guard" | "nextTry"> {

@@ -154,7 +154,8 @@ export function noteTrying(world: World): readonly Step[] {
 /** Steps that note down that the wanted revision failed, once more. */
 export function noteFailed(world: World, why: string): readonly Step[] {
   const failures = (wantedRecord(world)?.note.failures ?? 0) + 1;
-  return noteWanted(world, { state: "Failed", failures, reason: why.slice(0, 1024) });
+  const steps = noteWanted(world, { state: "Failed", failures, reason: why.slice(0, 1024) });
+  return steps.map((step) => (step.kind === "Apply" ? { ...step, isFinal: true } : step));
 }
 
 /** Steps that note down that every member runs the wanted revision, and forget those that nobody will go back to. */

@@ -43,4 +43,7 @@ describe("found by the simulator, and mended", () => {
 
   test("a switchover that nobody needs any more is taken back when its time is over, not at the next resync", () =>
     assertHolds("drain", 101));
+
+  test("a revision that works is not given up because the watch of pods fell silent: that is judged on a live read", () =>
+    assertHolds("roll", 1, [{ kind: "SilenceWatch", actor: "operator", of: "Pod", event: 8 }]));
 });
