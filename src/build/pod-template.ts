@@ -37,9 +37,13 @@ export interface PodTemplate {
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
+const hashes = new WeakMap<BuildContext, string>(); // asked for by every member in one pass
+
 /** Hash of the whole rendered template, the same for all members; differs when anything about the pod differs. */
 export function templateHash(context: BuildContext): string {
-  return contentHash([podMetadata(context, ANY_MEMBER), podSpec(context, ANY_MEMBER)]);
+  const hash = hashes.get(context) ?? contentHash([podMetadata(context, ANY_MEMBER), podSpec(context, ANY_MEMBER)]);
+  hashes.set(context, hash);
+  return hash;
 }
 
 /** Hash of what users decide about the pod. Equal inputs with another template hash: the operator or the Engine changed. */
