@@ -38,6 +38,21 @@ export function mergeFields(live: unknown, patch: unknown): unknown {
   return result;
 }
 
+/** Whether two values are the same as JSON: a field that is undefined is none. */
+export function isSameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return (
+      Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((one, at) => isSameJson(one, b[at]))
+    );
+  }
+  const [left, right] = [a as Json, b as Json];
+  for (const name in left) if (!isSameJson(left[name], right[name])) return false;
+  for (const name in right) if (left[name] === undefined && right[name] !== undefined) return false;
+  return true;
+}
+
 function leavesOf(object: Json, above: readonly string[] = []): Map<Path, unknown> {
   const leaves = new Map<Path, unknown>();
   for (const [name, value] of Object.entries(object)) {

@@ -1,12 +1,11 @@
 // An API server as far as this program can tell it from a real one: resourceVersions from one counter, optimistic concurrency,
 // preconditions, server-side apply with owners of fields, status apart from the rest, graceful deletion, finalizers, a log of
 // changes that watches replay, and 410 for what was forgotten. Knows nothing of time but what it is told.
-import { canonicalJson } from "../../src/build/hash.ts";
 import type { DeleteOptions, DeleteResult, Selection } from "../../src/kube/api.ts";
 import { ApiStatusError } from "../../src/kube/api-error.ts";
 import { deepFreeze } from "../../src/kube/deep-freeze.ts";
 import type { KubeObject, ObjectMeta, ObjectRef, Stored } from "../../src/kube/object.ts";
-import { applyFields, mergeFields } from "./fields.ts";
+import { applyFields, isSameJson, mergeFields } from "./fields.ts";
 
 /** Any object, with the parts that the simulator looks into. */
 export interface Any extends KubeObject {
@@ -221,9 +220,8 @@ export class ModelApi {
         ? { ...live, status: next.status ?? {} }
         : { ...next, metadata, ...(isApart ? { status: live.status } : {}) }
     ) as Found;
-    if (canonicalJson(merged) === canonicalJson(live)) return live;
-    const isNewSpec =
-      generation !== undefined && canonicalJson(merged.spec ?? null) !== canonicalJson(live.spec ?? null);
+    if (isSameJson(merged, live)) return live;
+    const isNewSpec = generation !== undefined && !isSameJson(merged.spec, live.spec);
     const grown = isNewSpec ? { ...merged, metadata: { ...merged.metadata, generation: generation + 1 } } : merged;
     return dryRun === true ? grown : this.#store(grown, live, by);
   }
