@@ -65,8 +65,8 @@ sim: deps ## The operator in a simulated world, with faults drawn by seed (SEEDS
 	  --scenario "$(SCENARIO)" --every "$(EVERY)" --all
 
 .PHONY: mutants
-mutants: deps ## Sow known mistakes into copies of the operator; the simulator must find each
-	node test/sim/run-mutants.ts
+mutants: deps ## Sow known mistakes into copies of the operator; the simulator must find each (writes its table into docs/reliability.md)
+	node test/sim/run-mutants.ts --write
 
 .PHONY: scale-subjects
 scale-subjects: deps

@@ -83,7 +83,11 @@ const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-lo
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
-  [[MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG], [API, BENCH_LONG], [MODEL, SIM]],
+  [
+    [MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG],
+    [API, BENCH_LONG],
+    [MODEL, SIM],
+  ],
   [[LAB, LAB_LONG]],
 ];
 

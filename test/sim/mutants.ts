@@ -74,7 +74,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "controller/workers.ts",
     find: "const delayMs = queue.retry(key, retryAfterMs, priority);",
     replace: "const delayMs = 0;",
-    args: told("create", { kind: "Refuse", actor: "operator", write: 8, code: 500, times: 1 }),
+    args: every("create", "Refuse"),
   },
   {
     name: "a change that comes during a pass is forgotten",
@@ -116,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
       find: "  if (victim.name === world.leader.name) {",
       replace: "  if (world.listed.length === 0) {",
     },
-    args: told("scale"),
+    args: told("scale-in-leader"),
   },
   {
     name: "a member is stopped while another is down",
@@ -169,6 +169,13 @@ export const MUTANTS: readonly Mutant[] = [
       replace: "",
     },
     args: told("delete-retaining"),
+  },
+  {
+    name: "what cannot be taken back is judged by what was heard",
+    file: "controller/reconcile.ts",
+    find: "  if (heard === undefined || !heard.plan.steps.some(cannotBeTakenBack)) return heard;\n",
+    replace: "  if (heard === undefined || heard.plan.steps.length >= 0) return heard;\n",
+    args: told("roll", { kind: "SilenceWatch", ...LATER }),
   },
   {
     name: "a leader is replaced without handing over",

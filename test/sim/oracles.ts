@@ -15,6 +15,9 @@ export interface Violation {
 
 /** What an operator sees is so old at most, unless the schedule holds it back; twice the time that probes and reports take. */
 const SIGHT_MS = 15_000;
+/** No story makes an operator look at one cluster more than so often within so long. */
+const MOST_PASSES = 300;
+const PASSES_MS = 10_000;
 const OPERATORS = ["operator", "operator-2"];
 /** Kinds that are written without being anybody's child. */
 const UNOWNED = ["Event", "PersistentVolumeClaim", "ClusterSpec", "ClusterOperation"];
@@ -34,6 +37,8 @@ export class Oracles {
   #observedGeneration = 0;
   #observedUid = "";
   readonly #readySince = new Map<string, number>();
+  /** When the last passes of all operators ended, the oldest first. */
+  readonly #passes: number[] = [];
 
   constructor(api: ModelApi, scheduler: Scheduler) {
     this.#api = api;
@@ -79,6 +84,15 @@ export class Oracles {
     if (live === undefined || live.metadata.uid !== request.uid) return;
     if (ref.kind === "PersistentVolumeClaim") this.#judgeVolume(live);
     if (ref.kind === "Pod" || ref.kind === "StatefulSet") this.#judgeDisruption(live);
+  }
+
+  /** L3: whoever looks again and again, and finds nothing new, is in a loop. */
+  seePass(): void {
+    const { nowMs } = this.#scheduler;
+    this.#passes.push(nowMs);
+    if (this.#passes.length <= MOST_PASSES) return;
+    const since = this.#passes.shift() ?? 0;
+    if (nowMs - since < PASSES_MS) this.violate("L3", `${MOST_PASSES} passes within ${(nowMs - since) / 1000} s`);
   }
 
   /** S7: only what is this cluster's, or belongs to nobody else. */

@@ -1,15 +1,19 @@
 /**
  * Sows each mistake of mutants.ts into a copy of the operator and runs the simulator on it: which oracle finds it, and after how many
- * seconds. A mistake that survives is an oracle that is missing. `--only TEXT`: those whose names hold the text.
+ * seconds. A mistake that survives is an oracle that is missing. `--only TEXT`: those whose names hold the text. `--write`: the table in
+ * docs/reliability.md is made anew from what was found.
  */
 import { execFile } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { withPart } from "../../hack/generate/page-part.ts";
 import { type Mutant, MUTANTS } from "./mutants.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+const PAGE = join(ROOT, "docs/reliability.md");
+const LONGEST_CELL = 110;
 const COPIED = ["src", "test/sim", "test/unit/plan/fixture.ts"];
 
 /** A copy of what the simulator runs, with the mistake in it. @throws {Error} when its place is not there exactly once. */
@@ -32,28 +36,53 @@ function sow({ name, file, find, replace, also }: Mutant): string {
   return folder;
 }
 
-/** What the simulator prints about the first broken promise; undefined when it finds none. */
-function findingIn(folder: string, args: readonly string[]): Promise<string | undefined> {
+/** How a run on a mistake ended. */
+interface Finding {
+  readonly mutant: Mutant;
+  /** The first broken promise; undefined when there was none. */
+  readonly oracle: string | undefined;
+  readonly what: string;
+}
+
+/** Runs the simulator on the copy. A run that ends without a broken promise and without success found nothing, either. */
+function judge(folder: string, mutant: Mutant): Promise<Finding> {
   return new Promise((resolve) => {
-    const argv = [join(folder, "test/sim/run.ts"), ...args, "--raw"];
+    const argv = [join(folder, "test/sim/run.ts"), ...mutant.args, "--raw"];
     execFile(process.execPath, argv, { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
-      const found = /✗ (.+)/.exec(stdout + stderr)?.[1];
-      resolve(error === null ? undefined : (found ?? `?: ${stderr.slice(0, 300)}`));
+      const [, oracle, what = ""] = /✗ ([A-Z][A-Za-z0-9]*): (.+)/.exec(stdout + stderr) ?? [];
+      const why = error === null ? "nothing was found" : `it ended by itself: ${stderr.trim().slice(-300)}`;
+      resolve({ mutant, oracle, what: oracle === undefined ? why : what });
     });
   });
 }
 
-const { values } = parseArgs({ options: { only: { type: "string", default: "" } } });
-let survivors = 0;
+/** The table of docs/reliability.md. */
+function tableOf(findings: readonly Finding[]): string {
+  const cell = (text: string): string =>
+    (text.split(";", 1)[0] ?? "").replaceAll("|", "\\|").replaceAll(/\s+/g, " ").slice(0, LONGEST_CELL);
+  const rows = findings.map(
+    ({ mutant, oracle = "survived", what }) => `| ${mutant.name} | ${oracle} | ${cell(what)} |`,
+  );
+  const survivors = findings.filter(({ oracle }) => oracle === undefined).length;
+  const sum = `${findings.length} mistakes were sown, ${findings.length - survivors} found.`;
+  return [sum, "", "| mistake | found by | as |", "| --- | --- | --- |", ...rows].join("\n");
+}
+
+const { values } = parseArgs({
+  options: { only: { type: "string", default: "" }, write: { type: "boolean", default: false } },
+});
+const findings: Finding[] = [];
 for (const mutant of MUTANTS.filter(({ name }) => name.includes(values.only))) {
   const startMs = performance.now();
   const folder = sow(mutant);
-  const finding = await findingIn(folder, mutant.args);
+  const finding = await judge(folder, mutant);
   rmSync(folder, { recursive: true });
-  if (finding === undefined) survivors += 1;
+  findings.push(finding);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
-  process.stdout.write(`${finding === undefined ? "SURVIVED" : "killed"}  ${mutant.name} (${seconds} s)\n`);
-  if (finding !== undefined) process.stdout.write(`          by ${finding.slice(0, 160)}\n`);
+  process.stdout.write(`${finding.oracle === undefined ? "SURVIVED" : "killed"}  ${mutant.name} (${seconds} s)\n`);
+  process.stdout.write(`          ${finding.oracle ?? "?"}: ${finding.what.slice(0, 160)}\n`);
 }
-process.stdout.write(`${MUTANTS.length} mistakes, ${survivors} survived\n`);
+const survivors = findings.filter(({ oracle }) => oracle === undefined).length;
+process.stdout.write(`${findings.length} mistakes, ${survivors} survived\n`);
+if (values.write) writeFileSync(PAGE, withPart(readFileSync(PAGE, "utf8"), "mutants", tableOf(findings)));
 process.exitCode = survivors === 0 ? 0 : 1;

@@ -39,6 +39,14 @@ export const SCENARIOS: readonly Scenario[] = [
     steps: [change({ members: 3 }), change({ members: 5 }), change({ members: 3 })],
   },
   {
+    name: "scale-in-leader",
+    spec: BASE,
+    steps: [
+      { act: (world) => world.operate("switchover", { type: "Switchover", member: `${CLUSTER}-2` }), forMs: 60_000 },
+      change({ members: 1 }),
+    ],
+  },
+  {
     name: "scale-in-deleting",
     spec: { ...BASE, deletionProtection: false, volumeRetention: { whenScaled: "Delete", whenDeleted: "Retain" } },
     steps: [change({ members: 1 }), change({ members: 3 })],

@@ -20,6 +20,8 @@ export interface OperatorOptions {
   readonly agentImage?: string;
   /** It leads without asking: another may lead, too (P8). */
   readonly believes?: boolean;
+  /** It has looked at a cluster. */
+  readonly onPass: () => void;
 }
 
 /** One replica: its process is started anew, without memory, whenever it ends. */
@@ -72,7 +74,7 @@ export class SimOperator {
   }
 
   #start(): void {
-    const { parts, skew, agentImage = "quorate/agent:1", believes = false } = this.#options;
+    const { parts, skew, agentImage = "quorate/agent:1", believes = false, onPass } = this.#options;
     const { random } = this.#scheduler;
     this.#incarnation += 1;
     const actor = this.#scheduler.actor(this.name, skew);
@@ -91,6 +93,7 @@ export class SimOperator {
       registry: new Registry(),
       instance: this.name,
       secretSource: repeatableSecrets,
+      onPass,
     });
     const watching = controller.watch(stop.signal);
     const leading = believes

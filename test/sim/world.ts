@@ -221,7 +221,7 @@ export class World {
   #newOperator(name: string, believes: boolean): SimOperator {
     const skew = this.#faults.find((fault) => fault.kind === "Skew" && fault.actor === name);
     const clock = skew?.kind === "Skew" ? { skew } : {};
-    return new SimOperator({ name, parts: this.#parts, believes, ...clock });
+    return new SimOperator({ name, parts: this.#parts, believes, onPass: () => this.oracles.seePass(), ...clock });
   }
 
   #begin(fault: TimedFault): void {
