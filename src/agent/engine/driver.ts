@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import type { EngineAction, EngineActions, EngineSpec } from "../../api/engine.ts";
 import { EngineObservation } from "../../api/engine-observation.ts";
+import { withoutPasswords } from "./conceal.ts";
 import { type ActionContext, expand } from "./context.ts";
 import { EngineSession } from "./session.ts";
 
@@ -21,7 +22,7 @@ export class ActionError extends Error {
   override readonly name = "ActionError";
   readonly action: ActionName;
   readonly code: number;
-  /** What the action itself said, or why it could not be run. */
+  /** What the action itself said, without passwords, or why it could not be run. */
   readonly detail: string;
 
   constructor(action: ActionName, code: number, detail: string) {
@@ -37,6 +38,8 @@ export const IMPOSSIBLE = 3;
 
 const MAX_OUTPUT_CHARS = 256 * 1024;
 const STDERR_TAIL_CHARS = 2000;
+/** What a program wrote is here soon after its end; a daemon that it left behind may hold its output open for ever. */
+const DRAIN_MS = 500;
 
 /** Receives the duration of every action, for metrics. */
 export type ActionObserver = (action: ActionName, seconds: number, ok: boolean) => void;
@@ -83,12 +86,10 @@ export class EngineDriver {
       const result = await this.#runAction({ name, action, context: this.#context(context), signal });
       ok = result.code === 0;
       const durationMs = Number(process.hrtime.bigint() - started) / 1e6;
-      if (!ok)
-        throw new ActionError(
-          name,
-          result.code,
-          result.stderr.slice(-STDERR_TAIL_CHARS).trim() || `exit code ${result.code}`,
-        );
+      if (!ok) {
+        const said = await this.#repeatable(result.stderr, context);
+        throw new ActionError(name, result.code, said.slice(-STDERR_TAIL_CHARS).trim() || `exit code ${result.code}`);
+      }
       return { ...result, durationMs };
     } finally {
       this.#observer(name, Number(process.hrtime.bigint() - started) / 1e9, ok);
@@ -108,7 +109,8 @@ export class EngineDriver {
     try {
       json = JSON.parse(line);
     } catch {
-      throw new ActionError("observe", 1, `printed no JSON: ${line.slice(0, 200)}`);
+      const said = await this.#repeatable(line, context);
+      throw new ActionError("observe", 1, `printed no JSON: ${said.slice(0, 200)}`);
     }
     const parsed = EngineObservation.safeParse(json);
     if (!parsed.success) {
@@ -121,6 +123,10 @@ export class EngineDriver {
   /** Ends all client processes; the next statement starts them again. Called when the engine is stopped. */
   closeSessions(): void {
     for (const session of this.#sessions.values()) session.close();
+  }
+
+  #repeatable(said: string, context: Partial<ActionContext>): Promise<string> {
+    return withoutPasswords(said, this.#context(context)["QUORATE_CREDENTIALS_DIR"]);
   }
 
   #context(context: Partial<ActionContext>): ActionContext {
@@ -165,12 +171,16 @@ function statementCode({ impossibleText }: EngineAction, errors: readonly string
   return impossibleText !== undefined && errors.some((line) => line.includes(impossibleText)) ? IMPOSSIBLE : 1;
 }
 
-/** Runs a program to its end; SIGKILL after `timeoutMs` (code 124) or when the signal aborts (code 125). Output beyond the cap is dropped. */
+/**
+ * Runs a program to its end; SIGKILL after `timeoutMs` (code 124) or when the signal aborts (code 125). Output beyond the cap, and of
+ * what outlives the program, is dropped.
+ */
 function runProgram(
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
   { timeoutMs, signal: abort }: { timeoutMs: number; signal: AbortSignal | undefined },
 ): Promise<Omit<ActionResult, "durationMs">> {
+  if (abort?.aborted === true) return Promise.resolve({ code: 125, stdout: "", stderr: "ended on request" });
   return new Promise((resolve) => {
     const [program = "", ...args] = argv;
     let stdout = "";
@@ -194,8 +204,13 @@ function runProgram(
       clearTimeout(timer);
       resolve({ code: 127, stdout, stderr: error.message });
     });
+    let drain: NodeJS.Timeout | undefined;
+    child.on("exit", () => {
+      drain = setTimeout(() => [child.stdout, child.stderr].forEach((stream) => stream.destroy()), DRAIN_MS);
+    });
     child.on("close", (code, signal) => {
       clearTimeout(timer);
+      clearTimeout(drain);
       abort?.removeEventListener("abort", onAbort);
       if (abort?.aborted === true) resolve({ code: 125, stdout, stderr: `${stderr}\nended on request` });
       else if (timedOut) resolve({ code: 124, stdout, stderr: `${stderr}\nkilled after ${timeoutMs} ms` });

@@ -1,35 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { expand } from "../../../src/agent/engine/context.ts";
-import { ActionError, EngineDriver } from "../../../src/agent/engine/driver.ts";
-import { EngineSpec } from "../../../src/api/engine.ts";
-
-const NOTHING = { exec: ["/bin/true"] };
-
-function driverOf(actions: Record<string, unknown>, sessions: readonly object[] = []): EngineDriver {
-  const spec = EngineSpec.parse({
-    topologies: ["ActivePassive"],
-    versions: [{ version: "1", image: "x" }],
-    runAs: { user: 1, group: 1 },
-    port: 1,
-    start: ["/bin/true"],
-    sessions,
-    actions: {
-      initialize: NOTHING,
-      configure: NOTHING,
-      clone: NOTHING,
-      rejoin: NOTHING,
-      observe: NOTHING,
-      seal: NOTHING,
-      follow: NOTHING,
-      promote: NOTHING,
-      setSyncSet: NOTHING,
-      checkpoint: NOTHING,
-      reload: NOTHING,
-      ...actions,
-    },
-  });
-  return new EngineDriver(spec, { QUORATE_MEMBER: "orders-0" }, () => undefined);
-}
+import { ActionError } from "../../../src/agent/engine/driver.ts";
+import { driverOf } from "./driver-of.ts";
 
 describe("engine actions", () => {
   test("get their context in the environment and in their arguments", async () => {

@@ -1,5 +1,4 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -8,29 +7,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { IntentMember } from "../../../src/api/agent-wire.ts";
 import { PeerClient, PeerServer, probeInit, readPeerIdentity } from "../../../src/agent/peers.ts";
 import { claimPort } from "../../../src/conformance/ports.ts";
+import { makeIdentity, PEER_NAME } from "./peer-identity.ts";
 
-const NAME = "peer.orders-members.ns.svc";
 let folder: string;
 const open: { close(): unknown }[] = [];
-
-/** A folder with an authority, and a certificate for all members of one cluster, as the operator makes them. */
-function makeIdentity(name: string): string {
-  const dir = join(folder, name);
-  const sh = (command: string): void => void execFileSync("sh", ["-c", command], { cwd: dir, stdio: "ignore" });
-  execFileSync("mkdir", [dir]);
-  writeFileSync(
-    join(dir, "ext"),
-    "subjectAltName=DNS:*.orders-members.ns.svc\nextendedKeyUsage=serverAuth,clientAuth\n",
-  );
-  sh(
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt",
-  );
-  sh(
-    "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=member -keyout tls.key -out tls.csr",
-  );
-  sh("openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out tls.crt");
-  return dir;
-}
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "quorate-peers-"));
@@ -54,22 +34,22 @@ async function serve(identity: string, answer: (body: unknown) => Promise<unknow
 }
 
 function client(identity: string): PeerClient {
-  const peer = new PeerClient(readPeerIdentity(identity), NAME);
+  const peer = new PeerClient(readPeerIdentity(identity), PEER_NAME);
   open.push(peer);
   return peer;
 }
 
 describe("peers", () => {
   test("answer members of their own cluster and nobody else", async () => {
-    const ours = makeIdentity("ours");
-    const theirs = makeIdentity("theirs");
+    const ours = makeIdentity(folder, "ours");
+    const theirs = makeIdentity(folder, "theirs");
     const member = await serve(ours, (body) => Promise.resolve({ echo: body }));
     expect(await client(ours).send(member, { hello: 1 }, 2000)).toEqual({ echo: { hello: 1 } });
     await expect(client(theirs).send(member, {}, 2000)).rejects.toMatchObject({ failure: "error" });
   });
 
   test("tell a refused connection from no answer", async () => {
-    const identity = makeIdentity("kinds");
+    const identity = makeIdentity(folder, "kinds");
     await expect(client(identity).send(memberAt(await claimPort()), {}, 2000)).rejects.toMatchObject({
       failure: "refused",
     });
@@ -78,7 +58,7 @@ describe("peers", () => {
   });
 
   test("notice at once when a held connection ends", async () => {
-    const identity = makeIdentity("held");
+    const identity = makeIdentity(folder, "held");
     const server = new PeerServer(readPeerIdentity(identity), () => Promise.resolve({}));
     const listener = await server.listen(0, "127.0.0.1");
     let ended = false;
