@@ -313,6 +313,7 @@ export class Member {
     if (state === undefined) return;
     const parts = {
       view: describeMember(state),
+      intentGeneration: this.#intent?.generation,
       observation: this.#watch.observation,
       leaderPosition: state.heard?.position ?? null,
       leaderSince: this.#leaderSince,

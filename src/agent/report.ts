@@ -9,6 +9,8 @@ import { AGENT_VERSION } from "./version.ts";
 /** Everything the report is made of. */
 export interface ReportParts {
   readonly view: MemberView;
+  /** Of the intent that this member goes by; undefined while it has none. */
+  readonly intentGeneration: number | undefined;
   readonly observation: EngineObservation | undefined;
   /** Where the leader said it was. */
   readonly leaderPosition: Position | null;
@@ -37,6 +39,10 @@ export function buildReport(parts: ReportParts): MemberReport {
     lagBucket: lagBucket(lagOf(parts)),
     syncNames: [...view.syncNames],
     ackCount: view.ack,
+    // Only a leader's decides anything: the others would write a report each for nothing.
+    ...(view.role === "leader" && parts.intentGeneration !== undefined
+      ? { intentGeneration: parts.intentGeneration }
+      : {}),
     agentVersion: AGENT_VERSION,
     engineVersion: observation?.version ?? null,
     leaderSince: parts.leaderSince,

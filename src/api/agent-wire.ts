@@ -107,6 +107,8 @@ export const MemberReport = z.object({
   lagBucket: z.enum(["0", "<1Mi", "<16Mi", "<1Gi", ">=1Gi", "unknown"]),
   syncNames: z.array(z.string()),
   ackCount: z.int(),
+  /** Generation of the intent that a leader goes by. Agents of earlier versions do not say. */
+  intentGeneration: z.int().optional(),
   agentVersion: z.string(),
   engineVersion: z.string().nullable(),
   leaderSince: z.string().nullable(),

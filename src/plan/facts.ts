@@ -86,8 +86,18 @@ export function keepsOwnList({ intent }: Pick<ClusterView, "intent">): boolean {
  */
 export function isStillCounted(world: World, { name }: MemberView): boolean {
   const report = world.leader?.pod?.report;
-  if (!keepsOwnList(world.cluster)) return report?.syncNames.includes(name) === true;
+  if (!keepsOwnList(world.cluster)) return report?.syncNames.includes(name) === true || !hasLeaderHeard(world);
   return report?.group?.members?.includes(name) ?? world.initialized;
+}
+
+/**
+ * Whether the leader goes by the intent as it is now. One that has not heard of it yet may begin at any moment to wait for a member
+ * that is to leave: the member may just have come back.
+ */
+export function hasLeaderHeard({ seen, leader }: Pick<World, "seen" | "leader">): boolean {
+  const heard = leader?.pod?.report?.intentGeneration;
+  const written = seen.intent?.intent?.generation;
+  return heard === undefined || written === undefined || heard >= written;
 }
 
 /** Whether any leader ever served: as remembered in status and in the intent, or as agents say now. */

@@ -1,6 +1,7 @@
 // Who belongs to the cluster. Growing: agents hear of a member before it exists, one at a time. Shrinking: the highest
 // ordinal first, never the leader, and agents forget a member before it goes.
 import {
+  hasLeaderHeard,
   isInSync,
   isOnLostNode,
   isStillCounted,
@@ -43,7 +44,7 @@ export function planScaleIn(world: World): Decision {
   if (keepsOwnList(world.cluster)) return { busy: true, change, listed: rest.map((m) => m.name) };
   // Agents of a member that they no longer know would never hear that commits stopped waiting for it: it is told while listed.
   const isWaitedFor = world.leader.pod?.report?.syncNames.includes(victim.name) === true;
-  if (isWaitedFor || !isLearner(world, victim))
+  if (isWaitedFor || !isLearner(world, victim) || !hasLeaderHeard(world))
     return { busy: true, change, leaving: victim.name, ...unheard(world, victim) };
   return { busy: true, change, listed: rest.map((m) => m.name) };
 }

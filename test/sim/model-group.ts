@@ -101,6 +101,11 @@ export class ModelGroup implements Runtime {
     return this.#leader()?.name;
   }
 
+  /** Members whose confirmations commits wait for. */
+  get waitedFor(): readonly string[] {
+    return this.#leader()?.report.syncNames ?? [];
+  }
+
   /** The pod that a member runs in now. */
   nodeOf(name: string): string | undefined {
     return this.#members.get(name)?.node;
@@ -264,6 +269,7 @@ export class ModelGroup implements Runtime {
       lagBucket: "0",
       syncNames: [],
       ackCount: 0,
+      intentGeneration: member.intent?.generation ?? 0,
     });
     member.port.setReady(true);
   }
@@ -306,9 +312,12 @@ export class ModelGroup implements Runtime {
     const canTell =
       leader.report.syncNames.length === 0 ||
       leader.report.syncNames.some((name) => streaming.some((one) => one.name === name));
-    if (!canTell || leader.report.syncNames.join() === names.join()) return;
+    if (!canTell) return;
+    const intentGeneration = intent.generation;
+    const { report } = leader;
+    if (report.syncNames.join() === names.join() && report.intentGeneration === intentGeneration) return;
     this.#base = { leader: leader.name, names, ack };
-    this.#say(leader, { syncNames: names, ackCount: ack });
+    this.#say(leader, { syncNames: names, ackCount: ack, intentGeneration });
   }
 
   #write(leader: Member, others: readonly Member[]): void {

@@ -119,6 +119,13 @@ export const MUTANTS: readonly Mutant[] = [
     args: told("scale-in-leader"),
   },
   {
+    name: "a member is removed before the leader has heard that it is to go",
+    file: "plan/facts.ts",
+    find: "return heard === undefined || written === undefined || heard >= written;",
+    replace: "return heard === undefined || written !== 0;",
+    args: ["--scenario", "scale-in-leader", "--seeds", "8", "--faults", "[]"],
+  },
+  {
     name: "a member is stopped while another is down",
     file: "plan/rollout.ts",
     find: "  return listedMembers(world).filter((m) => !isInSync(world, m) || settlingMs(world, target, m) > 0);",

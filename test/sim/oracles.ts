@@ -84,6 +84,9 @@ export class Oracles {
     if (live === undefined || live.metadata.uid !== request.uid) return;
     if (ref.kind === "PersistentVolumeClaim") this.#judgeVolume(live);
     if (ref.kind === "Pod" || ref.kind === "StatefulSet") this.#judgeDisruption(live);
+    // Removed for good: if the leader died now, the others could not be sure to have what was acknowledged.
+    if (ref.kind === "StatefulSet" && this.#group?.waitedFor.includes(ref.name) === true)
+      this.violate("S4", `${ref.name} is removed while commits wait for it`);
   }
 
   /** L3: whoever looks again and again, and finds nothing new, is in a loop. */

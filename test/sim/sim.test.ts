@@ -44,6 +44,9 @@ describe("found by the simulator, and mended", () => {
   test("a switchover that nobody needs any more is taken back when its time is over, not at the next resync", () =>
     assertHolds("drain", 101));
 
+  test("a member that leaves is removed only when the leader has heard of it, and so cannot begin to wait for it", () =>
+    assertHolds("scale-in-leader", 2));
+
   test("a revision that works is not given up because the watch of pods fell silent: that is judged on a live read", () =>
     assertHolds("roll", 1, [{ kind: "SilenceWatch", actor: "operator", of: "Pod", event: 8 }]));
 });
