@@ -8,6 +8,7 @@ import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
 import { sleep } from "../clock.ts";
+import { AccountKeeper } from "./accounts.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
@@ -31,6 +32,7 @@ import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
+import { accountsFile } from "./settings.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 /** Ticks per period: how finely the protocol's waits are kept. */
@@ -57,6 +59,7 @@ export class Member {
   readonly #bootNonce = randomUUID();
   #fence: Fence | undefined;
   #runtime: MemberRuntime | undefined;
+  readonly #accounts: AccountKeeper;
   #intent: Intent | undefined;
   #leaderSince: string | null = null;
   #contends = false;
@@ -76,6 +79,14 @@ export class Member {
       changed: () => this.#report(),
     });
     const { driver, volume, identity, peerName, self } = this.#equipment;
+    this.#accounts = new AccountKeeper({
+      file: accountsFile(settings),
+      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
+      make: () => driver.run("makeAccounts"),
+      serves: () => this.#servingEpoch() !== undefined,
+      nowMs: () => this.#fenceClock.nowMs(),
+      changed: () => this.#report(),
+    });
     this.#control = new EngineControl(driver, engineHost(init), volume, () => this.#leaderInOffice());
     this.#watch = new EngineWatch({
       control: this.#control,
@@ -118,6 +129,7 @@ export class Member {
     await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
     const intent = await this.#equipment.followIntent((next) => {
       this.#intent = next;
+      this.#accounts.want(next);
       this.#dispatch({ type: "IntentChanged", intent: protocolIntent(next) });
       this.#takeOneShots(next);
     });
@@ -262,7 +274,9 @@ export class Member {
     if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
       this.#equipment.routes.reads(observation, this.#intent, epoch);
     }
-    this.#equipment.parameters.apply().catch((error: unknown) => this.#fatal(error));
+    for (const keeper of [this.#equipment.parameters, this.#accounts]) {
+      keeper.apply().catch((error: unknown) => this.#fatal(error));
+    }
     this.#report();
   }
 
@@ -320,6 +334,7 @@ export class Member {
       switchover: this.#switchover,
       answers: this.#equipment.oneShots.answers,
       parametersRefused: this.#equipment.parameters.refused,
+      accountsMissing: this.#accounts.missing,
     };
     this.#equipment.reports.report(buildReport(parts));
     showMember(this.#parts.metrics, parts, this.#intent);

@@ -17,6 +17,7 @@ export interface ReportParts {
   readonly leaderSince: string | null;
   readonly switchover: MemberReport["switchover"];
   readonly parametersRefused: string | undefined;
+  readonly accountsMissing: string | undefined;
   readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
 
@@ -50,6 +51,7 @@ export function buildReport(parts: ReportParts): MemberReport {
     restart: parts.answers.restart,
     rebuild: parts.answers.rebuild,
     hook: parts.answers.hook,
+    ...(parts.accountsMissing === undefined ? {} : { accountsMissing: parts.accountsMissing }),
     ...(parts.parametersRefused === undefined ? {} : { parametersRefused: parts.parametersRefused }),
   };
 }

@@ -89,6 +89,7 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_RUN_DIR: settings.QUORATE_RUN_DIR,
     QUORATE_MEMORY_BYTES: settings.QUORATE_MEMORY_BYTES,
     QUORATE_PARAMETERS_FILE: parametersFile(settings),
+    QUORATE_ACCOUNTS_FILE: accountsFile(settings),
     QUORATE_EPOCH: "0",
     QUORATE_LEADER: "",
     QUORATE_LEADER_HOST: "",
@@ -112,6 +113,11 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_TARGET_HOST: "",
     QUORATE_TARGET_PORT: "",
   };
+}
+
+/** File that the engine's action makeAccounts reads. */
+export function accountsFile(settings: AgentSettings): string {
+  return join(settings.QUORATE_RUN_DIR, "accounts");
 }
 
 /** File that engine actions read parameters from. */

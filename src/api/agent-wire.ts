@@ -65,6 +65,8 @@ export const Intent = z.object({
     .object({ id: z.string(), member: z.string(), epoch: z.int(), lost: z.array(z.string()) })
     .optional(),
   parameters: z.record(z.string(), z.string()),
+  /** Accounts for applications that the leader keeps in the engine; `secretKey` names the file with the password. */
+  accounts: z.array(z.object({ name: z.string(), secretKey: z.string(), database: z.string() })).optional(),
   /**
    * Topology Consensus: how often the group was recovered after its majority was lost. Copies of an older incarnation are never
    * started again: the group was begun anew by `founder`, from its copy alone.
@@ -122,6 +124,8 @@ export const MemberReport = z.object({
   group: GroupReport.optional(),
   /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */
   parametersRefused: z.string().optional(),
+  /** Why the leader could not make the accounts that the intent asks for; it goes on trying. */
+  accountsMissing: z.string().optional(),
 });
 export type MemberReport = z.infer<typeof MemberReport>;
 

@@ -1,5 +1,6 @@
 /** ClusterSpec: what a user writes. */
 import { z } from "zod";
+import { Accounts } from "./accounts.ts";
 import { Disruption, PodOptions } from "./pods.ts";
 import { ClusterStatus } from "./cluster-status.ts";
 import { cel, type CelRule, listMap, named, objectMeta, parameterMap, quantity } from "./schema.ts";
@@ -182,6 +183,7 @@ export const ClusterIntent = z
     durability: Durability.prefault({}).describe("durability of acknowledged writes."),
     failover: Failover.prefault({}).describe("failover says how soon, and to whom, leadership passes."),
     update: UpdatePolicy.prefault({}).describe("update says how a change reaches the members' pods."),
+    accounts: Accounts,
     parameters: parameterMap(
       "parameters",
       "parameters of the engine, name to value. Those that the Engine fixes cannot be set.",

@@ -3,6 +3,7 @@
  * Nothing under src/ knows an engine by name; whatever an engine can do is declared here.
  */
 import { z } from "zod";
+import { Connection, EngineAccount } from "./engine-account.ts";
 import { EngineProbes, statelessEngineRules } from "./stateless.ts";
 import { Topology } from "./topology.ts";
 import { cel, type CelRule, listMap, listSet, named, objectMeta, parameterMap, quantity } from "./schema.ts";
@@ -158,6 +159,9 @@ export const EngineActions = z.object({
   defragment: EngineAction.optional().describe(
     "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
   ),
+  makeAccounts: EngineAction.optional().describe(
+    "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader, again whenever a password or the list changes.",
+  ),
   probeWrite: EngineAction.optional().describe(
     "probeWrite commits something small; the agent measures it for the write-availability objective.",
   ),
@@ -206,6 +210,13 @@ const topologyRules: readonly CelRule[] = [
   })),
 ];
 
+const ACCOUNTS_RULE: CelRule = {
+  rule: "!has(self.applicationConnection) || (has(self.actions.makeAccounts) && 'ActivePassive' in self.topologies)",
+  message:
+    "applicationConnection needs the action makeAccounts and topology ActivePassive: declare them, or remove applicationConnection",
+  fieldPath: ".applicationConnection",
+};
+
 const EngineVersion = z.object({
   version: z.string().min(1).max(63).describe("version as users write it in spec.engine.version."),
   image: z.string().min(1).max(512).describe("image that runs this version."),
@@ -226,45 +237,6 @@ const EngineStop = z.object({
     .describe("signal that makes the engine close its clients and stop cleanly."),
   graceSeconds: z.int32().min(1).max(3600).default(20).describe("graceSeconds until a stopping engine is killed."),
 });
-
-const EngineAccount = z
-  .object({
-    name: named("name of the account; its password is generated and lies in /quorate-credentials/<name>."),
-    secretKey: z
-      .string()
-      .max(63)
-      .optional()
-      .describe("secretKey of the credentials Secret that holds the password; the account's name when absent."),
-    connection: z
-      .object({
-        type: named("type of the software, by which clients know how to speak to it; it is in the Secret's type, too."),
-        database: z
-          .string()
-          .min(1)
-          .max(63)
-          .optional()
-          .describe("database to connect to, where the software has several."),
-        uri: z
-          .string()
-          .min(1)
-          .max(512)
-          .describe("uri to connect with; $(host), $(port), $(username), $(password) and $(database) are filled in."),
-      })
-      .optional()
-      .describe(
-        "connection makes the Secret <cluster>-<account> for applications, with type, host, port, username, password, database and uri.",
-      ),
-  })
-  .meta(
-    cel([
-      {
-        rule: "!has(self.connection) || !(self.name in ['ca', 'peer', 'credentials'])",
-        message:
-          "name of an account with a connection must not be ca, peer or credentials: those Secrets hold something else; choose another name",
-        fieldPath: ".name",
-      },
-    ]),
-  );
 
 const EngineParameters = z.object({
   defaults: parameterMap(
@@ -343,6 +315,9 @@ export const EngineSpec = z
       .meta(listMap("name"))
       .default([])
       .describe("accounts whose passwords quorate generates."),
+    applicationConnection: Connection.optional().describe(
+      "applicationConnection is how applications connect with the accounts of spec.accounts of a ClusterSpec; it needs the action makeAccounts. Without it a ClusterSpec has no accounts of its own.",
+    ),
     files: z
       .record(z.string(), z.string().max(262144))
       .meta({
@@ -386,7 +361,9 @@ export const EngineSpec = z
       .default(["Async"])
       .describe("durabilityModes the engine can keep."),
   })
-  .meta(cel([...sessionRules, ...topologyRules, ...statelessEngineRules(Object.keys(EngineActions.shape))]))
+  .meta(
+    cel([...sessionRules, ...topologyRules, ...statelessEngineRules(Object.keys(EngineActions.shape)), ACCOUNTS_RULE]),
+  )
   .describe("spec of the engine.");
 export type EngineSpec = z.infer<typeof EngineSpec>;
 

@@ -4,6 +4,7 @@ import { INTENT_KEY } from "../api/agent-wire.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
 import { type BuildContext, reloadableParameters } from "./context.ts";
+import { applicationAccounts } from "./connection.ts";
 import { canonicalJson } from "./hash.ts";
 import { child } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
@@ -75,8 +76,18 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     hook: state.hook,
     ...(state.defragment === undefined ? {} : { defragment: state.defragment }),
     parameters: reloadableParameters(context),
+    ...accountsOf(context),
     ...(state.group === undefined ? {} : { group: state.group }),
     ...(state.forcedPromotion === undefined ? {} : { forcedPromotion: state.forcedPromotion }),
+  };
+}
+
+/** What the leader keeps in the engine; nothing for an engine that makes its accounts in another way. */
+function accountsOf({ engine, intent }: BuildContext): Pick<Intent, "accounts"> {
+  if (engine.actions.makeAccounts === undefined) return {};
+  const accounts = applicationAccounts(engine, intent);
+  return {
+    accounts: accounts.map(({ name, secretKey, connection: { database = name } }) => ({ name, secretKey, database })),
   };
 }
 

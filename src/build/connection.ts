@@ -1,7 +1,9 @@
 // What applications need to connect: a Secret for each account that the Engine means for them, in the form of the Service Binding
 // specification. The password is filled in by whoever may read it.
 import { nameOf } from "../api/names.ts";
+import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
+import type { Connection as EngineConnection } from "../api/engine-account.ts";
 import type { BuildContext } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, ownerOf } from "./labels.ts";
@@ -25,8 +27,7 @@ export interface Connection {
 /** The connections of a cluster. @param credentialsVersion - resourceVersion of the credentials Secret. */
 export function buildConnections(context: BuildContext, credentialsVersion: string): readonly Connection[] {
   const { name: cluster, namespace, engine } = context;
-  return engine.accounts.flatMap(({ name: account, secretKey = account, connection }) => {
-    if (connection === undefined) return [];
+  return applicationAccounts(engine, context.intent).map(({ name: account, secretKey, connection }) => {
     const { type, database, uri } = connection;
     const fields = {
       type,
@@ -38,14 +39,49 @@ export function buildConnections(context: BuildContext, credentialsVersion: stri
     const name = nameOf.connectionSecret(cluster, account);
     const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
     const hash = contentHash([fields, uri, secretKey, credentialsVersion]);
-    return [{ metadata, type: `servicebinding.io/${type}`, fields, uri, passwordKey: secretKey, hash }];
+    return { metadata, type: `servicebinding.io/${type}`, fields, uri, passwordKey: secretKey, hash };
   });
 }
 
+/** An account that applications connect with. */
+export interface ApplicationAccount {
+  readonly name: string;
+  /** Key of the credentials Secret that holds its password. */
+  readonly secretKey: string;
+  readonly connection: EngineConnection;
+}
+
+/** The accounts that applications connect with: those that the Engine brings, then those that the user asks for. */
+export function applicationAccounts(
+  engine: EngineSpec,
+  { accounts }: Pick<ClusterIntent, "accounts">,
+): readonly ApplicationAccount[] {
+  const { applicationConnection: form } = engine;
+  const brought = engine.accounts.flatMap(({ name, secretKey = name, connection }) =>
+    connection === undefined ? [] : [{ name, secretKey, connection }],
+  );
+  if (form === undefined) return brought;
+  const asked = accounts.map(({ name, database = name }) => ({
+    name,
+    secretKey: name,
+    connection: { ...form, database },
+  }));
+  return [...brought, ...asked];
+}
+
 /** Names of the connection Secrets of a cluster of this Engine. */
-export function connectionNames(cluster: string, engine: EngineSpec | undefined): readonly string[] {
-  const accounts = (engine?.accounts ?? []).filter(({ connection }) => connection !== undefined);
-  return accounts.map(({ name }) => nameOf.connectionSecret(cluster, name));
+export function connectionNames(
+  cluster: string,
+  engine: EngineSpec | undefined,
+  intent: Pick<ClusterIntent, "accounts"> | undefined,
+): readonly string[] {
+  if (engine === undefined || intent === undefined) return [];
+  return applicationAccounts(engine, intent).map(({ name }) => nameOf.connectionSecret(cluster, name));
+}
+
+/** Keys that the credentials Secret must have: passwords of the engine's own accounts and of those that the user asks for. */
+export function credentialKeys(engine: EngineSpec, { accounts }: Pick<ClusterIntent, "accounts">): readonly string[] {
+  return [...engine.accounts.map(({ name, secretKey = name }) => secretKey), ...accounts.map(({ name }) => name)];
 }
 
 /** The URI with `$(field)` replaced; what has a meaning in URIs is escaped. A name that is no field's stays as it is. */

@@ -83,7 +83,7 @@ export async function observe(
   const isSettled = leaderOf(members) !== undefined;
   const nowMs = clock.monotonicMs();
   const engineSpec = engine === undefined ? undefined : toEngine(engine);
-  const secrets = { namespace, name, connections: connectionNames(name, engineSpec) };
+  const secrets = { namespace, name, connections: connectionNames(name, engineSpec, cluster?.intent) };
   return deepFreeze({
     nowMs: clock.now().getTime(),
     settings,

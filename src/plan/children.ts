@@ -3,7 +3,7 @@ import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
 import { buildBudgetRecord } from "../build/budget-record.ts";
-import { buildConnections } from "../build/connection.ts";
+import { buildConnections, credentialKeys } from "../build/connection.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
 import { childLabels, ownerOf } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
@@ -64,7 +64,7 @@ function planNamed(world: World): readonly Step[] {
     const metadata = { name: context.name, namespace: context.namespace, labels: childLabels(context) };
     steps.push({ kind: "IssueCertificates", metadata: { ...metadata, ownerReferences: [ownerOf(context)] }, reason });
   }
-  const keys = context.engine.accounts.map((account) => account.secretKey ?? account.name);
+  const keys = credentialKeys(context.engine, context.intent);
   const missing = keys.filter((key) => !named.credentialKeys.includes(key));
   if (named.credentialsUid === undefined || missing.length > 0) {
     const name = nameOf.credentialsSecret(context.name);

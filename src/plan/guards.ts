@@ -35,6 +35,14 @@ export const GUARDS = {
     holds: "the running engines took all parameters that need no restart",
     override: "Correct the value in `spec.parameters`. The engines go on with those they had.",
   },
+  AccountsSupported: {
+    holds: "the Engine can make `spec.accounts`, and has none of these names of its own",
+    override: "Remove the account from `spec.accounts`, or give it another name.",
+  },
+  AccountsMade: {
+    holds: "the leader could make the accounts and databases of `spec.accounts`, and each can log in",
+    override: "None needed: it is tried again by itself. Mend what the message names.",
+  },
   DurabilitySupported: {
     holds: "the Engine can keep `spec.durability.mode`",
     override: "Choose one of the Engine's durability modes.",

@@ -1,4 +1,5 @@
 // What must be true of a ClusterSpec and its Engine before anything is built from them.
+import type { EngineSpec } from "../api/engine.ts";
 import { type BuildContext, resolveVersion } from "../build/context.ts";
 import { isFleet } from "./fleet.ts";
 import { windowProblem } from "./maintenance.ts";
@@ -47,6 +48,8 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
     const message = `Engine ${intent.engine.name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
     return refuse("DurabilitySupported", message, { durability: { mode: engine.durabilityModes[0] } });
   }
+  const accounts = accountProblem(cluster, engine);
+  if (accounts !== undefined) return refuse("AccountsSupported", accounts);
   const [problem] = intent.maintenanceWindows.flatMap((window) => windowProblem(window) ?? []);
   if (problem !== undefined) return refuse("WindowsValid", problem);
   return {
@@ -63,4 +66,18 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
       settings: seen.settings,
     },
   };
+}
+
+/** Why the Engine cannot have the accounts that the user asks for. */
+function accountProblem({ intent }: ClusterView, engine: EngineSpec): string | undefined {
+  const [first] = intent.accounts;
+  if (first === undefined) return undefined;
+  if (engine.applicationConnection === undefined) {
+    return `Engine ${intent.engine.name} has no accounts of users' own. Remove spec.accounts.`;
+  }
+  const taken = intent.accounts.find(({ name }) =>
+    engine.accounts.some((account) => account.name === name || account.secretKey === name),
+  );
+  if (taken === undefined) return undefined;
+  return `Engine ${intent.engine.name} has an account ${taken.name} of its own. Choose another name in spec.accounts.`;
 }

@@ -20,7 +20,14 @@ export function planTrouble(world: World): Decision {
   ]);
   const growing = growth(world);
   const lost = planLostMajority(world).blocked ?? [];
-  const blocked = [...lost, ...each, ...formerVolumes(world), ...growing.blocked, ...refusedParameters(world)];
+  const blocked = [
+    ...lost,
+    ...each,
+    ...formerVolumes(world),
+    ...growing.blocked,
+    ...refusedParameters(world),
+    ...missingAccounts(world),
+  ];
   return blocked.length === 0 && growing.change === "" ? IDLE : { busy: false, blocked, change: growing.change };
 }
 
@@ -52,6 +59,12 @@ function refusedParameters(world: World): readonly Block[] {
   const all = [...said].map(([text, names]) => `${names.join(", ")}: ${text.replace(/\.$/, "")}`).join("; ");
   const message = `The engine refuses spec.parameters and goes on with those it had: ${all}. Correct the value.`;
   return [{ guard: "ParametersTaken", object: world.cluster.name, message: message.slice(0, 2048) }];
+}
+
+/** The leader alone makes accounts; what an earlier one could not is no news. */
+function missingAccounts({ leader, cluster }: World): readonly Block[] {
+  const message = leader?.pod?.report?.accountsMissing;
+  return message === undefined ? [] : [{ guard: "AccountsMade", object: cluster.name, message }];
 }
 
 function volumeTrouble(world: World, member: MemberView): readonly Block[] {

@@ -255,9 +255,22 @@ const clusterCreations: readonly Creation[] = [
     minimalCluster({ topology: "Sharded" }),
     '[spec.topology: Unsupported value: "Sharded": supported values: "ActivePassive", "Consensus", "Stateless", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
   ),
+  creation(
+    "an account whose Secret would be the operator's own",
+    minimalCluster({ accounts: [{ name: "peer" }] }),
+    "spec.accounts[0].name: name must not be ca, peer or credentials: those Secrets hold something else; choose another name",
+  ),
 ];
 
 const engineCreations: readonly Creation[] = [
+  creation(
+    "accounts of users' own without the action that makes them",
+    minimalEngine({
+      applicationConnection: { type: "tiny", uri: "tiny://$(host)" },
+      actions: { ...actions, makeAccounts: undefined },
+    }),
+    "spec.applicationConnection: applicationConnection needs the action makeAccounts and topology ActivePassive: declare them, or remove applicationConnection",
+  ),
   creation(
     "an engine's name that no label can carry",
     minimalEngine({}, dotted),

@@ -6,7 +6,7 @@ import { systemClock } from "../../clock.ts";
 import type { KubeObject, Stored } from "../../kube/object.ts";
 import { leaderOf } from "../../plan/facts.ts";
 import type { Measured, NamedView, Observation } from "../../plan/observation.ts";
-import { buildConnections } from "../../build/connection.ts";
+import { buildConnections, credentialKeys } from "../../build/connection.ts";
 import { preflight } from "../../plan/preflight.ts";
 import { observe } from "../../observe/observe.ts";
 import { Stores } from "../../observe/stores.ts";
@@ -115,7 +115,6 @@ function asKept(): NamedView {
 
 /** Fills in what only the operator measures or remembers: passwords that exist, and budgets as the status tells them. */
 function withRest(seen: Observation): Observation {
-  const keys = seen.engine?.accounts.map((account) => account.secretKey ?? account.name) ?? [];
   const lastLeader = leaderOf(seen.members)?.name;
   const health = seen.cluster?.status.conditions?.find(({ type }) => type === "SLOHealthy");
   const measured: Measured | undefined =
@@ -124,6 +123,7 @@ function withRest(seen: Observation): Observation {
       : health && { ...WITHIN_BUDGET, budgets: undefined, missing: `the operator says: ${health.message}` };
   // Connections are taken to be in order for the version that is pretended.
   const { cluster, engine } = seen;
+  const keys = cluster === undefined || engine === undefined ? [] : credentialKeys(engine, cluster.intent);
   const resolved = cluster === undefined || engine === undefined ? undefined : preflight(seen, cluster);
   const built = resolved?.ok === true ? buildConnections(resolved.context, seen.named.credentialsVersion) : [];
   const connections = new Map(built.map(({ metadata, hash }) => [metadata.name, hash]));

@@ -25,6 +25,7 @@ describe("parseClusterSpec", () => {
     expect(parseClusterSpec(minimal).spec).toEqual({
       engine: { name: "postgres" },
       topology: "ActivePassive",
+      accounts: [],
       members: 3,
       storage: { data: { size: "10Gi" } },
       durability: { mode: "Quorum", whenDegraded: "Block" },

@@ -1,0 +1,81 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { AccountKeeper } from "../../../src/agent/accounts.ts";
+import { ActionError } from "../../../src/agent/engine/driver.ts";
+
+const SHOP = { name: "shop", database: "goods", secretKey: "shop-key" };
+let folder: string;
+let serves: boolean;
+let nowMs: number;
+/** The file as the engine's action found it, each time. */
+let made: string[];
+let answer: Error | undefined;
+let keeper: AccountKeeper;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "quorate-accounts-"));
+  [serves, nowMs, made, answer] = [true, 0, [], undefined];
+  keeper = new AccountKeeper({
+    file: join(folder, "accounts"),
+    credentialsDir: folder,
+    make: async () => {
+      made.push(await readFile(join(folder, "accounts"), "utf8"));
+      if (answer !== undefined) throw answer;
+    },
+    serves: () => serves,
+    nowMs: () => nowMs,
+    changed: () => undefined,
+  });
+  await setPassword("first");
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const setPassword = (password: string): Promise<void> => writeFile(join(folder, "shop-key"), password);
+
+test("makes accounts once, again when a password changes, and when the list does", async () => {
+  keeper.want({ accounts: [SHOP] });
+  await keeper.apply();
+  await keeper.apply();
+  expect(made).toEqual(["shop\tgoods\tshop-key\n"]);
+  await setPassword("second");
+  await keeper.apply();
+  expect(made).toHaveLength(2);
+  keeper.want({ accounts: [] });
+  await keeper.apply();
+  expect(made.at(-1)).toBe("");
+});
+
+test("only who serves makes accounts, or complains", async () => {
+  serves = false;
+  answer = new ActionError("makeAccounts", 1, "no");
+  keeper.want({ accounts: [SHOP] });
+  await keeper.apply();
+  expect(made).toEqual([]);
+  serves = true;
+  await keeper.apply();
+  expect(keeper.missing).toContain("no");
+  serves = false;
+  expect(keeper.missing).toBeUndefined();
+});
+
+test("waits for a password, and tries what failed again after a while", async () => {
+  await rm(join(folder, "shop-key"));
+  keeper.want({ accounts: [SHOP] });
+  await keeper.apply();
+  expect(keeper.missing).toBe("a password has not reached this member yet");
+  await setPassword("first");
+  await keeper.apply();
+  expect(made).toEqual([]);
+  nowMs += 10_000;
+  await keeper.apply();
+  expect(made).toHaveLength(1);
+  expect(keeper.missing).toBeUndefined();
+});
+
+test("an engine that makes its accounts in another way is left alone", async () => {
+  keeper.want({});
+  await keeper.apply();
+  expect(made).toEqual([]);
+});
