@@ -10,6 +10,7 @@ import { addPlan } from "./commands/plan.ts";
 import { addPreflight } from "./commands/preflight.ts";
 import { addRules } from "./commands/rules.ts";
 import { addStatus } from "./commands/status.ts";
+import { addWait } from "./commands/wait.ts";
 import { addWhy } from "./commands/why.ts";
 
 /** The program with all its commands, ready to parse. */
@@ -26,6 +27,7 @@ export function buildProgram(): Command {
   for (const add of [
     addStatus,
     addWhy,
+    addWait,
     addPlan,
     addSwitchover,
     addRollout,

@@ -101,7 +101,8 @@ interface OperationOptions extends WaitOptions {
   readonly deadline?: number;
 }
 
-function seconds(text: string): number {
+/** Parses an option in seconds. @throws {InvalidArgumentError} for anything but a whole number above zero. */
+export function seconds(text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new InvalidArgumentError("Give a whole number of seconds.");
