@@ -39,6 +39,11 @@ check: lint typecheck unit verify ## Everything that needs no cluster
 bundle: deps init ## Build dist/: one file per program, and quorate-init
 	node hack/bundle.ts
 
+.PHONY: sbom
+sbom: deps ## What the images are made of, as CycloneDX: dist/sbom.cdx.json
+	mkdir -p dist
+	npm sbom --package-lock-only --omit dev --sbom-type application --sbom-format cyclonedx > dist/sbom.cdx.json
+
 .PHONY: images
 images: bundle ## Build the images of the lab
 	hack/lab/lab build
