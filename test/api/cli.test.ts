@@ -290,6 +290,19 @@ describe("logs", () => {
   });
 });
 
+describe("wait", () => {
+  test("ends with 0 once the cluster is ready for what was applied, and with 2 when that is in vain", async () => {
+    await runningCluster("awaited");
+    const ready = await quorate(["wait", "awaited"]);
+    expect(ready).toMatchObject({ code: 0, out: expect.stringMatching(/^Ready awaited-0 leads and takes writes/) });
+    await plane.apply(JSON.stringify(edited("awaited", { engine: { name: "postgres", version: "9" } })));
+    const stalled = await quorate(["wait", "awaited", "--timeout", "30"]);
+    expect(stalled.code).toBe(2);
+    expect(stalled.out).toMatch(/^Failed VersionKnown: Engine postgres has no version 9\./m);
+    expect((await quorate(["wait", "nobody"])).code).toBe(1);
+  });
+});
+
 describe("force-promote", () => {
   test("says what would be lost; with a consent it asks in the name of whoever calls it", async () => {
     await runningCluster("forced");
