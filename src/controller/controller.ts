@@ -31,10 +31,13 @@ import { RuleKeeper, type RuleSettings } from "./rule-keeper.ts";
 import { runWorkers } from "./workers.ts";
 
 /**
- * How long news of a pod waits for more of it. A failover or a start changes several pods several times within half a second,
- * and nothing that the operator does about it is urgent: members fail over by themselves.
+ * How long news that nobody asked for waits for more of it. A failover or a start changes several pods and what Kubernetes
+ * says of them several times within half a second, and nothing that the operator does about it is urgent: members fail over
+ * by themselves, and on small nodes every pass takes the processor from them.
  */
-const POD_SETTLE_MS = 200;
+const NEWS_SETTLE_MS = 400;
+/** What a person asks for is taken up at once. */
+const ASKED_FOR: ReadonlySet<string> = new Set(["ClusterSpec", "ClusterOperation", "Engine"]);
 
 export interface ControllerOptions {
   readonly api: KubeApi;
@@ -139,7 +142,7 @@ export class Controller {
     const stopListening = stores.subscribe((change) => {
       const end = podEndOf(change);
       if (end !== undefined) this.#podEnds.ended(end.key, end.reason);
-      const settleMs = change.kind === "Pod" && change.change.type === "Updated" ? POD_SETTLE_MS : 0;
+      const settleMs = ASKED_FOR.has(change.kind) ? 0 : NEWS_SETTLE_MS;
       for (const { key, priority } of concernsOf(stores, change)) queue.addAfter(key, settleMs, priority);
     });
     const closed = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** What this member says of itself on its own Pod; written when it changes, and never more often than twice a second. */
+/** What this member says of itself on its own Pod; written when it has settled, and never more often than twice a second. */
 import { ANNOTATION_MEMBER_STATUS, LABEL_ROLE } from "../../api/names.ts";
 import type { MemberReport } from "../../api/agent-wire.ts";
 import type { Clock } from "../../clock.ts";
@@ -7,10 +7,13 @@ import type { ObjectRef } from "../../kube/object.ts";
 
 const MIN_INTERVAL_MS = 500;
 /**
- * Wait before a change is written. A failover changes every member's report several times within half a second, and each
- * write makes kubelet and operator look at the pod anew: that work is better done when writes go on.
+ * How long a report must stay the same before it is written. A change of leader changes every member's report several times
+ * within a second, and each write makes kubelet, controllers and operator look at the pod anew: on small nodes that takes
+ * the processor from the change itself.
  */
-const SETTLE_MS = 300;
+const SETTLE_MS = 400;
+/** A report that never settles is written all the same. */
+const MAX_SETTLE_MS = 1500;
 const RETRY_MS = 2000;
 
 /** Coarse step of a lag: the annotation must not change while a cluster is quiet. */
@@ -30,7 +33,11 @@ export class ReportWriter {
   readonly #clock: Clock;
   readonly #onError: (error: unknown) => void;
   #wanted: MemberReport | undefined;
+  #wantedJson = "";
   #writtenJson = "";
+  #changedAtMs = 0;
+  /** Since when the pod says something else than is wanted. */
+  #staleSinceMs = 0;
   #busy = false;
 
   constructor(
@@ -48,22 +55,29 @@ export class ReportWriter {
 
   /** Wants this to be the report from now on; returns at once. */
   report(report: MemberReport): void {
+    const json = JSON.stringify(report);
+    if (json === this.#wantedJson) return;
+    this.#changedAtMs = this.#clock.monotonicMs();
+    if (this.#wantedJson === this.#writtenJson) this.#staleSinceMs = this.#changedAtMs;
     this.#wanted = report;
+    this.#wantedJson = json;
     if (!this.#busy) this.#writeIn(SETTLE_MS);
   }
 
   #writeIn(delayMs: number): void {
     this.#busy = true;
-    this.#clock.schedule(delayMs, () => void this.#write());
+    this.#clock.schedule(delayMs, () => void this.#writeSettled());
   }
 
-  async #write(): Promise<void> {
-    const report = this.#wanted;
-    const json = JSON.stringify(report);
+  async #writeSettled(): Promise<void> {
+    const { report, json } = { report: this.#wanted, json: this.#wantedJson };
     if (report === undefined || json === this.#writtenJson) {
       this.#busy = false;
       return;
     }
+    const nowMs = this.#clock.monotonicMs();
+    const settledAtMs = Math.min(this.#changedAtMs + SETTLE_MS, this.#staleSinceMs + MAX_SETTLE_MS);
+    if (settledAtMs > nowMs) return this.#writeIn(settledAtMs - nowMs);
     let waitMs = MIN_INTERVAL_MS;
     try {
       const metadata = {
@@ -73,6 +87,7 @@ export class ReportWriter {
       };
       await this.#api.mergePatch(this.#pod, { metadata }, { timeoutMs: 5000, maxRetries: 0 });
       this.#writtenJson = json;
+      this.#staleSinceMs = this.#changedAtMs; // what changed during the write is no older than its last change
     } catch (error) {
       this.#onError(error);
       waitMs = RETRY_MS;
