@@ -1,7 +1,7 @@
 // Oracles over whole runs: what a run with faults leaves behind, and how often it made and deleted each object, must be what runs
 // without faults do (Sieve). What differs between runs without faults is not compared.
 import { INTENT_KEY } from "../../src/api/agent-wire.ts";
-import { ANNOTATION_APPLIED_HASH } from "../../src/build/labels.ts";
+import { ANNOTATION_APPLIED_HASH, ANNOTATION_REVISION_NOTE } from "../../src/build/labels.ts";
 import type { Found } from "./model-api.ts";
 import { type Outcome, runSchedule, type Schedule } from "./run-schedule.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -134,10 +134,9 @@ function fieldsOf(world: World): ReadonlyMap<string, string> {
   const fields = new Map<string, string>();
   for (const object of comparedOf(world)) {
     const { labels, annotations = {}, finalizers } = object.metadata;
-    const { [ANNOTATION_APPLIED_HASH]: _hash, ...said } = annotations; // of what is compared anyway, and of when it was written
     const shown = {
       labels,
-      annotations: said,
+      annotations: timeless(annotations),
       finalizers,
       spec: object.spec,
       data: dataOf(object),
@@ -146,6 +145,14 @@ function fieldsOf(world: World): ReadonlyMap<string, string> {
     flatten(JSON.parse(JSON.stringify(shown)) as unknown, keyOf(object), fields);
   }
   return fields;
+}
+
+/** Annotations without when something was written, and without hashes of what is compared anyway. */
+function timeless(annotations: Readonly<Record<string, string>>): Readonly<Record<string, unknown>> {
+  const { [ANNOTATION_APPLIED_HASH]: _hash, [ANNOTATION_REVISION_NOTE]: note, ...others } = annotations;
+  if (note === undefined) return others;
+  const { startedAt: _time, ...noted } = JSON.parse(note) as Record<string, unknown>;
+  return { ...others, [ANNOTATION_REVISION_NOTE]: noted };
 }
 
 /** Requests in an intent come and go; who belongs to the cluster must be the same. */
