@@ -1,7 +1,11 @@
 // Oracles over whole runs: what a run with faults leaves behind, and how often it made and deleted each object, must be what runs
 // without faults do (Sieve). What differs between runs without faults is not compared.
 import { INTENT_KEY } from "../../src/api/agent-wire.ts";
-import { ANNOTATION_APPLIED_HASH, ANNOTATION_REVISION_NOTE } from "../../src/build/labels.ts";
+import {
+  ANNOTATION_APPLIED_HASH,
+  ANNOTATION_CONNECTION_HASH,
+  ANNOTATION_REVISION_NOTE,
+} from "../../src/build/labels.ts";
 import type { Found } from "./model-api.ts";
 import { type Outcome, runSchedule, type Schedule } from "./run-schedule.ts";
 import type { Scenario } from "./scenarios.ts";
@@ -149,7 +153,12 @@ function fieldsOf(world: World): ReadonlyMap<string, string> {
 
 /** Annotations without when something was written, and without hashes of what is compared anyway. */
 function timeless(annotations: Readonly<Record<string, string>>): Readonly<Record<string, unknown>> {
-  const { [ANNOTATION_APPLIED_HASH]: _hash, [ANNOTATION_REVISION_NOTE]: note, ...others } = annotations;
+  const {
+    [ANNOTATION_APPLIED_HASH]: _applied,
+    [ANNOTATION_CONNECTION_HASH]: _connection,
+    [ANNOTATION_REVISION_NOTE]: note,
+    ...others
+  } = annotations;
   if (note === undefined) return others;
   const { startedAt: _time, ...noted } = JSON.parse(note) as Record<string, unknown>;
   return { ...others, [ANNOTATION_REVISION_NOTE]: noted };
@@ -188,12 +197,8 @@ function statusOf({ kind, status }: Found): unknown {
   };
 }
 
-/** Runs that happen to note the same second say nothing about others. */
-const TIME = /[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/g;
-
 function flatten(value: unknown, path: string, into: Map<string, string>): void {
   if (typeof value === "object" && value !== null) {
     for (const [name, field] of Object.entries(value)) flatten(field, `${path} ${name}`, into);
-  } else
-    into.set(path, (JSON.stringify(value) ?? "undefined").replaceAll(/uid-[0-9]+/g, "uid").replaceAll(TIME, "time"));
+  } else into.set(path, (JSON.stringify(value) ?? "undefined").replaceAll(/uid-[0-9]+/g, "uid"));
 }

@@ -55,6 +55,8 @@ export type TimedFault =
   | { readonly kind: "Crash"; readonly actor: string; readonly atMs: number }
   /** P8: a second operator believes that it leads, too, for so long. */
   | { readonly kind: "SecondOperator"; readonly atMs: number; readonly forMs: number }
+  /** P2: the members hear of no new intent for so long. */
+  | { readonly kind: "Deaf"; readonly atMs: number; readonly forMs: number }
   /** P10: the spec is changed in the middle, and changed back later where it says so. */
   | { readonly kind: "ChangeSpec"; readonly atMs: number; readonly patch: object };
 

@@ -80,6 +80,7 @@ export function randomSchedule(seed: number, scenario: Scenario, reference: Refe
       () => ({ kind: "Crash", actor: OPERATOR, atMs }),
       () => ({ kind: "Crash", actor: "leader", atMs }),
       () => ({ kind: "SecondOperator", atMs, forMs }),
+      () => ({ kind: "Deaf", atMs, forMs }),
       () => ({ kind: "ChangeSpec", atMs, patch: pick(CHANGES) }),
     ])();
   };

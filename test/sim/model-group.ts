@@ -88,6 +88,7 @@ export class ModelGroup implements Runtime {
   #leaseUid = "";
   #intent: { readonly text: string; readonly intent: Intent } | undefined;
   #epoch = 0;
+  #deafUntilMs = 0;
   #leaderLostMs = Number.NEGATIVE_INFINITY;
   #nextWrite = 1;
   #wroteMs = 0;
@@ -99,6 +100,11 @@ export class ModelGroup implements Runtime {
 
   get leader(): string | undefined {
     return this.#leader()?.name;
+  }
+
+  /** No member hears of a new intent for so long. */
+  turnDeaf(forMs: number): void {
+    this.#deafUntilMs = this.#parts.scheduler.nowMs + forMs;
   }
 
   /** Members whose confirmations commits wait for. */
@@ -198,7 +204,9 @@ export class ModelGroup implements Runtime {
   }
 
   #readIntent(member: Member): void {
-    if (!this.#reachesApi(member)) return;
+    // Whoever has just started reads it anew.
+    const isDeaf = this.#parts.scheduler.nowMs < this.#deafUntilMs && member.intent !== undefined;
+    if (isDeaf || !this.#reachesApi(member)) return;
     const { api, namespace, cluster } = this.#parts;
     const text = api.read("ConfigMap", namespace, nameOf.intent(cluster))?.data?.[INTENT_KEY];
     if (text !== undefined) member.intent = this.#parsed(text);
@@ -316,6 +324,9 @@ export class ModelGroup implements Runtime {
     const intentGeneration = intent.generation;
     const { report } = leader;
     if (report.syncNames.join() === names.join() && report.intentGeneration === intentGeneration) return;
+    const { api, namespace, violate } = this.#parts;
+    const removed = names.find((name) => api.read("StatefulSet", namespace, name) === undefined);
+    if (removed !== undefined) violate("S4", `commits begin to wait for ${removed}, which was removed`);
     this.#base = { leader: leader.name, names, ack };
     this.#say(leader, { syncNames: names, ackCount: ack, intentGeneration });
   }

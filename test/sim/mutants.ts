@@ -123,7 +123,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "plan/facts.ts",
     find: "return heard === undefined || written === undefined || heard >= written;",
     replace: "return heard === undefined || written !== 0;",
-    args: ["--scenario", "scale-in-leader", "--seeds", "8", "--faults", "[]"],
+    args: told("scale-in-leader", { kind: "Deaf", atMs: 60_800, forMs: 10_000 }),
   },
   {
     name: "a member is stopped while another is down",

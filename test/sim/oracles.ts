@@ -100,7 +100,7 @@ export class Oracles {
 
   /** S7: only what is this cluster's, or belongs to nobody else. */
   #judgeScope({ verb, ref, body }: Request, live: Found | undefined): void {
-    if (UNOWNED.includes(ref.kind)) return;
+    if (UNOWNED.includes(ref.kind) || (verb === "delete" && live === undefined)) return;
     const object: Any | undefined = live ?? body;
     const isOurs = object?.metadata.labels?.["app.kubernetes.io/managed-by"] === MANAGED_BY;
     if (!isOurs || ref.namespace !== "shop")

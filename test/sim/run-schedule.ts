@@ -127,6 +127,7 @@ function operationsHaveEnded({ api }: World): boolean {
 /** The members are at a revision that worked, and the one that did not is named. */
 function isRolledBack(world: World): boolean {
   const { blocked = [] } = (world.cluster?.status ?? {}) as Status;
+  const { members = 3 } = world.spec as { readonly members?: number };
   const pods = world.pods();
   const good = world.api
     .all("ControllerRevision")
@@ -134,7 +135,7 @@ function isRolledBack(world: World): boolean {
   const works = new Set(good.filter(({ note }) => note.state === "Good").map(({ templateHash }) => templateHash));
   return (
     blocked.some(({ guard }) => guard === "RevisionFailed") &&
-    pods.length === 3 &&
+    pods.length === members &&
     pods.every((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined && works.has(revisionOf(pod)))
   );
 }

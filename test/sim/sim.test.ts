@@ -45,7 +45,7 @@ describe("found by the simulator, and mended", () => {
     assertHolds("drain", 101));
 
   test("a member that leaves is removed only when the leader has heard of it, and so cannot begin to wait for it", () =>
-    assertHolds("scale-in-leader", 2));
+    assertHolds("scale-in-leader", 1, [{ kind: "Deaf", atMs: 60_800, forMs: 10_000 }]));
 
   test("a revision that works is not given up because the watch of pods fell silent: that is judged on a live read", () =>
     assertHolds("roll", 1, [{ kind: "SilenceWatch", actor: "operator", of: "Pod", event: 8 }]));

@@ -212,6 +212,9 @@ export class World {
     for (const { metadata, spec } of this.api.all("Node")) {
       if (spec?.["unschedulable"] === true) this.kubernetes.setUnschedulable(metadata.name, false);
     }
+    // Whoever paused or stopped the cluster in the middle of things lets it go on.
+    const { paused = false, stopped = false } = this.#spec as { readonly paused?: boolean; readonly stopped?: boolean };
+    if (paused || stopped) this.patch({ paused: false, stopped: false });
   }
 
   #crash(actor: Actor): void {
@@ -259,6 +262,9 @@ export class World {
         scheduler.after(fault.forMs, () => second.stop());
         return;
       }
+      case "Deaf":
+        this.group.turnDeaf(fault.forMs);
+        return;
       case "ChangeSpec":
         this.patch(fault.patch);
     }
