@@ -7,11 +7,13 @@ import { nameOf } from "../api/names.ts";
 import type { Clock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { EventRecorder } from "../kube/events.ts";
+import type { ObjectRef } from "../kube/object.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
 import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import type { Endpoint } from "./cluster/routes.ts";
 import { EngineDriver } from "./engine/driver.ts";
 import { Volume } from "./engine/volume.ts";
+import { readGraceMs } from "./grace.ts";
 import type { InitClient } from "./init-client.ts";
 import { followIntent } from "./intent-source.ts";
 import type { AgentMetrics } from "./metrics.ts";
@@ -65,6 +67,7 @@ export class Equipment {
   /** Name in the certificates of the cluster's peers. */
   readonly peerName: string;
   readonly #parts: MemberParts;
+  readonly #pod: ObjectRef & { readonly uid: string };
   readonly #stop = new AbortController();
 
   constructor(parts: MemberParts, ports: EquipmentPorts) {
@@ -85,12 +88,9 @@ export class Equipment {
     this.driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
       metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
     );
-    this.reports = new ReportWriter(
-      api,
-      { apiVersion: "v1", kind: "Pod", namespace, name: settings.QUORATE_POD, uid: settings.QUORATE_POD_UID },
-      clock,
-      onError,
-    );
+    const { QUORATE_POD: name, QUORATE_POD_UID: uid } = settings;
+    this.#pod = { apiVersion: "v1", kind: "Pod", namespace, name, uid };
+    this.reports = new ReportWriter(api, this.#pod, clock, onError);
     this.routes = memberRoutes({
       api,
       namespace,
@@ -140,6 +140,11 @@ export class Equipment {
         onError: (error) => log.warn({ err: error }, "Intent not taken"),
       }).catch((error: unknown) => this.fatal(error));
     });
+  }
+
+  /** How long this pod has from now, SIGTERM, until it is killed; null when nobody says so. */
+  graceMs(): Promise<number | null> {
+    return readGraceMs(this.#parts.api, this.#pod);
   }
 
   /** Ends the agent for a reason that it cannot go on with. */

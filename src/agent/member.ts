@@ -248,7 +248,12 @@ export class Member {
         (error: unknown) => this.#fatal(error),
       );
     });
-    init.on("term", () => this.#dispatch({ type: "TermRequested" }));
+    init.on("term", () => {
+      this.#equipment.graceMs().then(
+        (graceMs) => this.#dispatch({ type: "TermRequested", graceMs }),
+        (error: unknown) => this.#fatal(error),
+      );
+    });
     init.on("disconnected", (error) => this.#fatal(error));
   }
 

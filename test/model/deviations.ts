@@ -33,6 +33,8 @@ export function deviationsFrom(world: World, kinds: ReadonlySet<Kind>): readonly
 type Add = (label: string, next: World) => void;
 
 const LONG_TICKS = 16;
+/** What the kubelet leaves a pod that is deleted by force. */
+const FORCED_GRACE_MS = 2000;
 
 function deviateItem(rest: World, item: Item, kinds: ReadonlySet<Kind>, add: Add): void {
   const hold = (ticks: number, ...told: readonly Item[]): World => {
@@ -106,10 +108,13 @@ function deviateNodes(world: World, kinds: ReadonlySet<Kind>, add: Add): void {
 function deviateIntent(world: World, add: Add): void {
   for (const leader of world.nodes) {
     if (leader.engine.mode !== "writable" || leader.state === null) continue;
-    add(
-      `${leader.name}: TERM`,
-      enqueue(world, { type: "event", to: leader.name, boot: leader.boot, body: { type: "TermRequested" } }),
-    );
+    for (const graceMs of [null, FORCED_GRACE_MS]) {
+      const body = { type: "TermRequested", graceMs } as const;
+      add(
+        `${leader.name}: TERM${graceMs === null ? "" : " by force"}`,
+        enqueue(world, { type: "event", to: leader.name, boot: leader.boot, body }),
+      );
+    }
     for (const other of world.nodes) {
       if (other.name === leader.name) continue;
       const switchover = { id: `s${leader.engine.epoch}`, from: leader.name, to: other.name };

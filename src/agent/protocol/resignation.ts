@@ -35,6 +35,7 @@ export function considerSwitchover(turn: Turn): void {
     switchoverId: id,
     stage: "preparing",
     startedAtMs: turn.now,
+    killAtMs: null,
   });
 }
 
@@ -50,11 +51,20 @@ function refusalFor(state: State, target: string): string | null {
   return compareValues(own, limit.toString()) > 0 ? `${target} is more than ${intent?.maxLag ?? "0"} behind` : null;
 }
 
-/** SIGTERM at a leader: hand over to the best follower, then end. */
-export function resignForTerm(turn: Turn): void {
+/**
+ * SIGTERM at a leader: hand over to the best follower, then end. A pod that is deleted by force is killed two seconds later, and
+ * a leader that is killed with the Lease in its hands is replaced only when that expires. So with little time nothing is
+ * prepared, and from half of it on a clean stop is not waited for.
+ */
+export function resignForTerm(turn: Turn, graceMs: number | null): void {
+  const { hold, profile } = turn.state;
+  const isHurried = graceMs !== null && graceMs <= profile.leaseMs;
   const target = furthestFlushed(healthyStandbys(turn.state)) ?? "";
-  const stage = target === "" ? "stopping" : "preparing";
-  beginResignation(turn, { kind: "resigning", why: "term", target, switchoverId: null, stage, startedAtMs: turn.now });
+  const stage = target === "" || isHurried ? "stopping" : "preparing";
+  // What a kill leaves unconfirmed was not acknowledged, but by a leader that waits for nobody.
+  const killAtMs = isHurried && hold?.sync?.mode !== "Async" ? turn.now + graceMs / 2 : null;
+  const role = { kind: "resigning", why: "term", target, switchoverId: null, stage, startedAtMs: turn.now } as const;
+  beginResignation(turn, { ...role, killAtMs });
 }
 
 function beginResignation(turn: Turn, role: Resigning): void {
@@ -86,6 +96,8 @@ export function driveResignation(turn: Turn): void {
   if (role.kind !== "resigning") return;
   if (hold === null) return turn.set({ role: { kind: "follower" } });
   if (role.stage === "preparing" && turn.now - role.startedAtMs >= profile.leaseMs) return stopForHandover(turn, role);
+  const isLate = role.killAtMs !== null && turn.now >= role.killAtMs && engine.stoppingAtMs < role.killAtMs;
+  if (role.stage === "stopping" && engine.status === "stopping" && isLate) turn.stopEngine("kill");
   if (role.stage === "stopping" && !engine.armed) turn.set({ role: { ...role, stage: "releasing" } });
   release(turn);
 }

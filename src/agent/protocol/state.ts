@@ -149,6 +149,8 @@ export interface Resigning {
   readonly switchoverId: string | null;
   readonly stage: "preparing" | "stopping" | "releasing";
   readonly startedAtMs: number;
+  /** From when on a clean stop is not waited for; null: as long as it takes. */
+  readonly killAtMs: number | null;
 }
 
 /** Anyone else: follows when there is somebody to follow. */

@@ -68,7 +68,7 @@ function takeIn(turn: Turn, event: Event): void {
     case "ClockSuspect":
       return turn.set({ trustedAtMs: turn.now });
     case "TermRequested":
-      return takeTerm(turn);
+      return takeTerm(turn, event.graceMs);
     default:
       return takeEngineEvent(turn, event);
   }
@@ -206,9 +206,9 @@ function takeProbe(turn: Turn, member: string, result: "accepted" | "refused" | 
   if (result === "accepted") turn.setPeer(member, { dead: false });
 }
 
-function takeTerm(turn: Turn): void {
+function takeTerm(turn: Turn, graceMs: number | null): void {
   turn.set({ terminating: true });
   const { role } = turn.state;
-  if (role.kind === "leader") return resignForTerm(turn);
+  if (role.kind === "leader") return resignForTerm(turn, graceMs);
   if (role.kind === "candidate" && turn.state.hold === null && turn.state.write === null) standDown(turn);
 }

@@ -402,5 +402,5 @@ export type EventBody =
   | { readonly type: "FenceFired" }
   /** The clocks disagreed or the loop slept: sends from before now no longer count for the fence. */
   | { readonly type: "ClockSuspect" }
-  /** SIGTERM. */
-  | { readonly type: "TermRequested" };
+  /** SIGTERM. `graceMs`: what is left until SIGKILL; null when nobody said. */
+  | { readonly type: "TermRequested"; readonly graceMs: number | null };

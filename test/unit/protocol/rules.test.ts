@@ -129,7 +129,7 @@ describe("safety rules", () => {
 
   test("SIGTERM at the leader: routes closed, engine gone, then released to the follower that takes over", () => {
     const { world, protocol, asked } = running();
-    runPlain(protocol, tell(protocol, world, "a", { type: "TermRequested" }), 1);
+    runPlain(protocol, tell(protocol, world, "a", { type: "TermRequested", graceMs: null }), 1);
     const order = types(asked, "a").filter((type) =>
       ["Route", "StopEngine", "DisarmFence", "WriteLease"].includes(type),
     );
@@ -137,6 +137,27 @@ describe("safety rules", () => {
     const release = asked.find(({ effect }) => effect.type === "WriteLease")?.effect;
     expect(release).toMatchObject({ content: { holder: "", handover: "b" } });
     expect(types(asked, "b")).toContain("Promote");
+  });
+
+  test.each([
+    ["Quorum", ["StopEngine fast", "StopEngine kill"]],
+    ["Async", ["StopEngine fast"]],
+  ] as const)("SIGTERM with two seconds left, %s: nothing is prepared, and half of them are waited", (mode, stops) => {
+    const { world } = running({ durability: { mode, whenDegraded: "Block" } });
+    let { state } = nodeOf(world, "a");
+    const asked: string[] = [];
+    const step = (atMs: number, body: EventBody): void => {
+      if (state === null) throw new Error("the leader runs");
+      const next = transition(state, { ...body, nowMs: nodeOf(world, "a").clockMs + atMs });
+      state = next.state;
+      for (const effect of next.effects) {
+        if (effect.type === "StopEngine") asked.push(`${effect.type} ${effect.mode}`);
+        if (effect.type === "PrepareHandover") asked.push(effect.type);
+      }
+    };
+    step(0, { type: "TermRequested", graceMs: 2000 });
+    for (let atMs = 100; atMs < 2000; atMs += 100) step(atMs, { type: "Tick" });
+    expect(asked).toEqual(stops);
   });
 
   test("a write of the Lease without an answer: no vote and no promise until a read decides", () => {
