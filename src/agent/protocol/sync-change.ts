@@ -78,12 +78,22 @@ function enterStage(turn: Turn, leader: Leader, change: SyncChange, stage: SyncC
   turn.set({ role: { ...leader, change: { ...change, stage } } });
 }
 
+/**
+ * Whether another set was sent to the Lease, and nobody knows yet whether it took effect. Electors may go by either, so an
+ * engine that went by less than that set would acknowledge what they need not look for.
+ */
+function isSetInDoubt({ state: { write } }: Turn, sync: SyncSet): boolean {
+  const sent = write?.content.sync ?? null;
+  return sent !== null && (sent.epoch !== sync.epoch || sent.version !== sync.version);
+}
+
 /** Lease first: a set that covers the old and the new one; then enough members know of it before the engine relies on it. */
 function stepWidening(turn: Turn): void {
   const now = changing(turn);
   if (now === null) return;
   const { leader, change, sync } = now;
   if (change.stage === "widening") {
+    if (isSetInDoubt(turn, sync)) return;
     const joint = jointSet(sync, change.target);
     if (!isSameTarget(joint, sync)) return writeSet(turn, sync, joint);
     enterStage(turn, leader, change, "telling");

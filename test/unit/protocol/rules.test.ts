@@ -178,6 +178,32 @@ describe("safety rules", () => {
     expect(reply).toMatchObject({ reply: { type: "PromiseReply", granted: false } });
   });
 
+  test("a set that is on its way into the Lease is in force until it is known not to be: nothing weaker meanwhile", () => {
+    const { world, protocol, asked } = running({ durability: { mode: "Quorum", whenDegraded: "Async" } });
+    const { state, clockMs } = nodeOf(world, "a");
+    const { sync } = world.register.content;
+    if (state?.role.kind !== "leader" || state.hold === null || sync === null) throw new Error("a leads");
+    // Between nobody and b the Lease holds the joint set; that of b alone was sent, and nobody knows whether it arrived.
+    const joint = { ...sync, names: ["b"], ack: 0 };
+    const narrowed = { ...joint, ack: 1, version: joint.version + 1 };
+    const content = { ...world.register.content, sync: narrowed };
+    const sent = { kind: "renew", attemptId: 1, casResourceVersion: "1", content } as const;
+    const write = { ...sent, firstSentAtMs: clockMs, status: "unresolved", doubtful: true } as const;
+    const role = {
+      ...state.role,
+      change: { target: { mode: "Quorum", names: ["b"], ack: 1 }, stage: "narrowing" },
+    } as const;
+    const peers = Object.fromEntries(
+      Object.entries(state.peers).map(([name, peer]) => [name, { ...peer, dead: true }]),
+    );
+    const inDoubt = { ...state, role, write, peers, hold: { ...state.hold, sync: joint } };
+    tell(protocol, withNode(world, "a", { state: inDoubt }), "a", { type: "Tick" });
+    expect(types(asked, "a")).not.toContain("SetSyncSet");
+    asked.length = 0;
+    tell(protocol, withNode(world, "a", { state: { ...inDoubt, write: null } }), "a", { type: "Tick" });
+    expect(types(asked, "a")).toContain("SetSyncSet");
+  });
+
   test("a promise is durable before it is given, and binds after a restart", () => {
     const { world, protocol, asked } = running();
     const promise: EventBody = {
