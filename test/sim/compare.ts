@@ -197,8 +197,11 @@ function statusOf({ kind, status }: Found): unknown {
   };
 }
 
+/** Names that the API server or the time has given: `uid-7`, and `after-update-2.1893456041` for a request of that second. */
+const GIVEN = /uid-[0-9]+|(?<=\.)[0-9]{10}(?=")/g;
+
 function flatten(value: unknown, path: string, into: Map<string, string>): void {
   if (typeof value === "object" && value !== null) {
     for (const [name, field] of Object.entries(value)) flatten(field, `${path} ${name}`, into);
-  } else into.set(path, (JSON.stringify(value) ?? "undefined").replaceAll(/uid-[0-9]+/g, "uid"));
+  } else into.set(path, (JSON.stringify(value) ?? "undefined").replaceAll(GIVEN, "given"));
 }
