@@ -70,11 +70,13 @@ export class StatusWriter {
       this.#heldBack.set(key, { uid: cluster.uid, over, status: deepFreeze(status), dueMs });
       return { written: undefined, dueInMs: dueMs - nowMs };
     }
-    const { namespace, name, uid } = cluster;
+    const { namespace, name, uid, resourceVersion } = cluster;
     const object: WithStatus = {
       apiVersion: API_VERSION,
       kind: "ClusterSpec",
-      metadata: { namespace, name, uid }, // a namesake made meanwhile must not get it
+      // A namesake made meanwhile must not get it. Nor may it take the place of a newer status when its request is carried out long
+      // after it was given up: nobody would look before the next resync.
+      metadata: { namespace, name, uid, resourceVersion },
       status,
     };
     const options = { fieldManager: STATUS_FIELD_MANAGER, force: true, subresource: "status", signal } as const;

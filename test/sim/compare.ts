@@ -197,8 +197,8 @@ function statusOf({ kind, status }: Found): unknown {
   };
 }
 
-/** Names that the API server or the time has given: `uid-7`, and `after-update-2.1893456041` for a request of that second. */
-const GIVEN = /uid-[0-9]+|(?<=\.)[0-9]{10}(?=")/g;
+/** Names that the API server or the time has given: `uid-7`, and `after-update-2.1893456041` for a request of that epoch and second. */
+const GIVEN = /uid-[0-9]+|(?:-[0-9]+)?\.[0-9]{10}(?=")/g;
 
 function flatten(value: unknown, path: string, into: Map<string, string>): void {
   if (typeof value === "object" && value !== null) {

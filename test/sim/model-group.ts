@@ -325,7 +325,10 @@ export class ModelGroup implements Runtime {
     const { report } = leader;
     if (report.syncNames.join() === names.join() && report.intentGeneration === intentGeneration) return;
     const { api, namespace, violate } = this.#parts;
-    const removed = names.find((name) => api.read("StatefulSet", namespace, name) === undefined);
+    const isRemoved = (name: string) => api.read("StatefulSet", namespace, name) === undefined;
+    // With its ClusterSpec everything of a cluster goes, in whatever order.
+    const isWhole = api.read("StatefulSet", namespace, leader.name) !== undefined;
+    const removed = isWhole ? names.find(isRemoved) : undefined;
     if (removed !== undefined) violate("S4", `commits begin to wait for ${removed}, which was removed`);
     this.#base = { leader: leader.name, names, ack };
     this.#say(leader, { syncNames: names, ackCount: ack, intentGeneration });

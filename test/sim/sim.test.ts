@@ -50,6 +50,9 @@ describe("found by the simulator, and mended", () => {
       { kind: "Crash", actor: "orders-4", atMs: 236_500 },
     ]));
 
+  test("a status that is stored long after it was sent does not take the place of a newer one", () =>
+    assertHolds("drain", 264, [{ kind: "Ghost", actor: "operator", write: 1, delayMs: 20_200 }]));
+
   test("a revision that works is not given up because the watch of pods fell silent: that is judged on a live read", () =>
     assertHolds("roll", 1, [{ kind: "SilenceWatch", actor: "operator", of: "Pod", event: 8 }]));
 });
