@@ -58,6 +58,7 @@ export default defineConfig({
         test: {
           name: "api",
           include: ["test/api/**/*.test.ts"],
+          exclude: ["test/api/overload.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -69,6 +70,15 @@ export default defineConfig({
           include: ["test/bench/**/*.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 1_200_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "api-long",
+          include: ["test/api/overload.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 300_000,
           fileParallelism: false,
         },
       },

@@ -48,6 +48,8 @@ const TOOLS: Suite = {
   ],
 };
 const API: Suite = { name: "api", before: [], project: "api" };
+/** The operator with an API server that is overloaded in every way. */
+const API_LONG: Suite = { name: "api-long", before: [], project: "api-long", isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], project: "engine" };
 /** Every built-in Engine against every rule of the contract, and broken ones. */
 const ENGINE_LONG: Suite = { name: "engine-long", before: [], project: "engine-long", isLong: true };
@@ -85,7 +87,7 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[TOOLS]],
   [
     [MEMBERS, ENGINE, PROMETHEUS, ENGINE_LONG, MEMBERS_LONG],
-    [API, BENCH_LONG],
+    [API, API_LONG, BENCH_LONG],
     [MODEL, SIM],
   ],
   [[LAB, LAB_LONG]],
