@@ -29,6 +29,7 @@ export const MessageJson = z.discriminatedUnion("type", [
     lineage: Lineage,
   }),
   z.object({ type: z.literal("Nominate"), epoch: Epoch }),
+  z.object({ type: z.literal("Stopped"), epoch: Epoch }),
 ]);
 
 /** An answer as it arrives. */
@@ -57,6 +58,7 @@ export const ReplyJson = z.discriminatedUnion("type", [
     healthy: z.boolean(),
   }),
   z.object({ type: z.literal("NominateReply"), epoch: Epoch }),
+  z.object({ type: z.literal("StoppedReply"), epoch: Epoch }),
 ]);
 
 /** Where a member's pod is; the leader needs it to route reads to followers. */

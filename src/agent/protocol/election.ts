@@ -83,7 +83,8 @@ function vacancyCause(state: State, content: LeaseContent): ElectionCause | null
     return isOurTurn || sinceMs >= state.profile.handoverMs ? "released" : null;
   }
   if (sinceMs >= expiryWaitMs(state.profile)) return "expired";
-  const isDead = state.peers[content.leader]?.dead === true;
+  const peer = state.peers[content.leader];
+  const isDead = peer !== undefined && (peer.dead || peer.stoppedEpoch === content.epoch);
   // Without a quorum of confirmations only time proves that the old leader is fenced.
   const mayBeEarly = content.sync?.mode !== "Async" && content.failovers < FAILOVER_BUDGET;
   return isDead && mayBeEarly ? "dead" : null;

@@ -18,7 +18,15 @@ export function standDown(turn: Turn, target = ""): void {
 export function resign(turn: Turn, why: "term" | "engine-exited" | "yield", target: string): void {
   const { hold, engine } = turn.state;
   if (hold === null) return;
-  const role = { kind: "resigning", why, target, switchoverId: null, startedAtMs: turn.now, killAtMs: null } as const;
+  const role = {
+    kind: "resigning",
+    why,
+    target,
+    switchoverId: null,
+    startedAtMs: turn.now,
+    killAtMs: null,
+    isTold: false,
+  } as const;
   turn.set({ role: { ...role, stage: engine.armed ? "stopping" : "releasing" } });
   if (engine.armed && engine.status !== "stopping") turn.stopEngine(why === "term" ? "fast" : "kill");
 }

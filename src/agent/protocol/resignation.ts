@@ -36,6 +36,7 @@ export function considerSwitchover(turn: Turn): void {
     stage: "preparing",
     startedAtMs: turn.now,
     killAtMs: null,
+    isTold: false,
   });
 }
 
@@ -64,7 +65,7 @@ export function resignForTerm(turn: Turn, graceMs: number | null): void {
   // What a kill leaves unconfirmed was not acknowledged, but by a leader that waits for nobody.
   const killAtMs = isHurried && hold?.sync?.mode !== "Async" ? turn.now + graceMs / 2 : null;
   const role = { kind: "resigning", why: "term", target, switchoverId: null, stage, startedAtMs: turn.now } as const;
-  beginResignation(turn, { ...role, killAtMs });
+  beginResignation(turn, { ...role, killAtMs, isTold: false });
 }
 
 function beginResignation(turn: Turn, role: Resigning): void {
@@ -111,6 +112,17 @@ function release(turn: Turn): void {
   const { failovers } = hold;
   const { epoch, sync } = { epoch: hold.epoch, sync: lease.view.content.sync };
   writeLease(turn, "release", { holder: "", epoch, leader: turn.self, handover: role.target, failovers, sync });
+}
+
+/**
+ * The register did not take the release: say so to the others, who may then replace this member as one that is dead. It is the
+ * only way for a pod that was deleted by force, whose token the API server refuses from some moment on.
+ */
+export function tellStopped(turn: Turn): void {
+  const { role, hold } = turn.state;
+  if (role.kind !== "resigning" || role.stage !== "releasing" || role.isTold || hold === null) return;
+  turn.set({ role: { ...role, isTold: true } });
+  turn.send(turn.others, { type: "Stopped", epoch: hold.epoch }, 0);
 }
 
 /** The Lease is free: tell the one it was left to. */

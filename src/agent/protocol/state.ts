@@ -47,6 +47,8 @@ export interface Peer {
   readonly sync: SyncVersion;
   /** Since when the leader's engine has not seen it stream; null while it streams. */
   readonly silentAtMs: number | null;
+  /** The last epoch of its own that it called over: no engine of it can write any more. 0: none. */
+  readonly stoppedEpoch: number;
 }
 
 /** The engine action in flight; `epoch` is the one it was asked for. */
@@ -151,6 +153,8 @@ export interface Resigning {
   readonly startedAtMs: number;
   /** From when on a clean stop is not waited for; null: as long as it takes. */
   readonly killAtMs: number | null;
+  /** The others were told that the engine is gone, because the register would not take the release. */
+  readonly isTold: boolean;
 }
 
 /** Anyone else: follows when there is somebody to follow. */

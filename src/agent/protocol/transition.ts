@@ -22,7 +22,7 @@ import {
   type WriteOutcome,
 } from "./lease.ts";
 import { loseOffice, standDown } from "./office.ts";
-import { considerSwitchover, driveResignation, finishRelease, resignForTerm } from "./resignation.ts";
+import { considerSwitchover, driveResignation, finishRelease, resignForTerm, tellStopped } from "./resignation.ts";
 import type { Sent, State } from "./state.ts";
 import { driveSyncSet } from "./sync-change.ts";
 import { Turn } from "./turn.ts";
@@ -54,7 +54,8 @@ function takeIn(turn: Turn, event: Event): void {
     case "LeaseReadFailed":
       return failLeaseRead(turn, event.readId);
     case "LeaseWriteResult":
-      return settleWrite(turn, concludeWrite(turn, event));
+      settleWrite(turn, concludeWrite(turn, event));
+      return event.result === "ok" ? undefined : tellStopped(turn);
     case "MessageReceived":
       return answerMessage(turn, event.from, event.requestId, event.message);
     case "MessageReply":
@@ -166,6 +167,7 @@ function takeReply(turn: Turn, sendId: number, from: string, reply: ReplyMessage
     case "HeartbeatReply":
       return turn.setPeer(from, { position: reply.position, healthy: reply.healthy, sync: reply.sync });
     case "NominateReply":
+    case "StoppedReply":
       return undefined;
     default:
       return reply satisfies never;

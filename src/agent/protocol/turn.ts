@@ -8,6 +8,7 @@ import type { Effect, Message, PersistedRecord, ReplyMessage } from "./types.ts"
 const UNKNOWN_PEER: Peer = {
   heardAtMs: null,
   dead: false,
+  stoppedEpoch: 0,
   probing: false,
   position: null,
   healthy: false,

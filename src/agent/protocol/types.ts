@@ -202,7 +202,9 @@ export type Message =
       readonly lineage: readonly number[];
     }
   /** “You are the most advanced (or named by my release): look at the Lease and contend now.” A hint. */
-  | { readonly type: "Nominate"; readonly epoch: number };
+  | { readonly type: "Nominate"; readonly epoch: number }
+  /** “I led `epoch`, no process of that engine lives, and the register has not taken the Lease back from me.” */
+  | { readonly type: "Stopped"; readonly epoch: number };
 
 /** The answer to a {@link Message} of the same name. */
 export type ReplyMessage =
@@ -232,7 +234,8 @@ export type ReplyMessage =
       readonly position: Position | null;
       readonly healthy: boolean;
     }
-  | { readonly type: "NominateReply"; readonly epoch: number };
+  | { readonly type: "NominateReply"; readonly epoch: number }
+  | { readonly type: "StoppedReply"; readonly epoch: number };
 
 // ------------------------------------------------------------------------------------------------------------------ effects
 

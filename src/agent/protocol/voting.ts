@@ -28,6 +28,9 @@ export function answerMessage(turn: Turn, from: string, requestId: string, messa
     case "Nominate":
       turn.set({ nominated: true, contendAtMs: turn.now });
       return turn.reply(requestId, { type: "NominateReply", epoch: turn.state.record.epoch });
+    case "Stopped":
+      turn.setPeer(from, { stoppedEpoch: Math.max(turn.peer(from).stoppedEpoch, message.epoch) });
+      return turn.reply(requestId, { type: "StoppedReply", epoch: turn.state.record.epoch });
     default:
       return message satisfies never;
   }
@@ -62,7 +65,7 @@ function isLeaderMissing(turn: Turn): boolean {
   const content = lease?.view.content;
   if (content === undefined || content.holder === "" || content.leader === identity.member) return true;
   const peer = turn.peer(content.leader);
-  if (peer.dead) return true;
+  if (peer.dead || peer.stoppedEpoch === content.epoch) return true;
   if (heard !== null && turn.now - heard.atMs >= 2 * profile.periodMs) return true;
   probe(turn, content.leader);
   return false;

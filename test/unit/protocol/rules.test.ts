@@ -178,6 +178,21 @@ describe("safety rules", () => {
     expect(reply).toMatchObject({ reply: { type: "PromiseReply", granted: false } });
   });
 
+  test.each([
+    ["Quorum", 3000],
+    ["Async", Number.POSITIVE_INFINITY],
+  ] as const)("SIGTERM at a leader whom the register refuses, %s: the others take its word", (mode, limitMs) => {
+    const { world, protocol, asked } = running({ durability: { mode, whenDegraded: "Block" } });
+    const startMs = nodeOf(world, "b").clockMs;
+    const refused = { ...world, cut: [linkOf("a", "api")] };
+    const told = tell(protocol, refused, "a", { type: "TermRequested", graceMs: 2000 });
+    const later = runPlain(protocol, { ...told, calmTicks: -200 }, 8);
+    const promoted = asked.find(({ member, effect }) => member !== "a" && effect.type === "Promote");
+    expect(nodeOf(later, "a").engine.mode).toBe("stopped");
+    expect((promoted?.atMs ?? Number.POSITIVE_INFINITY) - startMs).toBeLessThanOrEqual(limitMs);
+    expect(promoted === undefined).toBe(mode === "Async");
+  });
+
   test("a set that is on its way into the Lease is in force until it is known not to be: nothing weaker meanwhile", () => {
     const { world, protocol, asked } = running({ durability: { mode: "Quorum", whenDegraded: "Async" } });
     const { state, clockMs } = nodeOf(world, "a");
