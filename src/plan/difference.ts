@@ -22,13 +22,18 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   if (live === undefined) return [{ kind: "Apply", manifest: desired, reason: "it is missing" }];
   if (live.deleting) return []; // comes again once it is gone
   if (live.appliedHash !== hash) return [{ kind: "Apply", manifest: desired, reason: "it is to be changed" }];
-  if (verified.get(live.live) === hash) return [];
+  const wanted = `${hash}/${replicasOf(manifest)}`; // the hash may leave the number out
+  if (verified.get(live.live) === wanted) return [];
   if (!contains(live.live, desired)) return [{ kind: "Apply", manifest: desired, reason: "it was changed by another" }];
-  verified.set(live.live, hash);
+  verified.set(live.live, wanted);
   return [];
 }
 
-const verified = new WeakMap<object, string>(); // by live object, which never changes: the hash of what was found in it
+const verified = new WeakMap<object, string>(); // by live object, which never changes: what was wanted of it and found in it
+
+function replicasOf({ spec }: Manifest & { readonly spec?: unknown }): string {
+  return typeof spec === "object" && spec !== null && "replicas" in spec ? String(spec.replicas) : "";
+}
 
 /**
  * As `applyIfDifferent`, for what was created: until it first differs nothing was ever applied that could have to be taken back,
