@@ -8,7 +8,8 @@ import { ActionError, IMPOSSIBLE } from "./engine/driver.ts";
 import { ActionEnded, type EngineControl, type LeaderAddress } from "./engine/control.ts";
 import type { PeerMessenger } from "./messenger.ts";
 import type { Position } from "./protocol/position.ts";
-import type { Effect, EventBody, PersistedRecord, ReplyMessage } from "./protocol/types.ts";
+import type { Effect, EventBody, ReplyMessage } from "./protocol/exchange.ts";
+import type { PersistedRecord } from "./protocol/types.ts";
 
 /** Everything an effect can reach. Each port is one concern; tests replace ports, never the runner. */
 export interface EffectPorts {

@@ -2,7 +2,7 @@
 import type { IntentMember } from "../api/agent-wire.ts";
 import { type Clock, sleep } from "../clock.ts";
 import type { PeerMessenger } from "./messenger.ts";
-import type { EventBody } from "./protocol/types.ts";
+import type { EventBody } from "./protocol/exchange.ts";
 
 /** Whom to watch, and whom to tell. */
 export interface LeaderWatchOptions {

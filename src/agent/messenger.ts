@@ -2,7 +2,7 @@
 import type { IntentMember } from "../api/agent-wire.ts";
 import { type PeerClient, PeerError, type PeerFailure, probeInit } from "./peers.ts";
 import { type PodInfo, ReplyEnvelope, RequestEnvelope } from "./peer-wire.ts";
-import type { EventBody, Message, ReplyMessage } from "./protocol/types.ts";
+import type { EventBody, Message, ReplyMessage } from "./protocol/exchange.ts";
 
 /** A request the protocol has not answered by then is given up; the sender's own timeout is far shorter. */
 const ANSWER_TIMEOUT_MS = 10_000;

@@ -6,7 +6,7 @@ import type { EngineObservation } from "../api/engine-observation.ts";
 import type { EffectRunner } from "./effects.ts";
 import type { State } from "./protocol/state.ts";
 import { transition } from "./protocol/transition.ts";
-import type { EventBody } from "./protocol/types.ts";
+import type { EventBody } from "./protocol/exchange.ts";
 
 /** What the loop tells whoever looks on; all calls are synchronous and must not throw. */
 export interface RuntimeObserver {

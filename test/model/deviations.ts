@@ -1,5 +1,6 @@
 /** Ways to leave the plain schedule: what can be lost, delayed, broken, stopped or killed at this point. */
-import type { EventBody, LeaseContent } from "../../src/agent/protocol/types.ts";
+import type { EventBody } from "../../src/agent/protocol/exchange.ts";
+import type { LeaseContent } from "../../src/agent/protocol/types.ts";
 import { nextIndex, without } from "./schedule.ts";
 import { enqueue, killEngine, setRegister, writeRow } from "./step.ts";
 import { linkOf, withNode, type HeldItem, type Item, type World } from "./world.ts";

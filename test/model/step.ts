@@ -1,5 +1,6 @@
 /** How the world moves: one item of work is carried out, an agent takes in an event, and its effects become new work. */
-import type { Effect, EventBody, LeaseContent } from "../../src/agent/protocol/types.ts";
+import type { Effect, EventBody } from "../../src/agent/protocol/exchange.ts";
+import type { LeaseContent } from "../../src/agent/protocol/types.ts";
 import { comparePositions, type Position } from "../../src/agent/protocol/position.ts";
 import { confirmedLength, isPrefix, positionOf } from "./engine-model.ts";
 import { checkAck, checkEpoch, checkPromotion } from "./oracles.ts";

@@ -1,18 +1,14 @@
 /** The world around the members: a register, a network, clocks, engines; plain data, changed by copying. */
 import type { Profile } from "../../src/agent/protocol/profile.ts";
 import type { State } from "../../src/agent/protocol/state.ts";
+import type { Effect, Event, EventBody, Message, ReplyMessage } from "../../src/agent/protocol/exchange.ts";
 import type {
   BootFindings,
-  Effect,
-  Event,
-  EventBody,
   Identity,
   Intent,
   LeaseContent,
   LeaseView,
-  Message,
   PersistedRecord,
-  ReplyMessage,
 } from "../../src/agent/protocol/types.ts";
 import { EMPTY_ENGINE, positionOf, type ModelEngine } from "./engine-model.ts";
 

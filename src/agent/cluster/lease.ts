@@ -12,7 +12,8 @@ import type { KubeApi } from "../../kube/api.ts";
 import type { KubeObject, ObjectRef, Stored } from "../../kube/object.ts";
 import { isConflict } from "../../kube/api-error.ts";
 import { Reflector } from "../../kube/reflector.ts";
-import type { EventBody, LeaseContent, LeaseView, SyncSet } from "../protocol/types.ts";
+import type { EventBody } from "../protocol/exchange.ts";
+import type { LeaseContent, LeaseView, SyncSet } from "../protocol/types.ts";
 import { WATCH_TIMING } from "../watch-timing.ts";
 
 /** The fields of a coordination.k8s.io/v1 Lease that are read. */

@@ -11,7 +11,8 @@ import type { Position } from "./position.ts";
 import { mayLead, mostAdvanced, unprovenAfter, wantedAck } from "./quorum.ts";
 import type { Candidate } from "./state.ts";
 import type { Turn } from "./turn.ts";
-import { MAX_LINEAGE, type Intent, type ReplyMessage, type SyncBase, type SyncSet } from "./types.ts";
+import type { ReplyMessage } from "./exchange.ts";
+import { MAX_LINEAGE, type Intent, type SyncBase, type SyncSet } from "./types.ts";
 
 /** The Lease is ours: go on by what there is to go on with. */
 export function enterOffice(turn: Turn, candidate: Candidate): void {

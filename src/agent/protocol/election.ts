@@ -9,7 +9,8 @@ import { compareVersions, isNamedIn, mayLead, mostAdvanced } from "./quorum.ts";
 import { expiryWaitMs } from "./profile.ts";
 import type { Candidate, ElectionCause, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
-import { FAILOVER_BUDGET, type Intent, type LeaseContent, type ReplyMessage, type SyncSet } from "./types.ts";
+import type { ReplyMessage } from "./exchange.ts";
+import { FAILOVER_BUDGET, type Intent, type LeaseContent, type SyncSet } from "./types.ts";
 
 /** Whether the register shows less than some member has persisted: it went back, or was lost and created anew. */
 export function isRegressed(state: State): boolean {

@@ -8,7 +8,7 @@ import { stopForHandover } from "./resignation.ts";
 import type { EngineAction } from "./state.ts";
 import { takeVerifiedSet } from "./sync-change.ts";
 import type { Turn } from "./turn.ts";
-import type { EventBody } from "./types.ts";
+import type { EventBody } from "./exchange.ts";
 
 /** Takes in the end of the action in flight; answers to replaced actions are ignored. */
 export function concludeAction(turn: Turn, event: Extract<EventBody, { type: "ActionDone" | "ActionFailed" }>): void {

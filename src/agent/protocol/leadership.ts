@@ -8,14 +8,8 @@ import { comparePositions } from "./position.ts";
 import { compareVersions, furthestFlushed, requiredSealed } from "./quorum.ts";
 import type { Candidate, Leader, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
-import {
-  FAILOVER_BUDGET,
-  FAILOVER_WINDOW_MS,
-  MAX_LINEAGE,
-  type ReplyMessage,
-  type SyncSet,
-  type SyncVersion,
-} from "./types.ts";
+import type { ReplyMessage } from "./exchange.ts";
+import { FAILOVER_BUDGET, FAILOVER_WINDOW_MS, MAX_LINEAGE, type SyncSet, type SyncVersion } from "./types.ts";
 
 /** The promoted candidate becomes leader and says so at once: followers can begin to receive. */
 export function becomeLeader(turn: Turn, candidate: Candidate): void {

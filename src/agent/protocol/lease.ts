@@ -4,7 +4,8 @@
  */
 import type { PendingWrite } from "./state.ts";
 import type { Turn } from "./turn.ts";
-import type { EventBody, LeaseContent, LeaseView, SyncSet } from "./types.ts";
+import type { EventBody } from "./exchange.ts";
+import type { LeaseContent, LeaseView, SyncSet } from "./types.ts";
 
 /** What an answer said about the outstanding write: it was applied, or it never will be; null: nothing yet. */
 export type WriteOutcome = { readonly applied: boolean; readonly write: PendingWrite } | null;

@@ -1,13 +1,13 @@
 /** What the protocol remembers between two events. Only the modules of this folder read more of it than `MemberView`. */
 import type { Position } from "./position.ts";
 import type { Profile } from "./profile.ts";
+import type { Message } from "./exchange.ts";
 import type {
   BootFindings,
   Identity,
   Intent,
   LeaseContent,
   LeaseView,
-  Message,
   PersistedRecord,
   StandbyView,
   SyncSet,

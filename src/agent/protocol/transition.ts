@@ -26,7 +26,7 @@ import { considerSwitchover, driveResignation, finishRelease, resignForTerm, tel
 import type { Sent, State } from "./state.ts";
 import { driveSyncSet } from "./sync-change.ts";
 import { Turn } from "./turn.ts";
-import type { Effect, Event, ReplyMessage } from "./types.ts";
+import type { Effect, Event, ReplyMessage } from "./exchange.ts";
 import { answerMessage, drivePromise, noticeEpoch, probe } from "./voting.ts";
 
 /** The next state, and what is to be done, in order. */

@@ -3,7 +3,8 @@
  * are wanted. It lives only inside `transition`; states themselves are never changed in place.
  */
 import type { EngineAction, EngineView, Peer, State } from "./state.ts";
-import type { Effect, Message, PersistedRecord, ReplyMessage } from "./types.ts";
+import type { Effect, Message, ReplyMessage } from "./exchange.ts";
+import type { PersistedRecord } from "./types.ts";
 
 const UNKNOWN_PEER: Peer = {
   heardAtMs: null,

@@ -6,7 +6,7 @@ import { expiryWaitMs } from "./profile.ts";
 import { compareVersions } from "./quorum.ts";
 import { concludeSwitchover } from "./resignation.ts";
 import type { Turn } from "./turn.ts";
-import type { Message } from "./types.ts";
+import type { Message } from "./exchange.ts";
 
 type Asked<T extends Message["type"]> = Extract<Message, { readonly type: T }>;
 

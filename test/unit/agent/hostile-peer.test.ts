@@ -12,7 +12,7 @@ import type { IntentMember } from "../../../src/api/agent-wire.ts";
 import { PeerMessenger } from "../../../src/agent/messenger.ts";
 import { MessageJson, ReplyJson, RequestEnvelope } from "../../../src/agent/peer-wire.ts";
 import { PeerClient, PeerServer, readPeerIdentity } from "../../../src/agent/peers.ts";
-import type { EventBody, Message } from "../../../src/agent/protocol/types.ts";
+import type { EventBody, Message } from "../../../src/agent/protocol/exchange.ts";
 import { listen } from "../../../src/listener.ts";
 import { makeIdentity, PEER_NAME } from "./peer-identity.ts";
 
