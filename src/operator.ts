@@ -28,7 +28,7 @@ const Environment = z.object({
   QUORATE_LEADER_ELECTION: z.enum(["on", "off"]).default("on"),
   /** Address of a Prometheus, for budgets and for the queries of canary analyses; without it only the agents are asked. */
   QUORATE_PROMETHEUS_URL: z.url({ protocol: /^https?$/ }).optional(),
-  /** Address of the folder that holds the runbooks, for the links in alerts. */
+  /** Address of the folder that holds the runbooks, for the links in alerts; without it they are paths in quorate's repository. */
   QUORATE_RUNBOOKS_URL: z.url({ protocol: /^https?$/ }).optional(),
   /** Labels of PrometheusRules, by which a Prometheus selects them: `name=value`, separated by commas. */
   QUORATE_RULE_LABELS: z

@@ -111,12 +111,26 @@ lab_build_kwok() {
   build_module kwok "$KWOK_VERSION" sigs.k8s.io/kwok/cmd/kwok
 }
 
+# The kinds of the Prometheus Operator, whose objects the chart and deploy/ install. Its module brings them as files.
+fetch_monitoring_kinds() {
+  local target=$CACHE/crds/prometheus-operator-$PROMETHEUS_OPERATOR_VERSION module
+  [ ! -d "$target" ] || return 0
+  require_go
+  mkdir -p "$CACHE/build" "$target.part"
+  module=$(cd "$CACHE/build" && go mod download -json "github.com/prometheus-operator/prometheus-operator@$PROMETHEUS_OPERATOR_VERSION" |
+    sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+  cp "$module"/example/prometheus-operator-crd/*_{podmonitors,prometheusrules,servicemonitors}.yaml "$target.part"
+  mv "$target.part" "$target"
+  step "fetched ${target##*/}"
+}
+
 # What judges manifests and installs the chart in tests.
 lab_build_checkers() {
   mkdir -p "$CACHE/bin"
   build_module helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm
   build_module kubeconform "$KUBECONFORM_VERSION" github.com/yannh/kubeconform/cmd/kubeconform
   build_module kube-score "$KUBE_SCORE_VERSION" github.com/zegl/kube-score/cmd/kube-score
+  fetch_monitoring_kinds
 }
 
 # Tests without a lab need the programs alone, and call this file.

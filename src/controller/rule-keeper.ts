@@ -17,7 +17,7 @@ import type { Logger } from "../telemetry/logger.ts";
 
 /** How rules are written. */
 export interface RuleSettings {
-  /** Address of the folder that holds the runbooks; the project's own when absent. */
+  /** Address of the folder that holds the runbooks; their path in quorate's repository when absent. */
   readonly runbooksUrl?: string;
   /** Labels by which a Prometheus selects its rules. */
   readonly labels?: Readonly<Record<string, string>>;

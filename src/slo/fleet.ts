@@ -2,30 +2,30 @@
 // objectives come with the cluster.
 import { type Alert, ALERTS } from "./alerts.ts";
 import { indicatorRules } from "./indicators.ts";
-import { annotationsOf, INTERVAL, type Rule, type RuleGroup, RUNBOOKS_URL } from "./rule.ts";
+import { annotationsOf, INTERVAL, type Rule, type RuleGroup, RUNBOOKS } from "./rule.ts";
 
-/** The groups. @param runbooksUrl - Address of the folder that holds the runbooks. */
-export function fleetGroups(runbooksUrl = RUNBOOKS_URL): readonly RuleGroup[] {
+/** The groups. @param runbooks - Folder that holds the runbooks, or its address. */
+export function fleetGroups(runbooks = RUNBOOKS): readonly RuleGroup[] {
   return [
     { name: "quorate-indicators", interval: INTERVAL, rules: indicatorRules() },
-    { name: "quorate-alerts", interval: INTERVAL, rules: ALERTS.flatMap((alert) => alertRules(alert, runbooksUrl)) },
+    { name: "quorate-alerts", interval: INTERVAL, rules: ALERTS.flatMap((alert) => alertRules(alert, runbooks)) },
   ];
 }
 
 /** One rule, and where planned work keeps it quiet a second one for work that does not end. */
-function alertRules(alert: Alert, runbooksUrl: string): readonly Rule[] {
+function alertRules(alert: Alert, runbooks: string): readonly Rule[] {
   const { expr, quietWhilePlanned, plannedAtMost } = alert;
-  if (quietWhilePlanned === "Never") return [toRule(alert, runbooksUrl, expr, alert.for)];
+  if (quietWhilePlanned === "Never") return [toRule(alert, runbooks, expr, alert.for)];
   const planned = `quorate:planned_lately:max${quietWhilePlanned}`;
-  const quiet = toRule(alert, runbooksUrl, `(${expr}) unless on (namespace, cluster) ${planned}`, alert.for);
+  const quiet = toRule(alert, runbooks, `(${expr}) unless on (namespace, cluster) ${planned}`, alert.for);
   if (plannedAtMost === undefined) return [quiet];
-  const lasting = toRule(alert, runbooksUrl, `(${expr}) and on (namespace, cluster) ${planned}`, plannedAtMost);
+  const lasting = toRule(alert, runbooks, `(${expr}) and on (namespace, cluster) ${planned}`, plannedAtMost);
   return [quiet, { ...lasting, labels: { ...lasting.labels, during: "planned" } }];
 }
 
 function toRule(
   { name, code, severity, summary, next, about }: Alert,
-  runbooksUrl: string,
+  runbooks: string,
   expr: string,
   wait: string,
 ): Rule {
@@ -35,7 +35,7 @@ function toRule(
     expr,
     ...(wait === "0m" ? {} : { for: wait }),
     labels: { severity, failure: code },
-    annotations: annotationsOf(name, runbooksUrl, {
+    annotations: annotationsOf(name, runbooks, {
       summary: `${subject} ${summary}`,
       next: next.replace("{cluster}", "-n {{ $labels.namespace }} {{ $labels.cluster }}"),
     }),

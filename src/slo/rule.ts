@@ -23,14 +23,17 @@ export const INTERVAL = "30s";
 /** Who is to look: somebody now, or somebody today. */
 export type Severity = "page" | "ticket";
 
-/** Folder of the runbooks, when nobody says otherwise. */
-export const RUNBOOKS_URL = "https://quorate.io/docs/runbooks";
+/**
+ * Folder of the runbooks within quorate's repository, for when nobody says where they can be read: a path that can be looked up is
+ * better than an address that may not answer.
+ */
+export const RUNBOOKS = "docs/runbooks";
 
-/** What an alert tells a person: what is the matter, the first command, and where to read on. */
+/** What an alert tells a person: what is the matter, the first command, and where to read on. @param runbooks - Their folder or its address. */
 export function annotationsOf(
   alert: string,
-  runbooksUrl: string,
+  runbooks: string,
   { summary, next }: { readonly summary: string; readonly next: string },
 ): Readonly<Record<string, string>> {
-  return { summary, next, runbook_url: `${runbooksUrl.replace(/[/]+$/, "")}/${alert}.md` };
+  return { summary, next, runbook_url: `${runbooks.replace(/[/]+$/, "")}/${alert}.md` };
 }

@@ -12,14 +12,14 @@ import {
   windowMsOf,
 } from "./objectives.ts";
 import { badShare, seriesOf, type Subject } from "./queries.ts";
-import { annotationsOf, INTERVAL, type Rule, type RuleGroup, RUNBOOKS_URL } from "./rule.ts";
+import { annotationsOf, INTERVAL, type Rule, type RuleGroup, RUNBOOKS } from "./rule.ts";
 
 /** 1 while a member leads, else 0; absent while no member is scraped. */
 const LED = "quorate:cluster_led:bool";
 const MEASURED_FOR = 20; // evaluations: of a cluster that is younger, one bad second is a large share
 
-/** The rules of one cluster. @param runbooksUrl - Address of the folder that holds the runbooks. */
-export function ruleGroup(subject: Subject, slo: ServiceLevel, runbooksUrl = RUNBOOKS_URL): RuleGroup {
+/** The rules of one cluster. @param runbooks - Folder that holds the runbooks, or its address. */
+export function ruleGroup(subject: Subject, slo: ServiceLevel, runbooks = RUNBOOKS): RuleGroup {
   const windowMs = windowMsOf(slo);
   const rangeOf = (units: number) => formatDuration((units * windowMs) / UNITS_PER_WINDOW);
   const ranges = [...BURN_UNITS, UNITS_PER_WINDOW].map(rangeOf);
@@ -36,7 +36,7 @@ export function ruleGroup(subject: Subject, slo: ServiceLevel, runbooksUrl = RUN
         burnAlert(objective, subject, "Ticket", rangeOf),
       ]),
       unknownAlert(subject, rangeOf(BURN_UNITS[0] ?? 1)),
-    ].map((rule) => withRunbook(rule, runbooksUrl)),
+    ].map((rule) => withRunbook(rule, runbooks)),
   };
 }
 
@@ -44,11 +44,11 @@ export function ruleGroup(subject: Subject, slo: ServiceLevel, runbooksUrl = RUN
 export const OBJECTIVE_ALERTS = ["QuorateBudgetBurnsFast", "QuorateBudgetBurnsSlowly", "QuorateBudgetUnknown"] as const;
 export type ObjectiveAlert = (typeof OBJECTIVE_ALERTS)[number];
 
-function withRunbook(rule: Rule, runbooksUrl: string): Rule {
+function withRunbook(rule: Rule, runbooks: string): Rule {
   const { alert, annotations } = rule;
   if (alert === undefined || annotations === undefined) return rule;
   const { summary = "", next = "" } = annotations;
-  return { ...rule, annotations: annotationsOf(alert, runbooksUrl, { summary, next }) };
+  return { ...rule, annotations: annotationsOf(alert, runbooks, { summary, next }) };
 }
 
 function labelsOf({ namespace, cluster }: Subject, objective?: Objective): Record<string, string> {

@@ -9,13 +9,15 @@ import { API_VERSION } from "../../src/api/names.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
-import { binary, type ControlPlane, KUBERNETES_VERSION, startControlPlane } from "./harness.ts";
+import { binary, type ControlPlane, KUBERNETES_VERSION, monitoringKinds, startControlPlane } from "./harness.ts";
 import { writeSchemas } from "./openapi-schemas.ts";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
 const chart = join(root, "charts/quorate");
 const DEV = "image.tag=dev,agentImage.tag=dev";
+/** Everything that is told to a Prometheus and a Grafana. */
+const OBSERVABILITY = ["memberMonitor.enabled=true", "prometheusRule.enabled=true", "dashboards.enabled=true"];
 let plane: ControlPlane;
 let admin: KubeClient;
 
@@ -83,6 +85,43 @@ test.each([
 test("the chart's PodMonitor is that of deploy/monitoring", async () => {
   const expected = byName(await kustomized("monitoring"));
   expect(byName(await rendered("podMonitor.enabled=true"))).toMatchObject(expected);
+});
+
+test.each(["observability", "observability/dashboards"])("the chart has what is in deploy/%s", async (overlay) => {
+  const expected = byName(await kustomized(overlay));
+  expect(Object.keys(expected).length).toBeGreaterThan(1);
+  expect(byName(await rendered(...OBSERVABILITY))).toMatchObject(expected);
+});
+
+test("nothing is told to a Prometheus or a Grafana unasked", async () => {
+  const kinds = Object.keys(byName(await rendered())).map((key) => key.split("/")[0]);
+  for (const kind of ["PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"]) expect(kinds).not.toContain(kind);
+});
+
+test("links to runbooks lead where the values say, from the chart's alerts and from the operator's", async () => {
+  const sets = ["runbooksUrl=https://docs.example/runbooks/", "prometheusRule.labels.release=p"];
+  const objects = byName(await rendered(...OBSERVABILITY, ...sets, "prometheusRule.labels.team=a"));
+  const text = JSON.stringify(objects["PrometheusRule/quorate"]);
+  const links = [...text.matchAll(/"runbook_url":"([^"]*)"/g)].map(([, link = ""]) => link);
+  expect(links.length).toBeGreaterThan(20);
+  expect(links.filter((link) => !/^https:[/][/]docs[.]example[/]runbooks[/]Quorate\w+[.]md$/.test(link))).toEqual([]);
+  expect(objects["PrometheusRule/quorate"]).toMatchObject({ metadata: { labels: { release: "p", team: "a" } } });
+  const env = [
+    { name: "QUORATE_RUNBOOKS_URL", value: "https://docs.example/runbooks/" },
+    { name: "QUORATE_RULE_LABELS", value: "release=p,team=a" },
+  ];
+  expect(objects["Deployment/quorate-operator"]).toMatchObject({
+    spec: { template: { spec: { containers: [{ env: expect.arrayContaining(env) }] } } },
+  });
+});
+
+test("members are looked for where the operator looks after them", async () => {
+  const selector = async (...sets: readonly string[]) => {
+    const monitor = byName(await rendered(...OBSERVABILITY, ...sets))["PodMonitor/quorate-members"];
+    return (monitor as { readonly spec: { readonly namespaceSelector?: object } }).spec.namespaceSelector;
+  };
+  expect(await selector()).toEqual({ any: true });
+  expect(await selector("watch=ReleaseNamespace")).toBeUndefined();
 });
 
 test("every value finds its place", async () => {
@@ -157,8 +196,14 @@ describe("judged by others", () => {
 
   test("kubeconform finds every object valid by the API server's own schemas", async () => {
     await plane.kubectl("apply", "--server-side", "-k", join(root, "deploy/crds"));
+    await plane.kubectl("apply", "--server-side", "-f", monitoringKinds());
     await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
-    const text = [await rendered("watch=ReleaseNamespace"), await kustomized("default")].join("\n---\n");
+    const everything = [...OBSERVABILITY, "podMonitor.enabled=true", "serviceMonitor.enabled=true"];
+    const text = [
+      await rendered("watch=ReleaseNamespace", ...everything),
+      await kustomized("default"),
+      await kustomized("observability"),
+    ].join("\n---\n");
     const file = join(plane.folder, "chart.yaml");
     await writeFile(file, text);
     const kinds = new Set(loadAll(text).map((object) => (object as KubeObject | null)?.kind ?? ""));
@@ -239,6 +284,15 @@ describe("a release", { timeout: 180_000 }, () => {
     await succeed("rollback", "quorate", "1", "--namespace", "quorate-system");
     const ref = { apiVersion: "apps/v1", kind: "Deployment", namespace: "quorate-system", name: "quorate-operator" };
     expect(await admin.get(ref)).toMatchObject({ spec: { replicas: 1 } });
+  });
+
+  test("tells a Prometheus and a Grafana, once it is asked to", async () => {
+    await plane.kubectl("apply", "--server-side", "-f", monitoringKinds());
+    await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
+    await succeed("upgrade", ...release, ...OBSERVABILITY.flatMap((set) => ["--set", set]));
+    const told = ["podmonitor/quorate-members", "prometheusrule/quorate", "configmap/quorate-debug"];
+    const found = await plane.kubectl("get", "-n", "quorate-system", "-o", "name", ...told);
+    expect(found.trim().split("\n")).toHaveLength(3);
   });
 
   test("leaves clusters alone when it is uninstalled, and finds them again", async () => {

@@ -39,9 +39,20 @@ export interface ControlPlaneOptions {
 /** The path of a cached program, `QUORATE_CACHE` or `~/.cache/quorate`. @throws when it was not built yet. */
 export function binary(name: string): string {
   const version = VERSIONS[name] ?? KUBERNETES_VERSION;
-  const path = join(process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate"), "bin", `${name}-${version}`);
+  const path = join(cacheFolder(), "bin", `${name}-${version}`);
   if (!existsSync(path)) throw new Error(`${path} is missing: run hack/lab/lab build, build-checkers or build-kwok`);
   return path;
+}
+
+/** Folder with the CRDs of the Prometheus Operator. @throws when they were not fetched yet. */
+export function monitoringKinds(): string {
+  const path = join(cacheFolder(), "crds/prometheus-operator-v0.79.2");
+  if (!existsSync(path)) throw new Error(`${path} is missing: run hack/lab/lab build-checkers`);
+  return path;
+}
+
+function cacheFolder(): string {
+  return process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate");
 }
 
 /** A running etcd and kube-apiserver, and the faults that can be done to them. */

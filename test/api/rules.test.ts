@@ -1,5 +1,6 @@
 // Rules of clusters with objectives, on an API server that has the Prometheus Operator's kind.
 import { beforeAll, expect, test, vi } from "vitest";
+import { monitoringKinds } from "./harness.ts";
 import { ref } from "./operator-world.ts";
 import {
   admin,
@@ -22,20 +23,7 @@ interface Rules extends Any {
 }
 
 beforeAll(async () => {
-  await plane.apply(`
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: prometheusrules.monitoring.coreos.com}
-spec:
-  group: monitoring.coreos.com
-  scope: Namespaced
-  names: {kind: PrometheusRule, plural: prometheusrules, singular: prometheusrule}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-`);
+  await plane.kubectl("apply", "--server-side", "-f", monitoringKinds());
   await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
 });
 

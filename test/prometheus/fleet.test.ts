@@ -25,6 +25,26 @@ const member = (name: string, at: number, labels = "") =>
 const operator = (name: string, labels = "") => `quorate_${name}{${labels}}`;
 const cluster = (name: string, labels = "") => `quorate_${name}{${OF}${labels === "" ? "" : `,${labels}`}}`;
 
+/** The values that promtool makes of its own short form. */
+function expanded(values: string): string[] {
+  return values.split(" ").flatMap((run) => {
+    const [, first = "", step = "0", times = "0"] = /^([^+x]+)(?:[+]([^x]+))?(?:x([0-9]+))?$/.exec(run) ?? [];
+    const next = (at: number) => (step === "0" ? first : String(Number(first) + at * Number(step)));
+    return Array.from({ length: Number(times) + 1 }, (_, at) => next(at));
+  });
+}
+
+/** The same where, from the fault on, every third scrape of a busy member takes too long: its series end, and begin anew. */
+function withGaps(series: Series): Series {
+  const gappy = (values: string) =>
+    expanded(values)
+      .map((value, at) => (at > HOUR && at % 3 === 0 ? "stale" : value))
+      .join(" ");
+  return Object.fromEntries(
+    Object.entries(series).map(([name, values]) => [name, name.startsWith("quorate_member_") ? gappy(values) : values]),
+  );
+}
+
 /** The same value all the time. */
 const steady = (value: string | number) => `${value}x${HOUR + REST}`;
 /** One value for an hour, then another. */
@@ -175,6 +195,23 @@ test("every alert has a fault that is tried here", () => {
 describe("faults", { timeout: 60_000 }, () => {
   test.each(FAULTS)("$alert", async ({ alert, fault, at, also = [] }) => {
     expect((await firing({ ...WELL, ...fault }, at)).toSorted()).toEqual([alert, ...also].toSorted());
+  });
+});
+
+describe("although every third scrape fails", { timeout: 60_000 }, () => {
+  const ofMembers = [
+    "QuorateNoLeader",
+    "QuorateSplitBrain",
+    "QuorateQuorumLost",
+    "QuorateReplicaLag",
+    "QuorateVolumeFull",
+  ];
+  test.each(FAULTS.filter(({ alert }) => ofMembers.includes(alert)))("$alert", async ({ alert, fault }) => {
+    expect(await firing(withGaps({ ...WELL, ...fault }), "1h20m")).toEqual([alert]);
+  });
+
+  test("nobody is told when nothing else is the matter", async () => {
+    expect(await firing(withGaps(WELL), "1h20m")).toEqual([]);
   });
 });
 

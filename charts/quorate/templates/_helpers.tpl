@@ -8,3 +8,12 @@
 {{ $image.repository }}:{{ $image.tag | default $chart.AppVersion }}
 {{- end }}
 {{- end }}
+
+{{- /* Labels as name=value, separated by commas. */}}
+{{- define "quorate.pairs" -}}
+{{- $pairs := list }}
+{{- range $name, $value := . }}
+{{- $pairs = append $pairs (printf "%s=%s" $name $value) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- end }}

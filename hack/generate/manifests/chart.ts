@@ -13,6 +13,7 @@ import {
   serviceAccount,
 } from "./operator.ts";
 import { bindings, roles } from "./rbac.ts";
+import { dashboardMaps, fleetRules, memberMonitor } from "./observability.ts";
 import { render } from "./render.ts";
 import type { Manifest } from "./tree.ts";
 import { type ValueRow, valueRows, valuesSchema } from "./values.ts";
@@ -25,6 +26,8 @@ export interface ChartParts {
   readonly crds: readonly CrdPart[];
   /** Text of each built-in Engine, by its name. */
   readonly engines: ReadonlyMap<string, string>;
+  /** What templates read as it is, by its path from charts/quorate. */
+  readonly sources: ReadonlyMap<string, string>;
   /** A ClusterSpec to begin with. */
   readonly example: object;
 }
@@ -57,6 +60,7 @@ export function chartFiles(parts: ChartParts): ReadonlyMap<string, string> {
   // `helm show crds` prints one file after the other as they are.
   for (const { name, text } of parts.crds) files.set(`crds/${name}.yaml`, `---\n${text}`);
   for (const [name, text] of parts.engines) files.set(`engines/${name}.yaml`, text);
+  for (const [path, text] of parts.sources) files.set(path, text);
   files.set("templates/_crds.tpl", crdCheck(parts.crds));
   for (const [name, manifests] of templates()) {
     files.set(`templates/${name}.yaml`, HEADER + render(manifests, { form: "template" }));
@@ -69,7 +73,8 @@ function templates(): ReadonlyMap<string, readonly Manifest[]> {
     ["rbac", [serviceAccount(), ...roles(), ...bindings()]],
     ["deployment", [deployment(), disruptionBudget(), service(), networkPolicy()]],
     ["priorityclass", [priorityClass()]],
-    ["monitoring", [monitor("PodMonitor"), monitor("ServiceMonitor")]],
+    ["monitoring", [monitor("PodMonitor"), monitor("ServiceMonitor"), memberMonitor()]],
+    ["observability", [fleetRules(), ...dashboardMaps()]],
     ["flowschema", fairness()],
     ["admission", [...admissionPolicies().values()].flat()],
   ]);

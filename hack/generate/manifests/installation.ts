@@ -7,6 +7,7 @@ import { ANNOTATION_SCHEMA, crdName, toCustomResourceDefinition } from "../crd.t
 import { KINDS } from "../kinds.ts";
 import { chartFiles, type CrdPart } from "./chart.ts";
 import { kustomizeFiles } from "./kustomize.ts";
+import { chartSources } from "./observability.ts";
 import { chartValues } from "./values.ts";
 
 /** The tag of images that are built from a working copy, which kustomize's installation runs. */
@@ -15,8 +16,13 @@ export const WORKING_TAG = "dev";
 /**
  * Every generated file of both installations, by its path from the root of the repository.
  * @param crdText - Text of a CRD's file.
+ * @param rulesText - Text of a file with rules.
  */
-export function installationFiles(root: string, crdText: (crd: object) => string): ReadonlyMap<string, string> {
+export function installationFiles(
+  root: string,
+  crdText: (crd: object) => string,
+  rulesText: (rules: object) => string,
+): ReadonlyMap<string, string> {
   const engines = builtInEngines(join(root, "engines"));
   const schema = chartValues([...engines.keys()]);
   const tag = { tag: WORKING_TAG };
@@ -26,7 +32,8 @@ export function installationFiles(root: string, crdText: (crd: object) => string
   }
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };
   const example = load(readFileSync(join(root, "examples/postgres/cluster.yaml"), "utf8")) as object;
-  for (const [path, text] of chartFiles({ version, schema, engines, example, crds: crdParts(crdText) })) {
+  const parts = { version, schema, engines, example, crds: crdParts(crdText), sources: chartSources(rulesText) };
+  for (const [path, text] of chartFiles(parts)) {
     files.set(`charts/quorate/${path}`, text);
   }
   return files;

@@ -2,6 +2,7 @@
 import { admissionPolicies } from "./admission.ts";
 import { fairness } from "./fairness.ts";
 import { OPERATOR } from "./labels.ts";
+import { fleetRules, memberMonitor } from "./observability.ts";
 import {
   deployment,
   disruptionBudget,
@@ -32,6 +33,14 @@ export function kustomizeFiles(values: ChartValues): ReadonlyMap<string, string>
   folder("flowschema", new Map([["flowschema", fairness()]]));
   folder("admission", admissionPolicies());
   folder("monitoring", new Map([["podmonitor", [monitor("PodMonitor")]]]), withPodMonitor(values));
+  folder(
+    "observability",
+    new Map([
+      ["members", [memberMonitor()]],
+      ["rules", [fleetRules()]],
+    ]),
+    withObservability(values),
+  );
   files.set("crds/kustomization.yaml", kustomization(["../../crds"]));
   files.set(
     "default/kustomization.yaml",
@@ -85,6 +94,15 @@ function operator(): ReadonlyMap<string, readonly Manifest[]> {
 
 function withPodMonitor(values: ChartValues): ChartValues {
   return { ...values, podMonitor: { ...values.podMonitor, enabled: true } };
+}
+
+function withObservability(values: ChartValues): ChartValues {
+  const enabled = { enabled: true };
+  return {
+    ...values,
+    memberMonitor: { ...values.memberMonitor, ...enabled },
+    prometheusRule: { ...values.prometheusRule, ...enabled },
+  };
 }
 
 function kustomization(resources: readonly string[], { comment = "", more = "" } = {}): string {

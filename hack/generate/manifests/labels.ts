@@ -9,6 +9,11 @@ export function sharedLabels(): { readonly [label: string]: Tree } {
   return { "app.kubernetes.io/name": "quorate" };
 }
 
+/** Labels of what a Prometheus and a Grafana are told. */
+export function observabilityLabels(): { readonly [label: string]: Tree } {
+  return { "app.kubernetes.io/name": "quorate", "app.kubernetes.io/component": "observability" };
+}
+
 /** Labels of the operator's own objects; they select its pods as well, so they never hold a version. */
 export function commonLabels(): { readonly [label: string]: Tree } {
   return { "app.kubernetes.io/name": "quorate", "app.kubernetes.io/component": "operator" };

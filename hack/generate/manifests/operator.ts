@@ -6,7 +6,7 @@ import {
   Commented,
   type Condition,
   type Manifest,
-  MERGED_FIELD,
+  merged,
   NAMESPACE,
   Setting,
   type Tree,
@@ -30,6 +30,13 @@ function text(path: string, plain: Setting["plain"]): Setting {
 
 function isSet(path: string, plain: (values: ChartValues) => string): Condition {
   return { expression: `.Values.${path}`, plain: (values) => plain(values) !== "" };
+}
+
+/** `name=value`, separated by commas, as the operator reads labels; the chart has the same as a template. */
+function pairs(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(",");
 }
 
 /** The namespace of the operator, for kustomize; Helm makes it by --create-namespace. */
@@ -61,6 +68,19 @@ const ENVIRONMENT: readonly Tree[] = [
   new When(
     isSet("prometheusUrl", (values) => values.prometheusUrl),
     { name: "QUORATE_PROMETHEUS_URL", value: text("prometheusUrl", (values) => values.prometheusUrl) },
+  ),
+  new When(
+    isSet("runbooksUrl", (values) => values.runbooksUrl),
+    { name: "QUORATE_RUNBOOKS_URL", value: text("runbooksUrl", (values) => values.runbooksUrl) },
+  ),
+  new When(
+    isSet("prometheusRule.labels", (values) => pairs(values.prometheusRule.labels)),
+    {
+      name: "QUORATE_RULE_LABELS",
+      value: new Setting('include "quorate.pairs" .Values.prometheusRule.labels | quote', (values) =>
+        pairs(values.prometheusRule.labels),
+      ),
+    },
   ),
   new Commented("The status page: kubectl port-forward reaches it, nothing else does.", {
     name: "QUORATE_STATUS_ADDRESS",
@@ -227,9 +247,4 @@ export function monitor(kind: "PodMonitor" | "ServiceMonitor"): Manifest {
       spec: kind === "PodMonitor" ? { selector, podMetricsEndpoints: endpoints } : { selector, endpoints },
     },
   };
-}
-
-/** Fields of a map, and those that a value adds to it. */
-function merged(fields: { readonly [field: string]: Tree }, more: Block): Tree {
-  return { ...fields, [MERGED_FIELD]: more };
 }

@@ -70,6 +70,11 @@ export type Tree =
 /** In place of a field's name: the block's own fields stand beside the others of the map. */
 export const MERGED_FIELD = "";
 
+/** Fields of a map, and those that a value adds to it. */
+export function merged(fields: { readonly [field: string]: Tree }, more: Block): Tree {
+  return { ...fields, [MERGED_FIELD]: more };
+}
+
 /** An object of the installation; `comment` says what it is for. */
 export interface Manifest {
   readonly comment?: string;

@@ -18,7 +18,7 @@ const image = (repository: string, what: string) =>
 const labels = z.record(z.string(), z.string());
 const anything = z.looseObject({});
 
-const Monitor = (kind: string) =>
+const Monitor = (kind: string, what: string) =>
   z
     .strictObject({
       enabled: z.boolean().default(false).describe(`Create a ${kind}; the Prometheus Operator must be there.`),
@@ -26,7 +26,7 @@ const Monitor = (kind: string) =>
       intervalSeconds: z.int().min(1).max(300).default(15).describe("Seconds between two scrapes."),
     })
     .prefault({})
-    .describe(`${kind} for the operator's metrics.`);
+    .describe(`${kind} for ${what}.`);
 
 /** The tolerations that every Deployment has, with a shorter wait: 30 s away from a lost node instead of 300 s. */
 const SOON_AWAY = ["not-ready", "unreachable"].map((condition) => ({
@@ -110,8 +110,42 @@ export function chartValues(engines: readonly string[]) {
       })
       .prefault({})
       .describe("NetworkPolicy of the operator's pod."),
-    podMonitor: Monitor("PodMonitor"),
-    serviceMonitor: Monitor("ServiceMonitor"),
+    podMonitor: Monitor("PodMonitor", "the operator's metrics"),
+    serviceMonitor: Monitor("ServiceMonitor", "the operator's metrics"),
+    memberMonitor: Monitor("PodMonitor", "the metrics of all clusters' members"),
+    prometheusRule: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe("Create a PrometheusRule, once per Kubernetes cluster; the Prometheus Operator must be there."),
+        labels: labels
+          .default({})
+          .describe(
+            "Labels by which your Prometheus selects rules; those that the operator keeps beside clusters with objectives get them, too.",
+          ),
+      })
+      .prefault({})
+      .describe("Recording rules and alerts that all clusters share."),
+    dashboards: z
+      .strictObject({
+        enabled: z.boolean().default(false).describe("Create a ConfigMap for each dashboard."),
+        labels: labels
+          .default({ grafana_dashboard: "1" })
+          .describe("Labels by which Grafana's sidecar finds dashboards."),
+        annotations: labels
+          .default({})
+          .describe("Annotations, such as the one that names the folder in Grafana: grafana_folder: quorate."),
+      })
+      .prefault({})
+      .describe("Grafana dashboards: executive, on call, debug. They show what the rules record."),
+    runbooksUrl: z
+      .string()
+      .regex(/^(https?:\/\/.+)?$/)
+      .default("")
+      .describe(
+        "Address of the folder where you keep the runbooks of docs/runbooks, for the links in alerts, such as https://git.example.com/quorate/src/branch/main/docs/runbooks. When empty alerts name the page by its path in quorate's repository.",
+      ),
     flowSchema: z
       .strictObject({
         enabled: z.boolean().default(true).describe("Install them; once per Kubernetes cluster."),

@@ -1,7 +1,7 @@
 // kubectl quorate rules
 import type { Command } from "commander";
 import { fleetGroups } from "../../slo/fleet.ts";
-import { type RuleGroup, RUNBOOKS_URL } from "../../slo/rule.ts";
+import { type RuleGroup, RUNBOOKS } from "../../slo/rule.ts";
 import { ruleGroup } from "../../slo/rules.ts";
 import { formatted, inSession, readCluster, type Session } from "./session.ts";
 
@@ -10,7 +10,7 @@ export function addRules(program: Command): void {
   program
     .command("rules")
     .argument("[name]", "ClusterSpec with spec.slo; when left out, the rules that all clusters share")
-    .option("--runbooks <url>", "folder of the runbooks, for the links in alerts", RUNBOOKS_URL)
+    .option("--runbooks <url>", "address of the folder with the runbooks, for the links in alerts", RUNBOOKS)
     .description(
       "Print recording and alert rules as a Prometheus rule file: of a cluster's objectives, or those for all.",
     )

@@ -6,10 +6,11 @@ import { promisify } from "node:util";
 import { beforeAll, describe, expect, test } from "vitest";
 import { agentInstruments, operatorInstruments } from "../../../hack/generate/instruments.ts";
 import { KINDS } from "../../../hack/generate/kinds.ts";
+import { ServiceLevel } from "../../../src/api/objectives.ts";
 import { ALERTS } from "../../../src/slo/alerts.ts";
 import { fleetGroups } from "../../../src/slo/fleet.ts";
 import { GROUNDWORK, INDICATORS } from "../../../src/slo/indicators.ts";
-import { OBJECTIVE_ALERTS } from "../../../src/slo/rules.ts";
+import { OBJECTIVE_ALERTS, ruleGroup } from "../../../src/slo/rules.ts";
 
 const execute = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../../..");
@@ -64,6 +65,17 @@ describe.each(NAMES)("%s", (name) => {
     const links = [...page.matchAll(/\]\(([^)]+)\)/g)].map(([, link = ""]) => join(FOLDER, link));
     await Promise.all(links.map((link) => readFile(link)));
   });
+});
+
+test("the page that an alert names by itself is there, as seen from the root of the repository", async () => {
+  const slo = ServiceLevel.parse({ dataPlane: { latencyP95Milliseconds: 200, errorPercent: "0.1" } });
+  const groups = [...fleetGroups(), ruleGroup({ namespace: "shop", cluster: "orders" }, slo)];
+  const alerts = groups.flatMap(({ rules }) => rules).filter(({ alert }) => alert !== undefined);
+  expect(new Set(alerts.map(({ alert }) => alert))).toEqual(new Set(NAMES));
+  for (const { alert, annotations } of alerts) {
+    const page = await readFile(join(ROOT, annotations?.["runbook_url"] ?? "none"), "utf8");
+    expect(page.startsWith(`# ${alert}\n`)).toBe(true);
+  }
 });
 
 test("alerts say what is the matter, the next command and the page", () => {
