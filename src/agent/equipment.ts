@@ -8,6 +8,7 @@ import type { Clock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { EventRecorder } from "../kube/events.ts";
 import type { ObjectRef } from "../kube/object.ts";
+import { CertificateKeeper } from "./certificate.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
 import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import type { Endpoint } from "./cluster/routes.ts";
@@ -19,7 +20,7 @@ import { followIntent } from "./intent-source.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
-import { type PeerIdentity, readPeerIdentity } from "./peers.ts";
+import { PeerClient, PeerServer } from "./peers.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { type Teller, tellerOf } from "./teller.ts";
 
@@ -63,9 +64,10 @@ export class Equipment {
   readonly tell: Teller;
   /** This pod as others reach it. */
   readonly self: Endpoint & { readonly node: string };
-  readonly identity: PeerIdentity;
-  /** Name in the certificates of the cluster's peers. */
-  readonly peerName: string;
+  /** Asks the other members. */
+  readonly peers: PeerClient;
+  readonly #certificate: CertificateKeeper;
+  #server: PeerServer | undefined;
   readonly #parts: MemberParts;
   readonly #pod: ObjectRef & { readonly uid: string };
   readonly #stop = new AbortController();
@@ -81,8 +83,15 @@ export class Equipment {
       address: settings.QUORATE_POD_IP,
       node: settings.QUORATE_NODE,
     };
-    this.identity = readPeerIdentity(settings.QUORATE_PEER_DIR);
-    this.peerName = `peer.${nameOf.membersService(cluster)}.${namespace}.svc`;
+    this.#certificate = new CertificateKeeper({
+      folder: settings.QUORATE_PEER_DIR,
+      nowMs: () => clock.monotonicMs(),
+      renewed: () => this.#takeCertificate(),
+      refused: (error) => log.warn({ err: error }, "A renewed certificate cannot be used yet"),
+    });
+    // A name that the certificates of all members carry, whichever is asked.
+    const peerName = `peer.${nameOf.membersService(cluster)}.${namespace}.svc`;
+    this.peers = new PeerClient(this.#certificate.identity, peerName);
     this.tell = tellerOf(settings, log, events);
     this.volume = new Volume(settings.QUORATE_DATA_DIR, stateFolder);
     this.driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
@@ -116,6 +125,25 @@ export class Equipment {
   /** Aborts when the member ends. */
   get stopped(): AbortSignal {
     return this.#stop.signal;
+  }
+
+  /** A server for the other members' messages, under the certificate that is valid at the time. */
+  answerPeers(answer: (body: unknown) => Promise<unknown>): PeerServer {
+    this.#server = new PeerServer(this.#certificate.identity, answer);
+    return this.#server;
+  }
+
+  /** Puts in force what changed outside of the engine: certificate and parameters. Called again and again; fails only over a bug. */
+  async keepUp(): Promise<void> {
+    this.#certificate.apply();
+    await this.parameters.apply();
+  }
+
+  #takeCertificate(): void {
+    this.peers.renew(this.#certificate.identity);
+    this.#server?.renew(this.#certificate.identity);
+    this.parameters.readAgain();
+    this.#parts.log.info("Speaking with a renewed certificate");
   }
 
   /**

@@ -20,7 +20,7 @@ import { FenceClock } from "./fence-clock.ts";
 import type { InitState } from "./init-client.ts";
 import { protocolIntent } from "./intent-source.ts";
 import { PeerMessenger } from "./messenger.ts";
-import { PeerClient, PeerServer } from "./peers.ts";
+import type { PeerServer } from "./peers.ts";
 import { PhaseTimer } from "./phase-timer.ts";
 import { PROFILES } from "./protocol/profile.ts";
 import { initialState, type State } from "./protocol/state.ts";
@@ -79,7 +79,7 @@ export class Member {
       podOf: (member) => this.#messenger.podOf(member),
       changed: () => this.#report(),
     });
-    const { driver, volume, identity, peerName, self } = this.#equipment;
+    const { driver, volume, peers, self } = this.#equipment;
     this.#accounts = new AccountKeeper({
       file: accountsFile(settings),
       credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
@@ -102,12 +102,10 @@ export class Member {
       { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) },
       () => (this.#runtime?.state.profile.leaseMs ?? PROFILES.Standard.leaseMs) / 1000,
     );
-    this.#messenger = new PeerMessenger(
-      new PeerClient(identity, peerName),
-      { cluster, member: settings.QUORATE_MEMBER, info: self },
-      (body) => this.#dispatch(body),
+    this.#messenger = new PeerMessenger(peers, { cluster, member: settings.QUORATE_MEMBER, info: self }, (body) =>
+      this.#dispatch(body),
     );
-    this.#server = new PeerServer(identity, (body) => this.#messenger.receive(body));
+    this.#server = this.#equipment.answerPeers((body) => this.#messenger.receive(body));
     this.#phases = new PhaseTimer(metrics);
   }
 
@@ -280,8 +278,8 @@ export class Member {
     if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
       this.#equipment.routes.reads(observation, this.#intent, epoch);
     }
-    for (const keeper of [this.#equipment.parameters, this.#accounts]) {
-      keeper.apply().catch((error: unknown) => this.#fatal(error));
+    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
+      kept.catch((error: unknown) => this.#fatal(error));
     }
     this.#report();
   }

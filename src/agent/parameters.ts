@@ -41,6 +41,8 @@ export class ParameterKeeper {
   #state: z.infer<typeof ParametersJson> = { accepted: {}, refused: null };
   /** What the running engine is known to have read; unknown to an agent that has just started. */
   #inForce: string | undefined;
+  /** How often something else that a reload reads has changed. */
+  #others = 0;
   #busy = false;
 
   constructor(options: ParameterKeeperOptions) {
@@ -68,20 +70,29 @@ export class ParameterKeeper {
     await this.#write(isRefused ? this.#state.accepted : parameters);
   }
 
+  /** Something else that a reload reads has changed: the certificate. */
+  readAgain(): void {
+    this.#others++;
+  }
+
   /** Makes the running engine take what is wanted, if it has not yet. Called again and again; fails only over a bug. */
   async apply(): Promise<void> {
     const wanted = this.#wanted;
     if (wanted === undefined || this.#busy || !this.#options.isUp()) return;
     const key = keyOf(wanted);
-    if (key === this.#inForce || key === this.#state.refused?.key) return;
+    const isRefused = key === this.#state.refused?.key; // the file has the accepted ones instead
+    const files = `${this.#others} ${isRefused ? keyOf(this.#state.accepted) : key}`;
+    if (files === this.#inForce) return;
     this.#busy = true;
     try {
       await this.#options.reload();
-      this.#inForce = key;
-      if (keyOf(this.#state.accepted) !== key) await this.#remember({ accepted: wanted, refused: null });
+      this.#inForce = files;
+      if (!isRefused && keyOf(this.#state.accepted) !== key) await this.#remember({ accepted: wanted, refused: null });
     } catch (error) {
       // Anything but a refusal passes: the engine was starting or stopping.
-      if (error instanceof ActionError && error.code === REFUSED) await this.#refuse(wanted, error.message);
+      if (error instanceof ActionError && error.code === REFUSED && isRefused)
+        this.#inForce = files; // is told already
+      else if (error instanceof ActionError && error.code === REFUSED) await this.#refuse(wanted, error.message);
       else if (!(error instanceof ActionError)) throw error;
     } finally {
       this.#busy = false;

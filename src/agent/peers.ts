@@ -14,6 +14,9 @@ import { listen, type Listener } from "../listener.ts";
 /** Longest message taken; the largest real one is a few kilobytes. */
 const MAX_BODY_BYTES = 256 * 1024;
 
+/** Both sides are ours. */
+const MIN_VERSION = "TLSv1.3";
+
 /** Why a member could not be asked. `refused`: its host answered that nobody listens. `timeout`: nothing came back. */
 export type PeerFailure = "refused" | "timeout" | "error";
 
@@ -56,11 +59,9 @@ export class PeerClient {
     this.#agent = this.#newAgent(identity);
   }
 
-  /** Uses a renewed certificate for connections from now on. */
+  /** Uses a renewed certificate for connections from now on. Those that are open go on: a held one that ends is news of a death. */
   renew(identity: PeerIdentity): void {
-    const old = this.#agent;
     this.#agent = this.#newAgent(identity);
-    old.destroy();
   }
 
   /**
@@ -95,7 +96,7 @@ export class PeerClient {
       keepAlive: true,
       maxSockets: 8,
       servername: this.#serverName,
-      minVersion: "TLSv1.3",
+      minVersion: MIN_VERSION,
     });
   }
 
@@ -168,7 +169,7 @@ export class PeerServer {
   /** @param answer - Given the parsed body, returns what to send back; a rejection becomes status 500. */
   constructor(identity: PeerIdentity, answer: (body: unknown) => Promise<unknown>) {
     this.#server = createServer(
-      { ...identity, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" },
+      { ...identity, requestCert: true, rejectUnauthorized: true, minVersion: MIN_VERSION },
       (incoming, response) => {
         if (incoming.method === "GET" && incoming.url === "/v1/hold") return;
         if (incoming.method !== "POST" || incoming.url !== "/v1/message")
@@ -187,7 +188,7 @@ export class PeerServer {
 
   /** Uses a renewed certificate for connections from now on. */
   renew(identity: PeerIdentity): void {
-    this.#server.setSecureContext({ ...identity });
+    this.#server.setSecureContext({ ...identity, minVersion: MIN_VERSION });
   }
 
   listen(port: number, host?: string): Promise<Listener> {

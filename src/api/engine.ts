@@ -147,7 +147,7 @@ const commonActions = {
     "observe prints one line of JSON, an EngineObservation: what the running engine is and where its log ends.",
   ),
   reload: EngineAction.describe(
-    "reload makes the running engine take the parameters in QUORATE_PARAMETERS_FILE that need no restart. Exit code 3 says: it refuses one of them, and everything is as it was.",
+    "reload makes the running engine take the parameters in QUORATE_PARAMETERS_FILE that need no restart, and the certificate in QUORATE_PEER_DIR, which may have been renewed. Exit code 3 says: it refuses one of them, and everything is as it was.",
   ),
 };
 

@@ -10,7 +10,7 @@ import { ActionError } from "../engine/driver.ts";
 import { engineHost } from "../engine/host.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
-import { PeerClient, PeerServer } from "../peers.ts";
+import type { PeerServer } from "../peers.ts";
 import { PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
 import { runHook } from "../update-hooks.ts";
@@ -67,16 +67,16 @@ export class GroupMember {
       podOf: (name) => this.#messenger.podOf(name),
       changed: () => this.#report(),
     });
-    const { driver, volume, routes, identity, peerName, self } = this.#equipment;
+    const { driver, volume, routes, peers, self } = this.#equipment;
     this.#engine = new GroupEngine(driver, engineHost(init), volume, member);
     this.#messenger = new GroupMessenger({
-      client: new PeerClient(identity, peerName),
+      client: peers,
       self: { cluster, member, info: self },
       nowMs: () => this.#nowMs(),
       answer: () => this.#answer(),
       heard: ({ generation }) => this.#noteGeneration(generation),
     });
-    this.#server = new PeerServer(identity, (body) =>
+    this.#server = this.#equipment.answerPeers((body) =>
       Promise.resolve(body).then((one) => this.#messenger.receive(one)),
     );
     this.#route = new LeaderRoute({
@@ -191,7 +191,7 @@ export class GroupMember {
     this.#verdict = decide(view);
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
-    this.#equipment.parameters.apply().catch((error: unknown) => this.#fatal(error));
+    this.#equipment.keepUp().catch((error: unknown) => this.#fatal(error));
     const { move } = this.#verdict;
     if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
     try {

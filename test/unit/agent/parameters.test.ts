@@ -84,3 +84,20 @@ test("an engine that could not be asked is asked again", async () => {
   await made.apply();
   expect(read).toHaveLength(2);
 });
+
+test("a renewed certificate is read once, also beside a value that was refused", async () => {
+  const made = await keeper();
+  await wanted(made, "1");
+  made.readAgain();
+  await made.apply();
+  await made.apply();
+  expect(read).toHaveLength(2);
+  answer = new ActionError("reload", 3, "parameter verbosity: lots");
+  await wanted(made, "lots");
+  answer = undefined;
+  made.readAgain();
+  await made.apply();
+  await made.apply();
+  expect(read.slice(3)).toEqual(["verbosity\t1\nsize\t10\n"]);
+  expect(made.refused).toContain("parameter verbosity: lots");
+});
