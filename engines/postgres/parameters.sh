@@ -40,6 +40,24 @@ conf_string() {
   printf "'%s'" "${text//\'/\'\'}"
 }
 
+# write_certificate: the certificate that is shown to clients, as files of the server's own user, which is what it insists on.
+# Whoever calls this again while the server runs must make it read them. Nothing without one.
+write_certificate() {
+  local from=${QUORATE_PEER_DIR:-} to=$QUORATE_RUN_DIR
+  [[ -e $from/tls.key ]] || return 0
+  cp "$from/tls.key" "$to/tls.key.new"
+  cp "$from/tls.crt" "$to/tls.crt.new"
+  mv "$to/tls.key.new" "$to/tls.key"
+  mv "$to/tls.crt.new" "$to/tls.crt"
+}
+
+# Before the user's parameters, so that these can show another one, or none.
+certificate_settings() {
+  [[ -e $QUORATE_RUN_DIR/tls.key ]] || return 0
+  printf '%s = %s\n' ssl on ssl_cert_file "$(conf_string "$QUORATE_RUN_DIR/tls.crt")" \
+    ssl_key_file "$(conf_string "$QUORATE_RUN_DIR/tls.key")"
+}
+
 # Later lines win: computed defaults, then the user's parameters, then what is quorate's. Reads CONTROL.
 write_server_configuration() {
   local memory_mb=$((${QUORATE_MEMORY_BYTES:-536870912} / 1048576)) upstream=''
@@ -48,6 +66,7 @@ write_server_configuration() {
 shared_buffers = '$(larger $((memory_mb / 4)) 16)MB'
 effective_cache_size = '$(larger $((memory_mb / 2)) 32)MB'
 maintenance_work_mem = '$(larger $((memory_mb / 16)) 8)MB'
+$(certificate_settings)
 
 include 'postgresql.parameters.conf'
 

@@ -55,11 +55,11 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
       return;
     }
     case "IssueCertificates":
-      return note(ledger, issuePeerCertificates({ api, source: secretSource }, step.metadata, clock.now(), { signal }));
+      return note(ledger, issuePeerCertificates({ api, source: secretSource }, step, clock.now(), { signal }));
     case "GenerateCredentials":
       return note(ledger, generateCredentials({ api, source: secretSource }, step.metadata, step.keys, { signal }));
     case "WriteConnection":
-      return note(ledger, writeConnection(api, step.connection, step.credentialsName, { signal }));
+      return note(ledger, writeConnection(api, step, { signal }));
     case "ReportOperation": {
       const { namespace, name, uid, status } = step;
       const ref = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name };

@@ -1,7 +1,7 @@
 // The Secrets of one cluster: made here, because what is random or private has no place in a plan.
 import { nameOf } from "../api/names.ts";
 import { type Connection, fillIn } from "../build/connection.ts";
-import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
+import { ANNOTATION_CONNECTION_HASH, ANNOTATION_HOSTS, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { ManifestMeta } from "../build/manifest.ts";
 import type { CallOptions, KubeApi } from "../kube/api.ts";
 import { isAlreadyExists } from "../kube/api-error.ts";
@@ -28,20 +28,18 @@ interface SecretPorts {
 /**
  * Writes the members' certificate, signed by the cluster's authority, which is made when there is none.
  *
- * @param metadata - Name (the cluster's), namespace, labels and owner of both Secrets.
+ * @param what - `metadata`: name (the cluster's), namespace, labels and owner of both Secrets; `hosts`: names of the members.
  * @returns the certificate's Secret.
  */
 export async function issuePeerCertificates(
   { api, source }: SecretPorts,
-  metadata: ManifestMeta,
+  { metadata, hosts }: { readonly metadata: ManifestMeta; readonly hosts: readonly string[] },
   now: Date,
   call: CallOptions,
 ): Promise<Stored<KubeObject>> {
   const authority = await ensureAuthority({ api, source }, metadata, now, call);
-  const { name, namespace } = metadata;
-  const suffix = `${nameOf.membersService(name)}.${namespace}.svc`;
-  const leaf = await source.issueCertificate(authority, [`*.${suffix}`, `*.${suffix}.cluster.local`], now);
-  const annotations = { [ANNOTATION_NOT_AFTER]: leaf.notAfter.toISOString() };
+  const leaf = await source.issueCertificate(authority, hosts, now);
+  const annotations = { [ANNOTATION_NOT_AFTER]: leaf.notAfter.toISOString(), [ANNOTATION_HOSTS]: hosts.join(",") };
   const data = {
     "ca.crt": encode(authority.certificate),
     "tls.crt": encode(leaf.certificate),
@@ -50,7 +48,7 @@ export async function issuePeerCertificates(
   const secret: Secret = {
     ...SECRET,
     type: "kubernetes.io/tls",
-    metadata: { ...metadata, name: nameOf.peerSecret(name), annotations },
+    metadata: { ...metadata, name: nameOf.peerSecret(metadata.name), annotations },
     data,
   };
   return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
@@ -113,27 +111,42 @@ export async function generateCredentials(
   return api.mergePatch(ref, { metadata: { resourceVersion }, data }, call);
 }
 
-/** Writes what applications connect with. @returns its Secret. @throws {RetryableError} while the password is not there. */
+/** A connection, and the names of the Secrets that complete it. */
+interface Completed {
+  readonly connection: Connection;
+  readonly credentialsName: string;
+  readonly peerName: string;
+}
+
+/** Writes what applications connect with. @returns its Secret. @throws {RetryableError} while what completes it is not there. */
 export async function writeConnection(
   api: Api,
-  { metadata, type, fields, uri, passwordKey, hash }: Connection,
-  credentialsName: string,
+  { connection, credentialsName, peerName }: Completed,
   call: CallOptions,
 ): Promise<Stored<KubeObject>> {
-  const ref = { ...SECRET, namespace: metadata.namespace, name: credentialsName };
-  const password = (await api.get<Secret>(ref, call))?.data?.[passwordKey];
-  if (password === undefined) {
-    throw new RetryableError(`The credentials have no key ${passwordKey} yet`, {
-      reason: "PasswordMissing",
-      object: `Secret ${metadata.namespace}/${credentialsName}`,
-    });
-  }
-  const all = { ...fields, password: decode(password) };
-  const texts = { ...all, uri: fillIn(uri, all) };
+  const { metadata, type, fields, uri, passwordKey, hasAuthority, hash } = connection;
+  const part = (name: string, key: string) => partOf(api, { namespace: metadata.namespace, name }, key, call);
+  const all = { ...fields, password: await part(credentialsName, passwordKey) };
+  const authority = hasAuthority ? { "ca.crt": await part(peerName, "ca.crt") } : {};
+  const texts = { ...all, uri: fillIn(uri, all), ...authority };
   const data = Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, encode(text)]));
   const annotations = { [ANNOTATION_CONNECTION_HASH]: hash };
   const secret: Secret = { ...SECRET, type, metadata: { ...metadata, annotations }, data };
   return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
+}
+
+async function partOf(
+  api: Api,
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  key: string,
+  call: CallOptions,
+): Promise<string> {
+  const value = (await api.get<Secret>({ ...SECRET, namespace, name }, call))?.data?.[key];
+  if (value !== undefined) return decode(value);
+  throw new RetryableError(`A connection needs the key ${key}, which is not there yet`, {
+    reason: "SecretIncomplete",
+    object: `Secret ${namespace}/${name}`,
+  });
 }
 
 function encode(text: string): string {

@@ -353,6 +353,12 @@ export const EngineSpec = z
       .describe(
         "fencingProof a promotion needs when durability is Async: the passed fence deadline, or the pod seen gone.",
       ),
+    clientTls: z
+      .boolean()
+      .default(false)
+      .describe(
+        "clientTls says that the engine shows clients the certificate in QUORATE_PEER_DIR; connection Secrets then carry its authority as ca.crt.",
+      ),
     durabilityModes: z
       .array(z.enum(["Async", "Quorum", "All"]))
       .min(1)

@@ -20,13 +20,25 @@ export interface Connection {
   readonly uri: string;
   /** Key of the credentials Secret that holds the password. */
   readonly passwordKey: string;
-  /** Differs when anything of it does; the password is known by the version of its Secret. */
+  /** Whether clients can check the server by the cluster's authority, whose certificate they then get. */
+  readonly hasAuthority: boolean;
+  /** Differs when anything of it does; what is filled in is known by the versions of its Secrets. */
   readonly hash: string;
 }
 
-/** The connections of a cluster. @param credentialsVersion - resourceVersion of the credentials Secret. */
-export function buildConnections(context: BuildContext, credentialsVersion: string): readonly Connection[] {
+/** resourceVersions of the Secrets whose contents are filled in; empty where there is none. */
+export interface SecretVersions {
+  readonly credentialsVersion: string;
+  readonly peerVersion: string;
+}
+
+/** The connections of a cluster. */
+export function buildConnections(
+  context: BuildContext,
+  { credentialsVersion, peerVersion }: SecretVersions,
+): readonly Connection[] {
   const { name: cluster, namespace, engine } = context;
+  const { clientTls: hasAuthority } = engine;
   return applicationAccounts(engine, context.intent).map(({ name: account, secretKey, connection }) => {
     const { type, database, uri } = connection;
     const fields = {
@@ -38,8 +50,8 @@ export function buildConnections(context: BuildContext, credentialsVersion: stri
     };
     const name = nameOf.connectionSecret(cluster, account);
     const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
-    const hash = contentHash([fields, uri, secretKey, credentialsVersion]);
-    return { metadata, type: `servicebinding.io/${type}`, fields, uri, passwordKey: secretKey, hash };
+    const hash = contentHash([fields, uri, secretKey, credentialsVersion, ...(hasAuthority ? [peerVersion] : [])]);
+    return { metadata, type: `servicebinding.io/${type}`, fields, uri, passwordKey: secretKey, hasAuthority, hash };
   });
 }
 

@@ -37,6 +37,8 @@ export const SLICE_MANAGER = "quorate.io";
 export const ANNOTATION_CONNECTION_HASH = `${GROUP}/connection-hash`;
 /** On the peer Secret: RFC 3339 end of the leaf certificate. */
 export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
+/** On the peer Secret: the names that the certificate was made for, comma-separated. */
+export const ANNOTATION_HOSTS = `${GROUP}/hosts`;
 
 /** Labels of every child. */
 export function childLabels(context: BuildContext): Record<string, string> {

@@ -51,7 +51,8 @@ function afterStep(seen: Observation, step: Step): Observation {
   }
   if (step.kind === "Delete") return afterDelete(seen, step.object.kind, step.object.name);
   if (step.kind === "IssueCertificates") {
-    return { ...seen, named: { ...seen.named, peerNotAfterMs: seen.nowMs + 3 * YEAR_MS } };
+    const peer = { peerNotAfterMs: seen.nowMs + 3 * YEAR_MS, peerHosts: step.hosts.join(","), peerVersion: "new" };
+    return { ...seen, named: { ...seen.named, ...peer } };
   }
   if (step.kind === "GenerateCredentials") {
     return { ...seen, named: { ...seen.named, credentialsUid: "new", credentialKeys: step.keys } };

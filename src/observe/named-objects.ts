@@ -1,7 +1,7 @@
 // The Lease and the Secrets of a cluster: read live by name, remembered for a while as facts (there or not, which keys,
 // valid until when), never as contents.
 import { ANNOTATION_LEADER, nameOf } from "../api/names.ts";
-import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
+import { ANNOTATION_CONNECTION_HASH, ANNOTATION_HOSTS, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { NamedView } from "../plan/observation.ts";
@@ -47,7 +47,7 @@ export class NamedObjects {
     ]);
     const view: NamedView = {
       ...leaseFacts(found),
-      peerNotAfterMs: notAfterMs(peer),
+      ...peerFacts(peer),
       ...credentialsFacts(credentials),
       connections: new Map(
         connections.flatMap((one) => (one === undefined ? [] : [[one.metadata.name, connectionHash(one)] as const])),
@@ -73,7 +73,7 @@ export class NamedObjects {
 function withObject(view: NamedView, cluster: string, object: Stored<KubeObject>): NamedView {
   const { name } = object.metadata;
   if (object.kind === "Lease") return { ...view, ...leaseFacts(object) };
-  if (name === nameOf.peerSecret(cluster)) return { ...view, peerNotAfterMs: notAfterMs(object) };
+  if (name === nameOf.peerSecret(cluster)) return { ...view, ...peerFacts(object) };
   if (name === nameOf.credentialsSecret(cluster)) return { ...view, ...credentialsFacts(object) };
   return { ...view, connections: new Map(view.connections).set(name, connectionHash(object)) };
 }
@@ -82,9 +82,15 @@ function leaseFacts(lease: Stored<KubeObject> | undefined): Pick<NamedView, "has
   return { hasLease: lease !== undefined, lastLeader: annotationOf(lease, ANNOTATION_LEADER) };
 }
 
-function notAfterMs(peer: Stored<KubeObject> | undefined): number | undefined {
+function peerFacts(
+  peer: Stored<KubeObject> | undefined,
+): Pick<NamedView, "peerNotAfterMs" | "peerHosts" | "peerVersion"> {
   const ms = Date.parse(annotationOf(peer, ANNOTATION_NOT_AFTER) ?? "");
-  return Number.isNaN(ms) ? undefined : ms;
+  return {
+    peerNotAfterMs: Number.isNaN(ms) ? undefined : ms,
+    peerHosts: annotationOf(peer, ANNOTATION_HOSTS) ?? "",
+    peerVersion: peer?.metadata.resourceVersion ?? "",
+  };
 }
 
 function credentialsFacts(

@@ -3,6 +3,7 @@ import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
 import { buildBudgetRecord } from "../build/budget-record.ts";
+import { certificateHosts } from "../build/certificate.ts";
 import { buildConnections, credentialKeys } from "../build/connection.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
 import { childLabels, ownerOf } from "../build/labels.ts";
@@ -59,10 +60,11 @@ function planNamed(world: World): readonly Step[] {
   const { named } = seen;
   const steps: Step[] = [];
   if (!named.hasLease) steps.push({ kind: "Create", manifest: buildLease(context), reason: "it is missing" });
-  if (named.peerNotAfterMs === undefined || named.peerNotAfterMs - seen.nowMs < RENEW_BEFORE_MS) {
-    const reason = named.peerNotAfterMs === undefined ? "there is none" : "a third of its life is over";
+  const outdated = certificateOutdated(world);
+  if (outdated !== undefined) {
     const metadata = { name: context.name, namespace: context.namespace, labels: childLabels(context) };
-    steps.push({ kind: "IssueCertificates", metadata: { ...metadata, ownerReferences: [ownerOf(context)] }, reason });
+    const owned = { ...metadata, ownerReferences: [ownerOf(context)] };
+    steps.push({ kind: "IssueCertificates", metadata: owned, hosts: certificateHosts(context), reason: outdated });
   }
   const keys = credentialKeys(context.engine, context.intent);
   const missing = keys.filter((key) => !named.credentialKeys.includes(key));
@@ -70,20 +72,28 @@ function planNamed(world: World): readonly Step[] {
     const name = nameOf.credentialsSecret(context.name);
     const metadata = { name, namespace: context.namespace, labels: childLabels(context) };
     steps.push({ kind: "GenerateCredentials", metadata, keys, reason: "accounts have no password yet" });
-    return steps; // who connects needs the passwords first
   }
-  return [...steps, ...planConnections(world)];
+  // Who connects needs passwords and certificates first.
+  return steps.some(({ kind }) => kind !== "Create") ? steps : [...steps, ...planConnections(world)];
+}
+
+/** Why the members need another certificate; undefined while theirs will do. */
+function certificateOutdated({ context, seen: { named, nowMs } }: World): string | undefined {
+  if (named.peerNotAfterMs === undefined) return "there is none";
+  if (named.peerNotAfterMs - nowMs < RENEW_BEFORE_MS) return "a third of its life is over";
+  return named.peerHosts === certificateHosts(context).join(",") ? undefined : "it is not for all names of the cluster";
 }
 
 /** What applications connect with, made anew when it or the password changed. */
 function planConnections({ context, seen }: World): readonly Step[] {
-  const { credentialsVersion, connections } = seen.named;
-  return buildConnections(context, credentialsVersion).flatMap((connection) => {
+  const { connections } = seen.named;
+  return buildConnections(context, seen.named).flatMap((connection) => {
     const live = connections.get(connection.metadata.name);
     if (live === connection.hash) return [];
-    const reason = live === undefined ? "it is missing" : "it or its password changed";
+    const reason = live === undefined ? "it is missing" : "it, its password or its certificate changed";
     const credentialsName = nameOf.credentialsSecret(context.name);
-    return [{ kind: "WriteConnection", metadata: connection.metadata, connection, credentialsName, reason } as const];
+    const names = { credentialsName, peerName: nameOf.peerSecret(context.name) };
+    return [{ kind: "WriteConnection", metadata: connection.metadata, connection, ...names, reason } as const];
   });
 }
 

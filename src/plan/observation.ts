@@ -137,6 +137,10 @@ export interface NamedView {
   readonly lastLeader: string | undefined;
   /** End of the peers' certificate, epoch milliseconds; undefined when there is none. */
   readonly peerNotAfterMs: number | undefined;
+  /** Names that it was made for, comma-separated; empty when there is none. */
+  readonly peerHosts: string;
+  /** resourceVersion of the Secret that holds it; empty when there is none. */
+  readonly peerVersion: string;
   /** uid of the credentials Secret; undefined when there is none. */
   readonly credentialsUid: string | undefined;
   /** Keys that the credentials Secret holds. */

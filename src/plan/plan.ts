@@ -24,7 +24,12 @@ export type Step =
   | { readonly kind: "Create"; readonly manifest: Manifest; readonly reason: string }
   | { readonly kind: "Delete"; readonly object: Doomed; readonly reason: string }
   /** Make the authority if there is none, and a certificate for all members. `metadata.name` is the cluster's. */
-  | { readonly kind: "IssueCertificates"; readonly metadata: ManifestMeta; readonly reason: string }
+  | {
+      readonly kind: "IssueCertificates";
+      readonly metadata: ManifestMeta;
+      readonly hosts: readonly string[];
+      readonly reason: string;
+    }
   /** Make a password for every key that has none yet. Existing ones are never changed. */
   | {
       readonly kind: "GenerateCredentials";
@@ -32,12 +37,13 @@ export type Step =
       readonly keys: readonly string[];
       readonly reason: string;
     }
-  /** Write what applications connect with, with the password of the credentials Secret. */
+  /** Write what applications connect with, with the password of the credentials Secret and the authority of the peer Secret. */
   | {
       readonly kind: "WriteConnection";
       readonly metadata: ManifestMeta;
       readonly connection: Connection;
       readonly credentialsName: string;
+      readonly peerName: string;
       readonly reason: string;
     }
   | {

@@ -1,4 +1,5 @@
 // The operator against a real API server. What is asserted is the state of the world.
+import { X509Certificate } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
@@ -225,7 +226,10 @@ describe("changes", () => {
     const password = text(credentials, "app");
     expect(password).toHaveLength(32);
     expect(connection).toMatchObject({ type: "servicebinding.io/postgresql" });
+    const peer = await read("v1", "Secret", nameOf.peerSecret("linked"));
+    expect(new X509Certificate(text(peer, "tls.crt")).checkHost("linked-rw.default.svc")).toBeDefined();
     expect(Object.keys(connection.data ?? {}).map((key) => `${key}=${text(connection, key)}`)).toEqual([
+      `ca.crt=${text(peer, "ca.crt")}`,
       "database=app",
       "host=linked-rw.default.svc",
       `password=${password}`,

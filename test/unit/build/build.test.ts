@@ -7,6 +7,7 @@ import { readRestartParameters } from "../../../src/agent/settings.ts";
 import { nameOf } from "../../../src/api/names.ts";
 import { buildAccess } from "../../../src/build/access.ts";
 import { buildConnections, fillIn } from "../../../src/build/connection.ts";
+import type { BuildContext } from "../../../src/build/context.ts";
 import { buildBudget } from "../../../src/build/budget.ts";
 import { buildEngineFiles, buildIntent, buildIntentConfigMap, buildLease } from "../../../src/build/config.ts";
 import { canonicalJson, contentHash } from "../../../src/build/hash.ts";
@@ -252,16 +253,28 @@ describe("what users add to pods and Services", () => {
 });
 
 describe("connections", () => {
+  const versions = { credentialsVersion: "7", peerVersion: "3" };
+  const hashOf = (context: BuildContext, secrets = versions) => buildConnections(context, secrets)[0]?.hash;
+
   test("have everything but the password, and differ when it does", () => {
-    const [connection] = buildConnections(contextOf(), "7");
+    const [connection] = buildConnections(contextOf(), versions);
     expect(connection).toMatchObject({
       metadata: { name: "orders-app", namespace: "shop", ownerReferences: [{ name: "orders" }] },
       type: "servicebinding.io/example",
       fields: { type: "example", host: "orders-rw.shop.svc", port: "5432", username: "app" },
       passwordKey: "app",
+      hasAuthority: false,
     });
-    expect(buildConnections(contextOf(), "7")[0]?.hash).toBe(connection?.hash);
-    expect(buildConnections(contextOf(), "8")[0]?.hash).not.toBe(connection?.hash);
+    expect(hashOf(contextOf())).toBe(connection?.hash);
+    expect(hashOf(contextOf(), { ...versions, credentialsVersion: "8" })).not.toBe(connection?.hash);
+    expect(hashOf(contextOf(), { ...versions, peerVersion: "4" })).toBe(connection?.hash);
+  });
+
+  test("of an engine that shows a certificate carry its authority, and are made anew with it", () => {
+    const context = contextOf();
+    const shown: BuildContext = { ...context, engine: { ...context.engine, clientTls: true } };
+    expect(buildConnections(shown, versions)[0]?.hasAuthority).toBe(true);
+    expect(hashOf(shown, { ...versions, peerVersion: "4" })).not.toBe(hashOf(shown));
   });
 
   test("fill in what they know, escaped, and leave the rest", () => {

@@ -12,7 +12,12 @@ const SPEC = { members: 3, accounts: [{ name: "shop" }, { name: "reports", datab
 test("each gets a password, a connection Secret and a place in the intent", () => {
   const context = { ...contextOf(SPEC), engine: ENGINE };
   expect(credentialKeys(context.engine, context.intent)).toEqual(["admin", "app", "shop", "reports"]);
-  expect(buildConnections(context, "7").map(({ metadata, fields }) => [metadata.name, fields["database"]])).toEqual([
+  expect(
+    buildConnections(context, { credentialsVersion: "7", peerVersion: "3" }).map(({ metadata, fields }) => [
+      metadata.name,
+      fields["database"],
+    ]),
+  ).toEqual([
     ["orders-app", undefined],
     ["orders-shop", "shop"],
     ["orders-reports", "shop"],

@@ -8,6 +8,8 @@ export const NOTHING_NAMED: Observation["named"] = {
   hasLease: false,
   lastLeader: undefined,
   peerNotAfterMs: undefined,
+  peerHosts: "",
+  peerVersion: "",
   credentialsUid: undefined,
   credentialKeys: [],
   credentialsVersion: "",

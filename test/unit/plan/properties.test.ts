@@ -224,6 +224,8 @@ function toObservation(drawn: Drawn): Observation {
       hasLease: true,
       lastLeader: "orders-0",
       peerNotAfterMs: 4e12,
+      peerHosts: "",
+      peerVersion: "1",
       credentialsUid: "c",
       credentialKeys: ["admin", "app"],
       credentialsVersion: "1",

@@ -391,7 +391,12 @@ export class Simulator {
       case "Delete":
         return this.#delete(step.object);
       case "IssueCertificates":
-        this.#named = { ...this.#named, peerNotAfterMs: this.nowMs + 1095 * DAY_MS };
+        this.#named = {
+          ...this.#named,
+          peerNotAfterMs: this.nowMs + 1095 * DAY_MS,
+          peerHosts: step.hosts.join(","),
+          peerVersion: String(this.nowMs),
+        };
         return;
       case "GenerateCredentials":
         this.#named = {
