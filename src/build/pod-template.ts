@@ -26,7 +26,7 @@ import { placement } from "./placement.ts";
 import { statelessPodSpec } from "./stateless-pod.ts";
 
 /** Memory of init and agent. It is added to what the user gives the engine: with cgroup v2 both share one limit and one fate. */
-const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
+export const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
 const VOLUME_MOUNT = "/data";
 const INSTALL_MOUNT = "/install"; // not RUNTIME_DIR: there the image itself has what is to be copied
 const ANY_MEMBER = "any"; // stands for the member in the hash, which must be the same for all

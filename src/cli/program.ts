@@ -1,5 +1,6 @@
 /** All commands of `kubectl quorate`. */
 import { Command } from "commander";
+import { addAdvise } from "./commands/advise.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDiagnose } from "./commands/diagnose.ts";
 import { addEngineTest } from "./commands/engine-test.ts";
@@ -36,6 +37,7 @@ export function buildProgram(): Command {
     addLogs,
     addDiagnose,
     addPreflight,
+    addAdvise,
     addRules,
     addEngineTest,
     addCompletion,

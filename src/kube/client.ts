@@ -62,6 +62,7 @@ interface Call {
   readonly options: CallOptions;
 }
 
+const POD = { apiVersion: "v1", kind: "Pod" } as const;
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_MAX_RETRIES = 3;
 const FIRST_RETRY_MS = 100;
@@ -241,7 +242,7 @@ export class KubeClient implements KubeApi {
     const query = new URLSearchParams({ container, timestamps: "true", follow: String(follow) });
     if (sinceSeconds !== undefined) query.set("sinceSeconds", String(sinceSeconds));
     if (tailLines !== undefined) query.set("tailLines", String(tailLines));
-    const ref = { apiVersion: "v1", kind: "Pod", ...pod };
+    const ref = { ...POD, ...pod };
     try {
       const path = withQuery(await this.#path(ref, pod.name, "log"), query);
       const stream = await this.#transport.stream({ method: "GET", path }, { signal, timeoutMs: DEFAULT_TIMEOUT_MS });
@@ -249,6 +250,30 @@ export class KubeClient implements KubeApi {
       let body = "";
       for await (const text of stream.text) body += text;
       throw new ApiStatusError(stream.status, parseJson(body), stream.retryAfterMs);
+    } catch (error) {
+      throw fromApiError(error, describeRef(ref), false);
+    }
+  }
+
+  /**
+   * What a pod answers at `path` of one of its ports, asked by the API server: also from where pods cannot be reached.
+   * @throws {OperatorError} when the API server cannot reach it, or it answers with an error.
+   */
+  async podText(
+    pod: Omit<ObjectRef, keyof KindRef>,
+    port: number,
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<string> {
+    const ref = { ...POD, ...pod };
+    try {
+      const url = `${await this.#path(ref, `${pod.name}:${port}`, "proxy")}${path}`;
+      const answer = await this.#transport.call(
+        { method: "GET", path: url },
+        { signal, timeoutMs: DEFAULT_TIMEOUT_MS },
+      );
+      if (answer.status === 200) return answer.body;
+      throw new ApiStatusError(answer.status, parseJson(answer.body), answer.retryAfterMs);
     } catch (error) {
       throw fromApiError(error, describeRef(ref), false);
     }

@@ -55,6 +55,29 @@ function toNumber(text: string): number {
   return text === "-Inf" ? Number.NEGATIVE_INFINITY : Number(text);
 }
 
+/** What a member says that it uses; what its machine does not tell is undefined. */
+export interface UsageSample {
+  readonly cpuSeconds: number | undefined;
+  readonly memoryBytes: number | undefined;
+  readonly volumeSizeBytes: number | undefined;
+  readonly volumeFreeBytes: number | undefined;
+}
+
+/** Reads the usage out of an agent's metrics. */
+export function toUsageSample(text: string): UsageSample {
+  const lines = text.split("\n");
+  const value = (name: string) => {
+    const line = lines.find((one) => one.startsWith(`quorate_member_${name}{`));
+    return line === undefined ? undefined : toSeries(line).value;
+  };
+  return {
+    cpuSeconds: value("cpu_seconds_total"),
+    memoryBytes: value("memory_bytes"),
+    volumeSizeBytes: value("volume_size_bytes"),
+    volumeFreeBytes: value("volume_free_bytes"),
+  };
+}
+
 /** What a member's metrics say. @returns undefined when they are not those of an agent. */
 export function toSample(text: string): MemberSample | undefined {
   const series = text.split("\n").filter(isSampled).map(toSeries);

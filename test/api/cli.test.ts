@@ -1,9 +1,7 @@
 // kubectl quorate as people run it: the program itself, against a real API server with the operator on it.
-import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ANNOTATION_LEADER, ANNOTATION_SYNC, API_VERSION, nameOf } from "../../src/api/names.ts";
@@ -22,9 +20,8 @@ import {
   runningCluster,
   statusOf,
 } from "./operator-world.ts";
+import { type PluginResult, runPlugin } from "./plugin.ts";
 
-const run = promisify(execFile);
-const program = join(import.meta.dirname, "../../src/cli.ts");
 let folder: string;
 
 beforeAll(async () => {
@@ -32,29 +29,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** Runs the program as administrator, or by another kubeconfig. */
-async function quorate(args: readonly string[], kubeconfig = plane.kubeconfig): Promise<Result> {
-  const all = [program, "--kubeconfig", kubeconfig, "--namespace", NAMESPACE, ...args];
-  try {
-    const { stdout, stderr } = await run(process.execPath, all, {
-      env: { ...process.env, NO_COLOR: "1" },
-      cwd: folder,
-    });
-    return { code: 0, out: stdout, err: stderr };
-  } catch (error) {
-    const { code, stdout, stderr } = error as {
-      readonly code: number;
-      readonly stdout: string;
-      readonly stderr: string;
-    };
-    return { code, out: stdout, err: stderr };
-  }
+function quorate(args: readonly string[], kubeconfig = plane.kubeconfig): Promise<PluginResult> {
+  return runPlugin(args, kubeconfig, folder);
 }
 
 async function file(object: object): Promise<string> {

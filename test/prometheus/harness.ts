@@ -1,13 +1,16 @@
 // A real Prometheus on loopback with a data folder of its own, and an exporter whose text the test decides.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
 import { claimPort } from "../../src/conformance/ports.ts";
 import type { RuleGroup } from "../../src/slo/rule.ts";
+
+const execute = promisify(execFile);
 
 /** Starts an HTTP server on a free port of loopback. */
 export async function listen(server: Server): Promise<number> {
@@ -24,6 +27,13 @@ export async function close(server: Server): Promise<void> {
     server.close(resolve);
     server.closeAllConnections();
   });
+}
+
+/** Makes a database of what was scraped in the past. */
+async function writeHistory(lines: readonly string[], folder: string): Promise<void> {
+  const file = join(folder, "history.txt");
+  await writeFile(file, `${lines.join("\n")}\n# EOF\n`);
+  await execute("/usr/bin/promtool", ["tsdb", "create-blocks-from", "openmetrics", file, join(folder, "data")]);
 }
 
 interface Exporter {
@@ -60,8 +70,15 @@ export class HostPrometheus {
     this.#exporter = exporter;
   }
 
-  /** Starts both. @param metrics - The text that the exporter shows now. @param groups - Rules, evaluated every second. */
-  static async start(metrics: () => Promise<string>, groups: readonly RuleGroup[] = []): Promise<HostPrometheus> {
+  /**
+   * Starts both. @param metrics - The text that the exporter shows now. @param groups - Rules, evaluated every second.
+   * @param history - What was scraped before, as lines of OpenMetrics with their times.
+   */
+  static async start(
+    metrics: () => Promise<string>,
+    groups: readonly RuleGroup[] = [],
+    history: readonly string[] = [],
+  ): Promise<HostPrometheus> {
     const exporter = startExporter(metrics);
     const target = `127.0.0.1:${await listen(exporter.server)}`;
     const folder = await mkdtemp(join(tmpdir(), "quorate-prometheus-"));
@@ -73,6 +90,7 @@ export class HostPrometheus {
     await writeFile(join(folder, "prometheus.yml"), JSON.stringify(config)); // JSON is YAML
     const rules = groups.map((group) => ({ ...group, interval: "1s" }));
     await writeFile(join(folder, "rules.yml"), JSON.stringify({ groups: rules }));
+    if (history.length > 0) await writeHistory(history, folder);
     const address = `127.0.0.1:${await claimPort()}`;
     const child = spawn(
       "/usr/bin/prometheus",
