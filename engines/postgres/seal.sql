@@ -34,6 +34,11 @@ BEGIN
   WHILE EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walreceiver') LOOP
     PERFORM pg_sleep(0.002), pg_stat_clear_snapshot();
   END LOOP;
+  -- Whether all of it is replayed belongs to the answer (sendable); what is on its way takes no longer.
+  FOR look IN 1..10 LOOP
+    EXIT WHEN pg_last_wal_replay_lsn() >= coalesce(pg_last_wal_receive_lsn(), '0/0');
+    PERFORM pg_sleep(0.001);
+  END LOOP;
   WHILE pg_last_wal_receive_lsn() IS NULL AND current_setting('quorate.settled', true) IS DISTINCT FROM 'on' LOOP
     PERFORM set_config('quorate.settled', 'on', false) FROM pg_stat_activity
       WHERE backend_type = 'startup' AND wait_event = 'RecoveryRetrieveRetryInterval';

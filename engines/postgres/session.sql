@@ -70,7 +70,10 @@ SELECT json_strip_nulls(json_build_object(
     'history', timeline.number::text,
     'value', (ends_at - '0/0')::text,
     'ancestors', (SELECT coalesce(json_agg(json_build_object('history', history, 'value', value::text) ORDER BY n), '[]')
-      FROM ancestors)),
+      FROM ancestors),
+    -- Not with the beginning of a record at the end: a promotion would write over it, but to a follower it would have been sent.
+    'sendable', CASE WHEN follower AND pg_last_wal_replay_lsn() >= ends_at
+      AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver) THEN true END),
   'receiving', EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
   'followers', (SELECT coalesce(json_agg(json_build_object('name', application_name,
       'value', (coalesce(flush_lsn, '0/0') - '0/0')::text, 'streaming', state = 'streaming',

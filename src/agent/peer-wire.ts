@@ -8,6 +8,7 @@ const PositionJson = z.object({
     .array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) }))
     .max(256)
     .readonly(),
+  sendable: z.boolean().optional(),
 });
 const Epoch = z.int().min(0);
 const Reason = z.string().max(512).nullable();
@@ -20,7 +21,14 @@ export const MessageJson = z.discriminatedUnion("type", [
   z.object({ type: z.literal("PreVote"), epoch: Epoch, base: Base, early: z.boolean() }),
   z.object({ type: z.literal("Seal"), epoch: Epoch, base: Base }),
   z.object({ type: z.literal("Promise"), epoch: Epoch }),
-  z.object({ type: z.literal("Activated"), epoch: Epoch, sync: Sync }),
+  z.object({
+    type: z.literal("Activated"),
+    epoch: Epoch,
+    sync: Sync,
+    // Agents of earlier versions do not say these two.
+    position: PositionJson.nullable().default(null),
+    lineage: Lineage.default([]),
+  }),
   z.object({
     type: z.literal("Heartbeat"),
     epoch: Epoch,

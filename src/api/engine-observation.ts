@@ -9,6 +9,11 @@ export const EnginePosition = z.object({
     .array(z.object({ history: z.string().max(128), value: z.string().regex(/^[0-9]{1,30}$/) }))
     .max(256)
     .default([]),
+  /**
+   * A follower that receives from nobody, and whose log ends with a whole entry: others may receive it from this member, and a promotion
+   * would begin its history exactly at `value`. Absent in engines that pass on nothing while they are followers.
+   */
+  sendable: z.boolean().optional(),
 });
 export type EnginePosition = z.infer<typeof EnginePosition>;
 

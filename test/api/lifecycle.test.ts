@@ -198,6 +198,6 @@ describe("a Restart operation", () => {
         members: ["again-1", "again-2"],
       });
     });
-    expect((await intentOf("again")).restart).toBeNull();
+    await eventually(async () => expect((await intentOf("again")).restart).toBeNull());
   });
 });

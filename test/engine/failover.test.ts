@@ -13,6 +13,14 @@ describe.skipIf(!hasServer)("three members", () => {
   beforeAll(() => cluster.form());
   afterAll(() => cluster.close());
 
+  async function roles(): Promise<{ leader: HostMember; next: HostMember; rest: HostMember }> {
+    const seen = await Promise.all([a, b, c].map(async (one) => ({ one, writable: (await one.observe()).writable })));
+    const leader = seen.find(({ writable }) => writable)?.one;
+    const [next, rest] = cluster.members.filter((one) => one !== leader);
+    if (leader === undefined || next === undefined || rest === undefined) throw new Error("nobody leads");
+    return { leader, next, rest };
+  }
+
   it("observe tells leader and followers apart", async () => {
     const leader = await a.observe();
     expect(leader).toMatchObject({ writable: true, receiving: false, version: expect.stringMatching(/^15\.\d+$/) });
@@ -49,7 +57,7 @@ describe.skipIf(!hasServer)("three members", () => {
     const leaderThen = await value(a);
     await pause(200);
     expect(await value(a)).toBeGreaterThan(leaderThen);
-    expect((await b.observe()).position).toEqual(sealed.position);
+    expect(comparePositions((await b.observe()).position, sealed.position)).toBe("equal");
     expect(sealed.receiving).toBe(false);
     await b.follow(a);
     await expect.poll(async () => (await b.observe()).receiving).toBe(true);
@@ -133,18 +141,62 @@ describe.skipIf(!hasServer)("three members", () => {
     }
   });
 
+  it("a follower that was connected before the promotion confirms after it, on the same connection", async () => {
+    const { leader, next, rest } = await roles();
+    const client = await cluster.connect(leader);
+    await client.query("INSERT INTO rows VALUES (50001)");
+    await leader.kill();
+    await Promise.all([next.run("seal"), rest.run("seal")]);
+    const [one, two] = [await next.observe(), await rest.observe()];
+    expect([one.position, two.position].map(({ sendable }) => sendable)).toEqual([true, true]);
+    const [best, other] = comparePositions(two.position, one.position) === "ahead" ? [rest, next] : [next, rest];
+    await other.follow(best);
+    await expect.poll(async () => (await best.observe()).followers.map(({ streaming }) => streaming)).toEqual([true]);
+    const admin = await cluster.connect(best, "postgres", "postgres");
+    const sender = async (): Promise<unknown> =>
+      (await admin.query("SELECT pid, backend_start, sync_state FROM pg_stat_replication")).rows[0];
+    const before = await sender();
+    expect(before).toMatchObject({ sync_state: "async" });
+    await cluster.promote(best, [other, leader]);
+    const writer = await cluster.connect(best);
+    await writer.query("INSERT INTO rows VALUES (50002)");
+    expect(await sender()).toEqual({ ...(before as object), sync_state: "quorum" });
+    const reader = await cluster.connect(other);
+    await expect
+      .poll(async () => (await reader.query("SELECT n FROM rows WHERE n > 50000 ORDER BY n")).rows.map(({ n }) => n))
+      .toEqual(["50001", "50002"]);
+    await Promise.all([admin, writer, reader].map((connection) => connection.end()));
+    await leader.run("rejoin", HostMember.following(best));
+    await leader.start();
+    await leader.follow(best);
+    await expect.poll(async () => (await leader.observe()).receiving, { timeout: 5_000 }).toBe(true);
+  });
+
+  it("a sealed follower that cannot replay all it holds is not to be received from", async () => {
+    const { leader, next } = await roles();
+    const admin = await cluster.connect(next, "postgres", "postgres");
+    await admin.query("SELECT pg_wal_replay_pause()");
+    const client = await cluster.connect(leader);
+    await client.query("INSERT INTO rows VALUES (60001)");
+    await client.end();
+    await expect.poll(async () => (await value(next)) === (await value(leader))).toBe(true);
+    await next.run("seal");
+    expect((await next.observe()).position.sendable).toBeUndefined();
+    await admin.query("SELECT pg_wal_replay_resume()");
+    await expect.poll(async () => (await next.observe()).position.sendable).toBe(true);
+    await admin.end();
+    await next.follow(leader);
+    await expect.poll(async () => (await next.observe()).receiving).toBe(true);
+    expect((await next.observe()).position.sendable).toBeUndefined();
+  });
+
   it("a planned stop leaves the followers with every byte", async () => {
-    const leader = (await Promise.all(cluster.members.map(async (one) => ({ one, seen: await one.observe() })))).find(
-      ({ seen }) => seen.writable,
-    )?.one;
-    if (leader === undefined) throw new Error("nobody leads");
-    const followers = cluster.members.filter((one) => one !== leader);
+    const { leader, next, rest } = await roles();
     await expect.poll(async () => (await leader.observe()).followers.filter((one) => one.streaming).length).toBe(2);
     await leader.stop();
-    const [one, two] = await Promise.all(followers.map((follower) => follower.observe()));
-    expect(one?.position).toEqual(two?.position);
+    const [one, two] = [await next.observe(), await rest.observe()];
+    expect(one.position).toEqual(two.position);
     // It is a proper prefix of the new leader's history: nothing to rewind.
-    const [next, rest] = followers as [HostMember, HostMember];
     await cluster.promote(next, [rest, leader]);
     const result = await leader.run("rejoin", HostMember.following(next));
     expect(result.stdout).toContain("nothing diverged");

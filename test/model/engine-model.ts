@@ -8,7 +8,7 @@ export interface Entry {
   readonly mark: boolean;
 }
 
-/** One member's engine with its volume. `flushed` is what each standby has confirmed to this incarnation. */
+/** One member's engine with its volume. `flushed` is what each standby has confirmed on its connection. */
 export interface ModelEngine {
   readonly volume: "empty" | "data" | "incomplete";
   readonly mode: "stopped" | "follower" | "writable";
@@ -46,7 +46,8 @@ export function positionOf(engine: ModelEngine): Position | null {
     ancestors.push({ history, value: String(index) });
     history = `${entry.epoch}.${entry.id}`;
   });
-  return { history, value: String(engine.log.length), ancestors };
+  const sendable = engine.mode === "follower" && engine.upstream === null;
+  return { history, value: String(engine.log.length), ancestors, ...(sendable && { sendable }) };
 }
 
 /** Whether `log` is a beginning of `other`. */

@@ -146,6 +146,13 @@ export const MUTANTS: readonly Mutant[] = [
     },
     args: walks("regress,crash,row", 6000),
   },
+  {
+    name: "a copy that is ahead is connected before the promotion",
+    file: "following.ts",
+    find: `  return order === "behind" || order === "equal";`,
+    replace: `  return order !== "incomparable";`,
+    args: walks("pause,cut,delay,row", 600),
+  },
 ];
 
 /** Writes a copy of the protocol with the mutant's change. @throws Error when the place is not there exactly once. */

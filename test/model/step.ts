@@ -204,7 +204,15 @@ function performAction(protocol: Protocol, world: World, item: Extract<Item, { t
 
 /** The engine's processes are gone; what waited for a confirmation never answers its client. */
 export function killEngine(world: World, name: string): World {
-  return withEngine(world, name, { mode: "stopped", upstream: null, verify: null, flushed: {} });
+  return withEngine(disconnect(world, name), name, { mode: "stopped", upstream: null, verify: null, flushed: {} });
+}
+
+/** The member receives from nobody; who sent to it forgets how far it was. */
+function disconnect(world: World, name: string): World {
+  const { upstream } = nodeOf(world, name).engine;
+  if (upstream === null) return world;
+  const { [name]: _, ...flushed } = nodeOf(world, upstream).engine.flushed;
+  return withEngine(withEngine(world, upstream, { flushed }), name, { upstream: null });
 }
 
 type ActionEffect = Extract<Effect, { readonly actionId: number }>;
@@ -218,12 +226,14 @@ function runAction(world: World, name: string, effect: ActionEffect): World | st
     case "Initialize":
       return engine.mode === "stopped" ? withEngine(world, name, { volume: "data", log: [] }) : "running";
     case "Seal":
-      return engine.mode === "follower" ? withEngine(world, name, { upstream: null }) : "not a follower";
+      return engine.mode === "follower" ? disconnect(world, name) : "not a follower";
     case "Follow": {
       const own = positionOf(engine);
       if (engine.mode !== "follower" || own === null) return "not a follower";
       if (hasTail(own, effect.position)) return "diverged";
-      return withEngine(world, name, { upstream: effect.leader });
+      return engine.upstream === effect.leader
+        ? world
+        : withEngine(disconnect(world, name), name, { upstream: effect.leader });
     }
     case "Promote":
       return promote(world, name, effect.epoch);
@@ -256,7 +266,6 @@ function promote(world: World, name: string, epoch: number): World | string {
     epoch,
     log,
     upstream: null,
-    flushed: {},
     acked: engine.log.length,
   });
   return checkPromotion(next, name);
@@ -316,7 +325,8 @@ function canReceive(world: World, name: string): boolean {
   const { upstream } = engine;
   if (engine.mode !== "follower" || upstream === null || !isLinked(world, name, upstream)) return false;
   const leader = nodeOf(world, upstream).engine;
-  if (leader.mode !== "writable" || !isPrefix(engine.log, leader.log)) return false;
+  // A follower passes on what it has, and goes on with the same connections when it is promoted.
+  if (leader.mode === "stopped" || (leader.mode === "writable" && !isPrefix(engine.log, leader.log))) return false;
   return engine.log.length < leader.log.length || (leader.flushed[name] ?? -1) < engine.log.length;
 }
 
@@ -325,7 +335,8 @@ function replicate(world: World, name: string): World {
   const { engine } = nodeOf(world, name);
   const leader = engine.upstream ?? "";
   const source = nodeOf(world, leader).engine;
-  const log = source.log.slice(0, engine.log.length + 1);
+  // A receiver that is ahead says how far it is before it is refused.
+  const log = isPrefix(engine.log, source.log) ? source.log.slice(0, engine.log.length + 1) : engine.log;
   const received = withEngine(world, name, { log });
   const flushed = { ...source.flushed, [name]: log.length };
   return spread(acknowledge(withEngine(received, leader, { flushed }), leader));

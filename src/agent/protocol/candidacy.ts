@@ -163,7 +163,8 @@ function driveActivation(turn: Turn, candidate: Candidate): void {
   if (!isActivated || !candidate.engineSet || deadlineMs - turn.now < profile.periodMs) return;
   const sync = { epoch, version: next.version };
   // Before our own record, which everything after it waits for: the Lease says so already.
-  turn.send(turn.others, { type: "Activated", epoch, sync }, candidate.round);
+  const position = candidate.answers[turn.self] ?? null;
+  turn.send(turn.others, { type: "Activated", epoch, sync, position, lineage: next.lineage }, candidate.round);
   turn.persist({ epoch, lineage: next.lineage, sync });
   turn.set({ role: { ...candidate, stage: "promoting", stageAtMs: turn.now } });
   turn.setEngine({ armed: true });

@@ -26,12 +26,12 @@ function takeDone(turn: Turn, action: EngineAction, position: Position | null): 
   if (position !== null) turn.setEngine({ position });
   switch (action.kind) {
     case "StartEngine":
-      return turn.setEngine({ status: "follower", upstream: null });
+      return turn.setEngine({ status: "follower", upstream: null, sealedFor: null });
     case "Follow":
       if (heard === null || heard.epoch !== action.epoch) return;
       return turn.setEngine({ upstream: { leader: heard.member, epoch: action.epoch } });
     case "Seal":
-      turn.setEngine({ upstream: null });
+      turn.setEngine({ upstream: null, sealedFor: action.epoch });
       takeOwnSeal(turn, action.epoch, position);
       return answerSealRequests(turn, position);
     case "Promote":
@@ -117,7 +117,15 @@ export function observeExit(turn: Turn): void {
 export function observeGone(turn: Turn): void {
   const { role, engine } = turn.state;
   if (engine.armed) turn.emit({ type: "DisarmFence" });
-  turn.setEngine({ status: "stopped", armed: false, action: null, position: null, standbys: [], upstream: null });
+  turn.setEngine({
+    status: "stopped",
+    armed: false,
+    action: null,
+    position: null,
+    standbys: [],
+    upstream: null,
+    sealedFor: null,
+  });
   if (turn.state.sealRequests.length > 0) answerSealRequests(turn, null);
   if (role.kind === "leader") return leaveAfterExit(turn);
   if (role.kind === "candidate" && engine.armed) resign(turn, "yield", "");

@@ -24,8 +24,17 @@ export type Message =
   | { readonly type: "Seal"; readonly epoch: number; readonly base: ElectionBase }
   /** “I lead `epoch` and cannot renew: promise me not to vote or contend for a lease duration.” */
   | { readonly type: "Promise"; readonly epoch: number }
-  /** “The Lease says that I lead `epoch`, with this set: persist that.” Sent while the engine is promoted, so that nobody waits for it then. */
-  | { readonly type: "Activated"; readonly epoch: number; readonly sync: SyncVersion }
+  /**
+   * “The Lease says that I lead `epoch`, with this set: persist that.” Sent while the engine is promoted, so that nobody waits for
+   * it then. `position` is where its copy was sealed: who is not ahead of it may connect already, see {@link Position.sendable}.
+   */
+  | {
+      readonly type: "Activated";
+      readonly epoch: number;
+      readonly sync: SyncVersion;
+      readonly position: Position | null;
+      readonly lineage: readonly number[];
+    }
   /** The sign of life of a leader whose engine is writable, sent every period: what followers follow. */
   | {
       readonly type: "Heartbeat";

@@ -3,8 +3,8 @@
  * copy when there is none. Only a leader whose epoch is at least the persisted one is followed or copied.
  */
 import { electionCause } from "./election.ts";
-import type { Position } from "./position.ts";
-import type { HeardLeader } from "./state.ts";
+import { comparePositions, type Position } from "./position.ts";
+import type { EngineView, HeardLeader } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
 /** A leader not heard for this many periods is not worth starting a copy from. */
@@ -28,8 +28,19 @@ export function driveEngine(turn: Turn): void {
   const leader = state.heard;
   const isFresh = leader !== null && turn.now - leader.atMs < FRESH_PERIODS * profile.periodMs;
   if (!isFresh || leader.epoch < state.record.epoch || state.role.kind !== "follower") return;
-  if (engine.status === "stopped") return copyFrom(turn, leader);
-  if (engine.status === "follower") follow(turn, leader);
+  if (engine.status === "follower" && (leader.serving || mayReceiveEarly(engine, leader))) return follow(turn, leader);
+  if (engine.status === "stopped" && leader.serving) copyFrom(turn, leader);
+}
+
+/**
+ * Whether the copy may be connected to a leader that is still being promoted, so that writes need not wait for it afterwards. All it
+ * can receive until then is more of what the leader begins with. A copy that is ahead, or of which that is not known for sure,
+ * must not: it would confirm places in the new history by what it has of the old.
+ */
+function mayReceiveEarly({ sealedFor, position: own }: EngineView, { epoch, position: its }: HeardLeader): boolean {
+  if (sealedFor !== epoch || own === null || its?.sendable !== true || own.history !== its.history) return false;
+  const order = comparePositions(own, its);
+  return order === "behind" || order === "equal";
 }
 
 function isReleasing(turn: Turn): boolean {
@@ -109,6 +120,7 @@ function follow(turn: Turn, leader: HeardLeader): void {
   if (!descendsFrom(leader, record.lineage))
     return markDiverged(turn, `Its data followed an epoch that ${member}'s does not descend from`);
   turn.persist({ lineage: leader.lineage });
+  turn.setEngine({ sealedFor: null });
   turn.emit({ type: "Follow", actionId: turn.beginAction("Follow", epoch), leader: member, position, epoch });
 }
 

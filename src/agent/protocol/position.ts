@@ -15,6 +15,11 @@ export interface Position {
   readonly history: string;
   readonly value: string;
   readonly ancestors: readonly Ancestor[];
+  /**
+   * Only of a sealed copy: what it holds ends exactly where its own history would begin, and others may receive it from it before
+   * that. Absent: not known, or the engine does not pass on what it received itself.
+   */
+  readonly sendable?: boolean | undefined;
 }
 
 /**

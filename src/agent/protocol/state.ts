@@ -74,6 +74,8 @@ export interface EngineView {
   readonly position: Position | null;
   readonly standbys: readonly StandbyView[];
   readonly upstream: { readonly leader: string; readonly epoch: number } | null;
+  /** The epoch for which it was told to stop receiving and said where it ended; null once it was told anything else. */
+  readonly sealedFor: number | null;
   readonly action: EngineAction | null;
   /** Not before this time: the next try of an action that failed. */
   readonly retryAtMs: number;
@@ -165,8 +167,9 @@ export interface Follower {
 /** The office a member holds. */
 export type Role = Follower | Candidate | Leader | Resigning;
 
-/** The newest leader whose heartbeat was accepted. */
+/** The newest leader whose activation or heartbeat was accepted; `serving`: a heartbeat, so its engine is writable. */
 export interface HeardLeader {
+  readonly serving: boolean;
   readonly member: string;
   readonly epoch: number;
   readonly lineage: readonly number[];
@@ -260,6 +263,7 @@ export function initialState(
       position: null,
       standbys: [],
       upstream: null,
+      sealedFor: null,
       action: null,
       retryAtMs: boot.nowMs,
       diverged: false,

@@ -22,7 +22,7 @@ export function answerMessage(turn: Turn, from: string, requestId: string, messa
     case "Promise":
       return answerPromise(turn, from, requestId, message);
     case "Activated":
-      return answerActivated(turn, requestId, message);
+      return answerActivated(turn, from, requestId, message);
     case "Heartbeat":
       return answerHeartbeat(turn, from, requestId, message);
     case "Nominate":
@@ -127,9 +127,15 @@ function answerPromise(turn: Turn, from: string, requestId: string, message: Ask
 }
 
 /** Remembers an activation, which the Lease already holds: true whether or not its leader ever comes to serve. */
-function answerActivated(turn: Turn, requestId: string, { epoch, sync }: Asked<"Activated">): void {
+function answerActivated(turn: Turn, from: string, requestId: string, message: Asked<"Activated">): void {
+  const { epoch, sync, position, lineage } = message;
   const isAccepted = accepts(turn, epoch);
-  if (isAccepted) turn.persist({ epoch, sync: laterOf(turn, sync) });
+  if (isAccepted) {
+    turn.persist({ epoch, sync: laterOf(turn, sync) });
+    // It may come after the first heartbeat.
+    const isKnown = turn.state.heard !== null && turn.state.heard.epoch >= epoch;
+    if (!isKnown) turn.set({ heard: { member: from, epoch, lineage, position, serving: false, atMs: turn.now } });
+  }
   const { record } = turn.state;
   const known = isAccepted ? record.sync : { epoch: 0, version: 0 };
   turn.reply(requestId, { type: "ActivatedReply", epoch: record.epoch, sync: known });
@@ -145,7 +151,7 @@ function answerHeartbeat(turn: Turn, from: string, requestId: string, message: A
   const isAccepted = accepts(turn, epoch);
   if (isAccepted) {
     turn.persist({ epoch, sync: laterOf(turn, sync) });
-    turn.set({ heard: { member: from, epoch, lineage, position, atMs: turn.now }, blocked: null });
+    turn.set({ heard: { member: from, epoch, lineage, position, serving: true, atMs: turn.now }, blocked: null });
     concludeSwitchover(turn, from, epoch);
     abandonDoubts(turn);
   }

@@ -5,6 +5,7 @@ import { initialState } from "../../../src/agent/protocol/state.ts";
 import { transition } from "../../../src/agent/protocol/transition.ts";
 import type { Effect, EventBody } from "../../../src/agent/protocol/exchange.ts";
 import type { Intent } from "../../../src/agent/protocol/types.ts";
+import { positionOf } from "../../model/engine-model.ts";
 import { runPlain } from "../../model/schedule.ts";
 import { deliver, killEngine } from "../../model/step.ts";
 import { linkOf, newWorld, nodeOf, withNode, type Protocol, type World } from "../../model/world.ts";
@@ -22,6 +23,23 @@ const intent: Intent = {
   switchover: null,
   forced: null,
 };
+
+const sealOf = (epoch: number): EventBody => ({
+  type: "MessageReceived",
+  from: "b",
+  requestId: "1",
+  message: { type: "Seal", epoch, base: { sync: { epoch: 1, version: 1 }, recover: false } },
+});
+
+function actionOf<T extends Effect["type"]>(
+  asked: readonly Asked[],
+  member: string,
+  type: T,
+): Extract<Effect, { type: T }> {
+  const one = asked.find((candidate) => candidate.member === member && candidate.effect.type === type);
+  if (one === undefined) throw new Error(`${member} was not asked for ${type}`);
+  return one.effect as Extract<Effect, { type: T }>;
+}
 
 /** A running cluster, with a note of every effect asked from then on. */
 function running(change: Partial<Intent> = {}): { world: World; protocol: Protocol; asked: Asked[] } {
@@ -81,6 +99,33 @@ describe("safety rules", () => {
     expect(route?.effect).toMatchObject({ epoch: 2 });
     // The engine of this world is promoted in no time, so the answer to what was sent before it comes after it.
     expect(route?.event).toMatchObject({ type: "MessageReply", reply: { type: "ActivatedReply" } });
+  });
+
+  test.each([
+    { copy: "where the new leader's was sealed", ahead: 0, early: true },
+    { copy: "ahead of the new leader's", ahead: 1, early: false },
+  ])("a copy $copy is connected while that is promoted: $early", ({ ahead, early }) => {
+    const { world, protocol, asked } = running();
+    const told = tell(protocol, world, "c", sealOf(2));
+    const { actionId } = actionOf(asked, "c", "Seal");
+    const { engine } = nodeOf(told, "c");
+    const position = positionOf({ ...engine, upstream: null });
+    if (position === null) throw new Error("c has no copy");
+    const value = String(Number(position.value) - ahead);
+    const sealed = tell(protocol, told, "c", { type: "ActionDone", actionId, position });
+    tell(protocol, sealed, "c", {
+      type: "MessageReceived",
+      from: "b",
+      requestId: "2",
+      message: {
+        type: "Activated",
+        epoch: 2,
+        sync: { epoch: 2, version: 1 },
+        position: { ...position, value },
+        lineage: [1, 2],
+      },
+    });
+    expect(types(asked, "c").includes("Follow")).toBe(early);
   });
 
   test("no write waits for a learner, whose clone takes as long as there is data", () => {
