@@ -4,11 +4,14 @@ import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { userOf } from "../../src/conformance/host-member.ts";
 import { hasServer, PASSWORDS, PostgresCluster } from "./host-cluster.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
 
 const NASTY = `n'a"s\\t:y $(id)`;
 
+const ports = await claimPorts(1);
+
 describe.skipIf(!hasServer)("accounts for applications", () => {
-  const cluster = new PostgresCluster(1, 25_480);
+  const cluster = new PostgresCluster(ports);
   const member = cluster.member(0);
   const list = join(cluster.root, "accounts");
 

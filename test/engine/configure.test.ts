@@ -2,9 +2,12 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasServer, PostgresCluster } from "./host-cluster.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
+
+const ports = await claimPorts(1);
 
 describe.skipIf(!hasServer)("one member's configuration", () => {
-  const cluster = new PostgresCluster(1, 25_440);
+  const cluster = new PostgresCluster(ports);
   const member = cluster.member(0);
   const setParameters = (parameters: Record<string, string>): void =>
     writeFileSync(

@@ -3,11 +3,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparePositions } from "../../src/agent/protocol/position.ts";
 import { hasServer, PostgresCluster } from "./host-cluster.ts";
 import { HostMember } from "../../src/conformance/host-member.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
 
 const value = async (member: HostMember): Promise<bigint> => BigInt((await member.observe()).position.value);
 
+const ports = await claimPorts(3);
+
 describe.skipIf(!hasServer)("three members", () => {
-  const cluster = new PostgresCluster(3, 25_410);
+  const cluster = new PostgresCluster(ports);
   const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
 
   beforeAll(() => cluster.form());

@@ -21,12 +21,9 @@ export function shippedSpec(name: string): EngineSpec {
 
 /** Members of PostgreSQL. */
 export class PostgresCluster extends HostCluster {
-  /** @param basePort - First port of the members; test files that run side by side need ranges of their own. */
-  constructor(count: number, basePort: number) {
-    super(
-      Array.from({ length: count }, (_, at) => basePort + at),
-      { spec: shippedSpec("postgres"), user: userOf("postgres"), passwords: PASSWORDS, programs: {} },
-    );
+  /** @param ports - One for each member. */
+  constructor(ports: readonly number[]) {
+    super(ports, { spec: shippedSpec("postgres"), user: userOf("postgres"), passwords: PASSWORDS, programs: {} });
   }
 
   /** A client of the application's database, or of another as superuser. */

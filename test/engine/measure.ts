@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
 import { PostgresCluster } from "./host-cluster.ts";
 import { HostMember } from "../../src/conformance/host-member.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
 
 const rounds = Number(process.argv[2] ?? 20);
 const samples = new Map<string, number[]>();
@@ -124,7 +125,7 @@ async function measure(cluster: PostgresCluster): Promise<void> {
   }
 }
 
-const cluster = new PostgresCluster(3, 25_450);
+const cluster = new PostgresCluster(await claimPorts(3));
 try {
   await measure(cluster);
   for (const [name, list] of samples) {

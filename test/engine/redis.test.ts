@@ -8,6 +8,7 @@ import { HostCluster } from "../../src/conformance/host-cluster.ts";
 import { HostMember, userOf } from "../../src/conformance/host-member.ts";
 import { shippedSpec } from "./host-cluster.ts";
 import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
 
 const PASSWORDS = { quorate: `q:u'o "r\\#`, app: "a''p\\p% $(id)" } as const;
 const spec = shippedSpec("redis");
@@ -45,7 +46,7 @@ describe.skipIf(!hasRedis)("redis", () => {
   let c: HostMember;
 
   beforeEach(async () => {
-    cluster = new HostCluster([25_460, 25_461, 25_462], {
+    cluster = new HostCluster(await claimPorts(3), {
       spec,
       user: userOf("nobody"),
       passwords: PASSWORDS,

@@ -4,6 +4,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { hasServer, PostgresCluster } from "./host-cluster.ts";
 import { HostMember } from "../../src/conformance/host-member.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
+
+const ports = await claimPorts(3);
 
 describe.skipIf(!hasServer)("a member that comes back", () => {
   let cluster: PostgresCluster;
@@ -16,7 +19,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
 
   beforeEach(async () => {
     for (const former of clusters.splice(0)) await former.close();
-    cluster = new PostgresCluster(3, 25_430);
+    cluster = new PostgresCluster(ports);
     clusters.push(cluster);
     [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     await cluster.form();

@@ -2,6 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hasServer, PostgresCluster } from "./host-cluster.ts";
+import { claimPorts } from "../../src/conformance/ports.ts";
 
 /** A statement under way: whether it has been answered, and how. */
 interface Pending {
@@ -24,8 +25,10 @@ function start(client: Client, sql: string): Pending {
   return pending;
 }
 
+const ports = await claimPorts(3);
+
 describe.skipIf(!hasServer)("the synchronous set", () => {
-  const cluster = new PostgresCluster(3, 25_420);
+  const cluster = new PostgresCluster(ports);
   const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
   let admin: Client;
   let n = 0;
