@@ -7,8 +7,9 @@ import { isAlreadyExists } from "../kube/api-error.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { Doomed, Step } from "../plan/plan.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
+import { issuePeerCertificates } from "./peer-certificates.ts";
 import type { SecretSource } from "./secret-source.ts";
-import { generateCredentials, issuePeerCertificates, writeConnection } from "./secrets.ts";
+import { generateCredentials, writeConnection } from "./secrets.ts";
 
 /** What was written, so that the next pass can wait until the caches show it. Called right after each write. */
 export interface Ledger {

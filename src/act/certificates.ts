@@ -53,7 +53,7 @@ export async function issueCertificate(
   authority: KeyPair,
   hosts: readonly string[],
   now: Date,
-): Promise<KeyPair & { readonly notAfter: Date }> {
+): Promise<KeyPair & { readonly notAfter: Date; readonly authorityNotAfter: Date }> {
   const issuer = new X509Certificate(authority.certificate);
   const signingKey = await crypto.subtle.importKey("pkcs8", PemConverter.decodeFirst(authority.key), ALGORITHM, false, [
     "sign",
@@ -76,7 +76,12 @@ export async function issueCertificate(
       new SubjectAlternativeNameExtension(hosts.map((value) => ({ type: "dns", value }))),
     ],
   });
-  return { certificate: certificate.toString("pem"), key: await exportKey(keys.privateKey), notAfter };
+  return {
+    certificate: certificate.toString("pem"),
+    key: await exportKey(keys.privateKey),
+    notAfter,
+    authorityNotAfter: issuer.notAfter,
+  };
 }
 
 function serialNumber(): string {

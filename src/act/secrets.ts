@@ -1,95 +1,12 @@
-// The Secrets of one cluster: made here, because what is random or private has no place in a plan.
-import { nameOf } from "../api/names.ts";
+// Passwords and connections of one cluster: made here, because what is random or private has no place in a plan.
 import { type Connection, fillIn } from "../build/connection.ts";
-import { ANNOTATION_CONNECTION_HASH, ANNOTATION_HOSTS, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
+import { ANNOTATION_CONNECTION_HASH } from "../build/labels.ts";
 import type { ManifestMeta } from "../build/manifest.ts";
-import type { CallOptions, KubeApi } from "../kube/api.ts";
-import { isAlreadyExists } from "../kube/api-error.ts";
+import type { CallOptions } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { RetryableError } from "../errors.ts";
-import type { KeyPair } from "./certificates.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
-import type { SecretSource } from "./secret-source.ts";
-
-interface Secret extends KubeObject {
-  readonly type?: string;
-  readonly data?: Readonly<Record<string, string>>;
-}
-
-type Api = Pick<KubeApi, "get" | "create" | "apply" | "mergePatch">;
-const SECRET = { apiVersion: "v1", kind: "Secret" } as const;
-
-/** Where Secrets are kept, and what is put into them. */
-interface SecretPorts {
-  readonly api: Api;
-  readonly source: SecretSource;
-}
-
-/**
- * Writes the members' certificate, signed by the cluster's authority, which is made when there is none.
- *
- * @param what - `metadata`: name (the cluster's), namespace, labels and owner of both Secrets; `hosts`: names of the members.
- * @returns the certificate's Secret.
- */
-export async function issuePeerCertificates(
-  { api, source }: SecretPorts,
-  { metadata, hosts }: { readonly metadata: ManifestMeta; readonly hosts: readonly string[] },
-  now: Date,
-  call: CallOptions,
-): Promise<Stored<KubeObject>> {
-  const authority = await ensureAuthority({ api, source }, metadata, now, call);
-  const leaf = await source.issueCertificate(authority, hosts, now);
-  const annotations = { [ANNOTATION_NOT_AFTER]: leaf.notAfter.toISOString(), [ANNOTATION_HOSTS]: hosts.join(",") };
-  const data = {
-    "ca.crt": encode(authority.certificate),
-    "tls.crt": encode(leaf.certificate),
-    "tls.key": encode(leaf.key),
-  };
-  const secret: Secret = {
-    ...SECRET,
-    type: "kubernetes.io/tls",
-    metadata: { ...metadata, name: nameOf.peerSecret(metadata.name), annotations },
-    data,
-  };
-  return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
-}
-
-async function ensureAuthority(
-  { api, source }: SecretPorts,
-  metadata: ManifestMeta,
-  now: Date,
-  call: CallOptions,
-): Promise<KeyPair> {
-  const name = nameOf.authoritySecret(metadata.name);
-  const ref = { ...SECRET, namespace: metadata.namespace, name };
-  const existing = await api.get<Secret>(ref, call);
-  if (existing !== undefined) return toKeyPair(existing);
-  const made = await source.createAuthority(metadata.name, now);
-  const data = { "ca.crt": encode(made.certificate), "ca.key": encode(made.key) };
-  try {
-    await api.create<Secret>({ ...SECRET, type: "Opaque", metadata: { ...metadata, name }, data }, call);
-    return made;
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    const winner = await api.get<Secret>(ref, call); // another replica was faster; one authority is enough
-    if (winner === undefined) throw error;
-    return toKeyPair(winner);
-  }
-}
-
-function toKeyPair(secret: Stored<Secret>): KeyPair {
-  const certificate = secret.data?.["ca.crt"];
-  const key = secret.data?.["ca.key"];
-  if (certificate === undefined || key === undefined) {
-    // Replacing it would part running members from new ones; a person may have it in a backup.
-    const object = `Secret ${secret.metadata.namespace ?? ""}/${secret.metadata.name}`;
-    throw new RetryableError("The authority has lost ca.crt or ca.key; restore them, or delete the Secret", {
-      reason: "AuthorityDamaged",
-      object,
-    });
-  }
-  return { certificate: decode(certificate), key: decode(key) };
-}
+import { decode, encode, type Secret, SECRET, type SecretApi, type SecretPorts } from "./secret-object.ts";
 
 /**
  * Makes a password for each of `keys` that the Secret lacks. Those that exist are never changed: data may depend on them.
@@ -120,7 +37,7 @@ interface Completed {
 
 /** Writes what applications connect with. @returns its Secret. @throws {RetryableError} while what completes it is not there. */
 export async function writeConnection(
-  api: Api,
+  api: SecretApi,
   { connection, credentialsName, peerName }: Completed,
   call: CallOptions,
 ): Promise<Stored<KubeObject>> {
@@ -136,7 +53,7 @@ export async function writeConnection(
 }
 
 async function partOf(
-  api: Api,
+  api: SecretApi,
   { namespace, name }: { readonly namespace: string; readonly name: string },
   key: string,
   call: CallOptions,
@@ -147,12 +64,4 @@ async function partOf(
     reason: "SecretIncomplete",
     object: `Secret ${namespace}/${name}`,
   });
-}
-
-function encode(text: string): string {
-  return Buffer.from(text).toString("base64");
-}
-
-function decode(base64: string): string {
-  return Buffer.from(base64, "base64").toString("utf8");
 }

@@ -1,6 +1,14 @@
-/** The certificate that a member speaks with, followed while the operator renews it: nothing is started anew for that. */
+/**
+ * The certificate that a member speaks with, and the authorities that it believes, followed while the operator renews them: nothing
+ * is started anew for that.
+ */
 import { createSecureContext } from "node:tls";
+import { z } from "zod";
+import type { Identification } from "../api/authority-note.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import { fingerprint } from "../fingerprint.ts";
 import { type PeerIdentity, readPeerIdentity } from "./peers.ts";
+import { readStateFile, writeStateFile } from "./state-file.ts";
 
 /** It is renewed once a year, so a look at three small files needs no haste. */
 const LOOK_EVERY_MS = 10_000;
@@ -9,6 +17,10 @@ const LOOK_EVERY_MS = 10_000;
 export interface CertificateKeeperOptions {
   /** Folder that the peer Secret is mounted in. */
   readonly folder: string;
+  /** When the engine reads the authorities. */
+  readonly readsAuthority: EngineSpec["readsAuthority"];
+  /** File that remembers which ones the engine read, if it reads them at its start alone. */
+  readonly stateFile: string;
   readonly nowMs: () => number;
   /** Another one is there, whole, and is to be used from now on. */
   readonly renewed: (identity: PeerIdentity) => void;
@@ -16,11 +28,15 @@ export interface CertificateKeeperOptions {
   readonly refused: (error: unknown) => void;
 }
 
+const StartedWith = z.object({ trusts: z.string() });
+
 /** Keeps the certificate of one member. */
 export class CertificateKeeper {
   readonly #options: CertificateKeeperOptions;
   #identity: PeerIdentity;
   #notBeforeMs: number;
+  #engineStartedWith: string | undefined;
+  #inForce: Identification | undefined;
 
   /** @throws {Error} when there is no certificate that can be used. */
   constructor(options: CertificateKeeperOptions) {
@@ -34,10 +50,41 @@ export class CertificateKeeper {
     return this.#identity;
   }
 
+  /** What agent and engine both go by; undefined while that is not known. */
+  get inForce(): Identification | undefined {
+    return this.#inForce;
+  }
+
   /** Looks whether it was renewed. Called again and again. */
   apply(): void {
+    if (this.#options.nowMs() >= this.#notBeforeMs) this.#look();
+  }
+
+  /** Notes what an engine that is about to start will read. One that outlives this agent goes on with that. */
+  async engineStarts(): Promise<void> {
+    if (this.#options.readsAuthority !== "Start") return;
+    this.#look();
+    const trusts = fingerprint(this.#identity.ca);
+    await writeStateFile(this.#options.stateFile, { trusts });
+    this.#engineStartedWith = trusts;
+  }
+
+  /** The running engine read `identity`, as far as it reads it while it runs. @returns whether that puts another one in force. */
+  async engineRead(identity: PeerIdentity): Promise<boolean> {
+    const shows = fingerprint(identity.cert);
+    const trusts = this.#options.readsAuthority === "Start" ? await this.#startedWith() : fingerprint(identity.ca);
+    if (this.#inForce?.shows === shows && this.#inForce.trusts === trusts) return false;
+    this.#inForce = { trusts, shows };
+    return true;
+  }
+
+  async #startedWith(): Promise<string> {
+    this.#engineStartedWith ??= StartedWith.safeParse(await readStateFile(this.#options.stateFile)).data?.trusts;
+    return this.#engineStartedWith ?? ""; // it was started by an agent that took no notes
+  }
+
+  #look(): void {
     const { folder, nowMs, renewed, refused } = this.#options;
-    if (nowMs() < this.#notBeforeMs) return;
     this.#notBeforeMs = nowMs() + LOOK_EVERY_MS;
     try {
       const found = usable(folder);

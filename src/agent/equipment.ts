@@ -1,6 +1,7 @@
 /** What every member has, whoever elects its leader: engine driver, volume, reports, parameters, one-shots, intent. */
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { Identification } from "../api/authority-note.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { Intent } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
@@ -12,7 +13,9 @@ import { CertificateKeeper } from "./certificate.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
 import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import type { Endpoint } from "./cluster/routes.ts";
+import type { EngineHost } from "./engine/control.ts";
 import { EngineDriver } from "./engine/driver.ts";
+import { engineHost } from "./engine/host.ts";
 import { Volume } from "./engine/volume.ts";
 import { readGraceMs } from "./grace.ts";
 import type { InitClient } from "./init-client.ts";
@@ -61,6 +64,8 @@ export class Equipment {
   readonly routes: MemberRoutes;
   readonly parameters: ParameterKeeper;
   readonly oneShots: OneShots;
+  /** The engine's processes. */
+  readonly host: EngineHost;
   readonly tell: Teller;
   /** This pod as others reach it. */
   readonly self: Endpoint & { readonly node: string };
@@ -69,12 +74,14 @@ export class Equipment {
   readonly #certificate: CertificateKeeper;
   #server: PeerServer | undefined;
   readonly #parts: MemberParts;
+  readonly #ports: EquipmentPorts;
   readonly #pod: ObjectRef & { readonly uid: string };
   readonly #stop = new AbortController();
 
   constructor(parts: MemberParts, ports: EquipmentPorts) {
     const { settings, engine, api, clock, log, metrics, events } = parts;
     this.#parts = parts;
+    this.#ports = ports;
     const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster, QUORATE_STATE_DIR: stateFolder } = settings;
     const onError = (error: unknown): void => log.debug({ err: error }, "API call failed");
     this.self = {
@@ -85,6 +92,8 @@ export class Equipment {
     };
     this.#certificate = new CertificateKeeper({
       folder: settings.QUORATE_PEER_DIR,
+      readsAuthority: engine.readsAuthority,
+      stateFile: join(stateFolder, "authority.json"),
       nowMs: () => clock.monotonicMs(),
       renewed: () => this.#takeCertificate(),
       refused: (error) => log.warn({ err: error }, "A renewed certificate cannot be used yet"),
@@ -92,6 +101,7 @@ export class Equipment {
     // A name that the certificates of all members carry, whichever is asked.
     const peerName = `peer.${nameOf.membersService(cluster)}.${namespace}.svc`;
     this.peers = new PeerClient(this.#certificate.identity, peerName);
+    this.host = engineHost(parts.init, () => this.#certificate.engineStarts());
     this.tell = tellerOf(settings, log, events);
     this.volume = new Volume(settings.QUORATE_DATA_DIR, stateFolder);
     this.driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
@@ -136,7 +146,15 @@ export class Equipment {
   /** Puts in force what changed outside of the engine: certificate and parameters. Called again and again; fails only over a bug. */
   async keepUp(): Promise<void> {
     this.#certificate.apply();
+    const { identity } = this.#certificate;
     await this.parameters.apply();
+    if (identity !== this.#certificate.identity || !this.parameters.isRead) return;
+    if (await this.#certificate.engineRead(identity)) this.#ports.changed();
+  }
+
+  /** What this member identifies itself and others by. */
+  get certificate(): Identification | undefined {
+    return this.#certificate.inForce;
   }
 
   #takeCertificate(): void {

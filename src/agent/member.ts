@@ -12,7 +12,6 @@ import { AccountKeeper } from "./accounts.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
-import { engineHost } from "./engine/host.ts";
 import { EngineWatch } from "./engine/watch.ts";
 import { Equipment, LEAVE_MS, type MemberParts } from "./equipment.ts";
 import { Fence } from "./fence.ts";
@@ -69,7 +68,7 @@ export class Member {
   #switchover: { id: string; result: "Done" | "Refused" | "Failed"; message: string } | null = null;
 
   constructor(parts: MemberParts) {
-    const { settings, api, init, clock, log, metrics } = parts;
+    const { settings, api, clock, log, metrics } = parts;
     this.#parts = parts;
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "promises.json");
     const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster } = settings;
@@ -79,7 +78,7 @@ export class Member {
       podOf: (member) => this.#messenger.podOf(member),
       changed: () => this.#report(),
     });
-    const { driver, volume, peers, self } = this.#equipment;
+    const { driver, host, volume, peers, self } = this.#equipment;
     this.#accounts = new AccountKeeper({
       file: accountsFile(settings),
       credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
@@ -88,7 +87,7 @@ export class Member {
       nowMs: () => this.#fenceClock.nowMs(),
       changed: () => this.#report(),
     });
-    this.#control = new EngineControl(driver, engineHost(init), volume, () => this.#leaderInOffice());
+    this.#control = new EngineControl(driver, host, volume, () => this.#leaderInOffice());
     this.#watch = new EngineWatch({
       control: this.#control,
       clock,
@@ -339,6 +338,7 @@ export class Member {
       answers: this.#equipment.oneShots.answers,
       parametersRefused: this.#equipment.parameters.refused,
       accountsMissing: this.#accounts.missing,
+      certificate: this.#equipment.certificate,
     };
     this.#equipment.reports.report(buildReport(parts));
     showMember(this.#parts.metrics, parts, this.#intent);

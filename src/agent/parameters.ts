@@ -70,6 +70,11 @@ export class ParameterKeeper {
     await this.#write(isRefused ? this.#state.accepted : parameters);
   }
 
+  /** Whether an engine runs that has read everything as it is now. */
+  get isRead(): boolean {
+    return this.#wanted !== undefined && this.#options.isUp() && this.#filesOf(this.#wanted) === this.#inForce;
+  }
+
   /** Something else that a reload reads has changed: the certificate. */
   readAgain(): void {
     this.#others++;
@@ -80,8 +85,8 @@ export class ParameterKeeper {
     const wanted = this.#wanted;
     if (wanted === undefined || this.#busy || !this.#options.isUp()) return;
     const key = keyOf(wanted);
-    const isRefused = key === this.#state.refused?.key; // the file has the accepted ones instead
-    const files = `${this.#others} ${isRefused ? keyOf(this.#state.accepted) : key}`;
+    const isRefused = key === this.#state.refused?.key;
+    const files = this.#filesOf(wanted);
     if (files === this.#inForce) return;
     this.#busy = true;
     try {
@@ -97,6 +102,12 @@ export class ParameterKeeper {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** What the engine would read now, as text that differs with it. Of refused parameters the file has the accepted ones instead. */
+  #filesOf(wanted: Parameters): string {
+    const key = keyOf(wanted);
+    return `${this.#others} ${key === this.#state.refused?.key ? keyOf(this.#state.accepted) : key}`;
   }
 
   async #refuse(wanted: Parameters, message: string): Promise<void> {

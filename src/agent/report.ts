@@ -18,6 +18,7 @@ export interface ReportParts {
   readonly switchover: MemberReport["switchover"];
   readonly parametersRefused: string | undefined;
   readonly accountsMissing: string | undefined;
+  readonly certificate: MemberReport["certificate"];
   readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
 
@@ -51,6 +52,7 @@ export function buildReport(parts: ReportParts): MemberReport {
     restart: parts.answers.restart,
     rebuild: parts.answers.rebuild,
     hook: parts.answers.hook,
+    ...(parts.certificate === undefined ? {} : { certificate: parts.certificate }),
     ...(parts.accountsMissing === undefined ? {} : { accountsMissing: parts.accountsMissing }),
     ...(parts.parametersRefused === undefined ? {} : { parametersRefused: parts.parametersRefused }),
   };

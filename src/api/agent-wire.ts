@@ -1,5 +1,6 @@
 /** What operator and agents say to each other: the intent ConfigMap, the member status annotation, the Lease's annotations. */
 import { z } from "zod";
+import { Identification } from "./authority-note.ts";
 
 /** Key of the intent ConfigMap that holds the JSON. */
 export const INTENT_KEY = "intent.json";
@@ -124,6 +125,8 @@ export const MemberReport = z.object({
   group: GroupReport.optional(),
   /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */
   parametersRefused: z.string().optional(),
+  /** What the member identifies itself and others by, once agent and engine both do. Agents of earlier versions do not say. */
+  certificate: Identification.optional(),
   /** Why the leader could not make the accounts that the intent asks for; it goes on trying. */
   accountsMissing: z.string().optional(),
 });

@@ -353,6 +353,12 @@ export const EngineSpec = z
       .describe(
         "fencingProof a promotion needs when durability is Async: the passed fence deadline, or the pod seen gone.",
       ),
+    readsAuthority: z
+      .enum(["Reload", "Start"])
+      .default("Reload")
+      .describe(
+        "readsAuthority says when the engine reads ca.crt in QUORATE_PEER_DIR: at each reload, or at its start alone. While the authority changes, members of the latter have to be restarted.",
+      ),
     clientTls: z
       .boolean()
       .default(false)

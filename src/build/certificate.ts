@@ -1,5 +1,7 @@
-// The names that a cluster's members are reached by.
+// The names that a cluster's members are reached by, and what is noted about their certificate.
+import { AuthorityNote, type AuthorityStage } from "../api/authority-note.ts";
 import { nameOf } from "../api/names.ts";
+import { ANNOTATION_AUTHORITY } from "./labels.ts";
 
 /** Suffix of names inside of a cluster that was set up as most are. */
 const CLUSTER_DOMAIN = "cluster.local";
@@ -12,4 +14,28 @@ export function certificateHosts({ name, namespace }: { readonly name: string; r
     return [service, `${service}.${namespace}`, full, `${full}.${CLUSTER_DOMAIN}`];
   });
   return [members, `${members}.${CLUSTER_DOMAIN}`, ...services];
+}
+
+/** The note on the members' certificate; undefined where an operator wrote none that can be understood. */
+export function readAuthorityNote(
+  annotations: Readonly<Record<string, string>> | undefined,
+): AuthorityNote | undefined {
+  const text = annotations?.[ANNOTATION_AUTHORITY];
+  if (text === undefined) return undefined;
+  try {
+    return AuthorityNote.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined; // not JSON: it is written anew, with the next certificate
+  }
+}
+
+/** What a note says of a stage's times: one that goes on keeps them. */
+export function stageTimes(
+  before: AuthorityNote | undefined,
+  { stage, overlapMs }: { readonly stage: AuthorityStage; readonly overlapMs: number },
+  nowMs: number,
+): Pick<AuthorityNote, "stage" | "since" | "signsFrom"> {
+  if (before?.stage === stage) return { stage, since: before.since, signsFrom: before.signsFrom };
+  const at = (ms: number) => new Date(ms).toISOString();
+  return { stage, since: at(nowMs), signsFrom: at(nowMs + overlapMs) };
 }

@@ -37,6 +37,10 @@ export const SLICE_MANAGER = "quorate.io";
 export const ANNOTATION_CONNECTION_HASH = `${GROUP}/connection-hash`;
 /** On the peer Secret: RFC 3339 end of the leaf certificate. */
 export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
+/** On the peer Secret: which authority it is of and what comes next, as JSON. */
+export const ANNOTATION_AUTHORITY = `${GROUP}/authority`;
+/** On a ClusterSpec, by the user: any text, such as a date; each new one asks for another authority of the members. */
+export const ANNOTATION_ROTATE_AUTHORITY = `${GROUP}/rotate-authority`;
 /** On the peer Secret: the names that the certificate was made for, comma-separated. */
 export const ANNOTATION_HOSTS = `${GROUP}/hosts`;
 

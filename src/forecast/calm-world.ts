@@ -2,6 +2,7 @@
 // are asked. Pure. It is what `plan` lets the real planner play against; what really happens may be worse, never more.
 import { INTENT_KEY, Intent, type MemberReport } from "../api/agent-wire.ts";
 import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, nameOf } from "../api/names.ts";
+import { stageTimes } from "../build/certificate.ts";
 import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INPUT_HASH } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
 import { parseQuantity } from "../build/quantity.ts";
@@ -44,6 +45,18 @@ export function afterSteps(seen: Observation, { steps }: Plan): Observation {
   return steps.reduce(afterStep, seen);
 }
 
+/** Members take up what is issued at once: their reports keep fitting what is noted of it. */
+function afterIssue(
+  { nowMs, named }: Observation,
+  { hosts, to, overlapMs, request }: Extract<Step, { kind: "IssueCertificates" }>,
+): Partial<Observation["named"]> {
+  const { authority } = named;
+  const { trusts, shows } = authority ?? { trusts: "", shows: "" };
+  const notAfter = new Date(nowMs + 10 * YEAR_MS).toISOString();
+  const note = { ...stageTimes(authority, { stage: to, overlapMs }, nowMs), notAfter, request, trusts, shows };
+  return { peerNotAfterMs: nowMs + 3 * YEAR_MS, peerHosts: hosts.join(","), peerVersion: "new", authority: note };
+}
+
 function afterStep(seen: Observation, step: Step): Observation {
   if ("manifest" in step) {
     const isLease = step.manifest.kind === "Lease"; // which is never watched
@@ -51,8 +64,7 @@ function afterStep(seen: Observation, step: Step): Observation {
   }
   if (step.kind === "Delete") return afterDelete(seen, step.object.kind, step.object.name);
   if (step.kind === "IssueCertificates") {
-    const peer = { peerNotAfterMs: seen.nowMs + 3 * YEAR_MS, peerHosts: step.hosts.join(","), peerVersion: "new" };
-    return { ...seen, named: { ...seen.named, ...peer } };
+    return { ...seen, named: { ...seen.named, ...afterIssue(seen, step) } };
   }
   if (step.kind === "GenerateCredentials") {
     return { ...seen, named: { ...seen.named, credentialsUid: "new", credentialKeys: step.keys } };

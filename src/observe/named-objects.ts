@@ -1,6 +1,7 @@
 // The Lease and the Secrets of a cluster: read live by name, remembered for a while as facts (there or not, which keys,
 // valid until when), never as contents.
 import { ANNOTATION_LEADER, nameOf } from "../api/names.ts";
+import { readAuthorityNote } from "../build/certificate.ts";
 import { ANNOTATION_CONNECTION_HASH, ANNOTATION_HOSTS, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
@@ -84,12 +85,13 @@ function leaseFacts(lease: Stored<KubeObject> | undefined): Pick<NamedView, "has
 
 function peerFacts(
   peer: Stored<KubeObject> | undefined,
-): Pick<NamedView, "peerNotAfterMs" | "peerHosts" | "peerVersion"> {
+): Pick<NamedView, "peerNotAfterMs" | "peerHosts" | "peerVersion" | "authority"> {
   const ms = Date.parse(annotationOf(peer, ANNOTATION_NOT_AFTER) ?? "");
   return {
     peerNotAfterMs: Number.isNaN(ms) ? undefined : ms,
     peerHosts: annotationOf(peer, ANNOTATION_HOSTS) ?? "",
     peerVersion: peer?.metadata.resourceVersion ?? "",
+    authority: readAuthorityNote(peer?.metadata.annotations),
   };
 }
 

@@ -3,14 +3,14 @@ import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
 import { buildBudgetRecord } from "../build/budget-record.ts";
-import { certificateHosts } from "../build/certificate.ts";
 import { buildConnections, credentialKeys } from "../build/connection.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
-import { childLabels, ownerOf } from "../build/labels.ts";
+import { childLabels } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
 import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../build/services.ts";
 import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
 import { buildFreshVolume, buildVolume } from "../build/volume.ts";
+import { planCertificates } from "./certificates.ts";
 import { replacesDeadVolume, withoutVolume } from "./dead-node.ts";
 import { applyIfDifferent, applyIfLacking } from "./difference.ts";
 import type { World } from "./facts.ts";
@@ -19,9 +19,6 @@ import type { Step } from "./plan.ts";
 import { templateForNew } from "./revisions.ts";
 import { replicasOf } from "./stop.ts";
 import { claimBytes } from "./volume-growth.ts";
-
-const DAY_MS = 86_400_000;
-const RENEW_BEFORE_MS = 2 * 365 * DAY_MS; // of three years: at a third, so that an operator away for long hurts nobody
 
 /** Steps for what a cluster has once: accounts, Services, budget, files, Secrets, Lease. `listed` are the members to be. */
 export function planChildren(world: World, listed: readonly string[]): readonly Step[] {
@@ -60,12 +57,7 @@ function planNamed(world: World): readonly Step[] {
   const { named } = seen;
   const steps: Step[] = [];
   if (!named.hasLease) steps.push({ kind: "Create", manifest: buildLease(context), reason: "it is missing" });
-  const outdated = certificateOutdated(world);
-  if (outdated !== undefined) {
-    const metadata = { name: context.name, namespace: context.namespace, labels: childLabels(context) };
-    const owned = { ...metadata, ownerReferences: [ownerOf(context)] };
-    steps.push({ kind: "IssueCertificates", metadata: owned, hosts: certificateHosts(context), reason: outdated });
-  }
+  steps.push(...planCertificates(world));
   const keys = credentialKeys(context.engine, context.intent);
   const missing = keys.filter((key) => !named.credentialKeys.includes(key));
   if (named.credentialsUid === undefined || missing.length > 0) {
@@ -75,13 +67,6 @@ function planNamed(world: World): readonly Step[] {
   }
   // Who connects needs passwords and certificates first.
   return steps.some(({ kind }) => kind !== "Create") ? steps : [...steps, ...planConnections(world)];
-}
-
-/** Why the members need another certificate; undefined while theirs will do. */
-function certificateOutdated({ context, seen: { named, nowMs } }: World): string | undefined {
-  if (named.peerNotAfterMs === undefined) return "there is none";
-  if (named.peerNotAfterMs - nowMs < RENEW_BEFORE_MS) return "a third of its life is over";
-  return named.peerHosts === certificateHosts(context).join(",") ? undefined : "it is not for all names of the cluster";
 }
 
 /** What applications connect with, made anew when it or the password changed. */

@@ -43,6 +43,11 @@ export const GUARDS = {
     holds: "the leader could make the accounts and databases of `spec.accounts`, and each can log in",
     override: "None needed: it is tried again by itself. Mend what the message names.",
   },
+  AuthorityTaken: {
+    holds: "while the authority of the members' certificate changes, every member took up the files of the last step",
+    override:
+      "None needed: it goes on by itself, and both authorities are trusted meanwhile. Restart the member that the message names.",
+  },
   DurabilitySupported: {
     holds: "the Engine can keep `spec.durability.mode`",
     override: "Choose one of the Engine's durability modes.",

@@ -1,4 +1,5 @@
 // What the planner knows about one cluster: plain, frozen data of one moment. observe/ makes it; nothing here can reach out.
+import type { AuthorityNote } from "../api/authority-note.ts";
 import type { Intent, MemberReport } from "../api/agent-wire.ts";
 import type { OperationIntent, OperationStatus } from "../api/cluster-operation.ts";
 import type { ClusterIntent } from "../api/cluster-spec.ts";
@@ -141,6 +142,8 @@ export interface NamedView {
   readonly peerHosts: string;
   /** resourceVersion of the Secret that holds it; empty when there is none. */
   readonly peerVersion: string;
+  /** What is noted on it; undefined when there is none, and on one of an operator that noted nothing. */
+  readonly authority: AuthorityNote | undefined;
   /** uid of the credentials Secret; undefined when there is none. */
   readonly credentialsUid: string | undefined;
   /** Keys that the credentials Secret holds. */

@@ -1,6 +1,7 @@
 // The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
 // At most one change is made at a time; see interlock.ts for the order.
 import type { Blocked } from "../api/cluster-status.ts";
+import { certificateDueMs } from "./certificates.ts";
 import { planChildren, planStatefulSets, planVolumes } from "./children.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { planDeletion } from "./deletion.ts";
@@ -75,7 +76,7 @@ function planPaused(world: World): Plan {
 
 function planWorld(world: World): Plan {
   const decision = interlock(world);
-  const requeueAfterMs = soonest(decision.requeueAfterMs, memoryLeftMs(world));
+  const requeueAfterMs = soonest(soonest(decision.requeueAfterMs, memoryLeftMs(world)), certificateDueMs(world));
   const listed = decision.listed ?? world.listed;
   const members = listedMembers(world);
   const told = planIntent(world, decision, listed);

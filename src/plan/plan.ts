@@ -1,4 +1,5 @@
 // The planner's answer as data: what to do, what cannot be done and why, when to look again.
+import type { AuthorityStage } from "../api/authority-note.ts";
 import type { OperationStatus } from "../api/cluster-operation.ts";
 import type { Blocked } from "../api/cluster-status.ts";
 import type { RolloutStatus, UpdatePolicy } from "../api/update.ts";
@@ -23,11 +24,18 @@ export type Step =
   /** Create, and leave alone what is already there under that name. */
   | { readonly kind: "Create"; readonly manifest: Manifest; readonly reason: string }
   | { readonly kind: "Delete"; readonly object: Doomed; readonly reason: string }
-  /** Make the authority if there is none, and a certificate for all members. `metadata.name` is the cluster's. */
+  /** Make the authorities that the stage needs, and a certificate for all members. `metadata.name` is the cluster's. */
   | {
       readonly kind: "IssueCertificates";
       readonly metadata: ManifestMeta;
       readonly hosts: readonly string[];
+      /** Stage that it is issued in, when the Secret is in stage `from`; it is left as it is when another got ahead. */
+      readonly to: AuthorityStage;
+      readonly from: AuthorityStage;
+      /** How long a next authority signs nothing after it was made. */
+      readonly overlapMs: number;
+      /** The user's request that is answered by it, or the last one that was. */
+      readonly request: string;
       readonly reason: string;
     }
   /** Make a password for every key that has none yet. Existing ones are never changed. */

@@ -1,4 +1,5 @@
 // What is broken and not repaired by itself: said plainly, with the way out, because the way out needs a person.
+import { authorityTrouble } from "./certificates.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { deadNodeTrouble } from "./dead-node.ts";
 import { listedMembers, type World } from "./facts.ts";
@@ -27,6 +28,7 @@ export function planTrouble(world: World): Decision {
     ...growing.blocked,
     ...refusedParameters(world),
     ...missingAccounts(world),
+    ...authorityTrouble(world),
   ];
   return blocked.length === 0 && growing.change === "" ? IDLE : { busy: false, blocked, change: growing.change };
 }

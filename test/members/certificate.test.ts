@@ -64,7 +64,7 @@ test("a renewed certificate is shown to new clients; open connections, agents an
   const before = pids();
   expect(before.map((all) => all.length)).toEqual([3, 3]);
 
-  cluster.renewCertificate();
+  await cluster.renewCertificate();
   await vi.waitFor(async () => {
     const late = await connected();
     const shown = shownTo(late);

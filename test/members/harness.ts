@@ -1,10 +1,10 @@
 // Real agents under real quorate-init, each in a pid namespace of its own, with a real engine and a real API server;
 // no kubelet, no operator: the test itself writes what the operator would. Everything listens on 127.0.0.1.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { openSync, readdirSync, readFileSync } from "node:fs";
-import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { load } from "js-yaml";
 import type { Intent } from "../../src/api/agent-wire.ts";
 import { Engine } from "../../src/api/engine.ts";
@@ -132,7 +132,7 @@ export class MemberCluster {
         QUORATE_STATE_DIR: path(member.name, "data/quorate"),
         QUORATE_RUN_DIR: path(member.name, "run"),
         QUORATE_ENGINE_DIR: path("engine"),
-        QUORATE_PEER_DIR: path("peer"),
+        QUORATE_PEER_DIR: path(member.name, "peer"),
         QUORATE_CREDENTIALS_DIR: path("credentials"),
         QUORATE_PORT: String(member.ports.engine),
         QUORATE_PEER_PORT: String(member.ports.agent),
@@ -273,7 +273,8 @@ export class MemberCluster {
 
   async #prepareMember(name: string): Promise<void> {
     await mkdir(join(this.folder, name, "data"), { recursive: true });
-    await mkdir(join(this.folder, name, "run"), { recursive: true });
+    for (const folder of ["run", "peer"]) await mkdir(join(this.folder, name, folder), { recursive: true });
+    await this.#copyCertificate(name);
     const pod = await this.api.create<KubeObject & { spec: unknown }>({
       apiVersion: "v1",
       kind: "Pod",
@@ -343,11 +344,30 @@ export class MemberCluster {
     this.#issueCertificate();
   }
 
-  /** Gives all members another certificate of the same authority, as the operator and the kubelet would. */
-  renewCertificate(): void {
+  /** Makes another certificate of the same authority, and brings it to all members. */
+  async renewCertificate(): Promise<void> {
     this.#issueCertificate();
+    for (const member of this.members) await this.bringCertificate(member);
+  }
+
+  /** Brings what is in the folder `peer` to a member, as the kubelet would: to each in its own time. */
+  bringCertificate({ name }: TestMember): Promise<void> {
+    return this.#copyCertificate(name);
+  }
+
+  /** All files change at one moment, by a link to their folder: so the kubelet does it. */
+  async #copyCertificate(member: string): Promise<void> {
+    const folder = join(this.folder, member, "peer");
+    const version = await mkdtemp(join(folder, "..version-"));
+    await chmod(version, 0o755);
+    for (const file of ["ca.crt", "tls.crt", "tls.key"]) {
+      await copyFile(join(this.folder, "peer", file), join(version, file));
+      if (!existsSync(join(folder, file))) await symlink(join("..data", file), join(folder, file));
+    }
     const { uid, gid } = this.#engine.user;
-    execFileSync("chown", ["-R", `${uid}:${gid}`, join(this.folder, "peer")]);
+    execFileSync("chown", ["-R", `${uid}:${gid}`, version]);
+    await symlink(basename(version), join(folder, "..next"));
+    await rename(join(folder, "..next"), join(folder, "..data"));
   }
 
   #issueCertificate(): void {

@@ -11,6 +11,7 @@ import { type ClientParts, OPERATOR_LEASE, SimClient } from "./sim-client.ts";
 const LEASE_NAMESPACE = "quorate-system";
 const RESTART_MS = 3_000;
 const CERTIFICATE_MS = 3 * 365 * 86_400_000;
+const AUTHORITY_ENDS = new Date("2040-01-01T00:00:00Z");
 
 /** What an operator is started with. */
 export interface OperatorOptions {
@@ -120,7 +121,9 @@ export class SimOperator {
 /** Secrets that are the same in every run, and no secrets. */
 const repeatableSecrets: SecretSource = {
   createAuthority: (cluster) => Promise.resolve({ certificate: `authority of ${cluster}`, key: "key" }),
-  issueCertificate: (_authority, hosts, now) =>
-    Promise.resolve({ certificate: hosts.join(), key: "key", notAfter: new Date(now.getTime() + CERTIFICATE_MS) }),
+  issueCertificate: (_authority, hosts, now) => {
+    const notAfter = new Date(now.getTime() + CERTIFICATE_MS);
+    return Promise.resolve({ certificate: hosts.join(), key: "key", notAfter, authorityNotAfter: AUTHORITY_ENDS });
+  },
   createPassword: () => "password",
 };

@@ -7,7 +7,6 @@ import { z } from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
 import { sleep } from "../../clock.ts";
 import { ActionError } from "../engine/driver.ts";
-import { engineHost } from "../engine/host.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
 import type { PeerServer } from "../peers.ts";
@@ -57,7 +56,7 @@ export class GroupMember {
   #notBeforeMs = 0;
 
   constructor(parts: MemberParts) {
-    const { settings, init, clock, log, metrics } = parts;
+    const { settings, clock, log, metrics } = parts;
     this.#parts = parts;
     const { QUORATE_CLUSTER: cluster, QUORATE_MEMBER: member } = settings;
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "group.json");
@@ -67,8 +66,8 @@ export class GroupMember {
       podOf: (name) => this.#messenger.podOf(name),
       changed: () => this.#report(),
     });
-    const { driver, volume, routes, peers, self } = this.#equipment;
-    this.#engine = new GroupEngine(driver, engineHost(init), volume, member);
+    const { driver, host, volume, routes, peers, self } = this.#equipment;
+    this.#engine = new GroupEngine(driver, host, volume, member);
     this.#messenger = new GroupMessenger({
       client: peers,
       self: { cluster, member, info: self },
@@ -342,7 +341,8 @@ export class GroupMember {
     const view = this.#view();
     if (view === undefined) return;
     const { answers } = this.#equipment.oneShots;
-    const refused = this.#equipment.parameters.refused;
+    const { certificate, parameters } = this.#equipment;
+    const { refused } = parameters;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
       agentVersion: AGENT_VERSION,
@@ -351,6 +351,7 @@ export class GroupMember {
       switchover: this.#switchover,
       ...answers,
       ...(refused === undefined ? {} : { parametersRefused: refused }),
+      ...(certificate === undefined ? {} : { certificate }),
     });
     const { metrics } = this.#parts;
     metrics.lagBytes.set(Number(entriesBehind(view) ?? Number.NaN));

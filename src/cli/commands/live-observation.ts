@@ -5,9 +5,10 @@ import type { KubeClient } from "../../kube/client.ts";
 import { systemClock } from "../../clock.ts";
 import type { KubeObject, Stored } from "../../kube/object.ts";
 import { leaderOf } from "../../plan/facts.ts";
-import type { Measured, NamedView, Observation } from "../../plan/observation.ts";
+import type { ClusterView, Measured, NamedView, Observation } from "../../plan/observation.ts";
 import { certificateHosts } from "../../build/certificate.ts";
 import { buildConnections, credentialKeys } from "../../build/connection.ts";
+import { ANNOTATION_ROTATE_AUTHORITY } from "../../build/labels.ts";
 import { preflight } from "../../plan/preflight.ts";
 import { observe } from "../../observe/observe.ts";
 import { Stores } from "../../observe/stores.ts";
@@ -82,6 +83,7 @@ export function observeUnborn(cluster: Stored<KubeObject>, engine: unknown, name
       peerNotAfterMs: undefined,
       peerHosts: "",
       peerVersion: "",
+      authority: undefined,
       credentialsUid: undefined,
       credentialKeys: [],
       credentialsVersion: "",
@@ -111,6 +113,7 @@ function asKept(): NamedView {
     peerNotAfterMs: Date.now() + 1000 * DAY_MS,
     peerHosts: "",
     peerVersion: "",
+    authority: undefined,
     credentialsUid: "kept",
     credentialKeys: [],
     credentialsVersion: "",
@@ -132,8 +135,8 @@ function withRest(seen: Observation): Observation {
   const resolved = cluster === undefined || engine === undefined ? undefined : preflight(seen, cluster);
   const built = resolved?.ok === true ? buildConnections(resolved.context, seen.named) : [];
   const connections = new Map(built.map(({ metadata, hash }) => [metadata.name, hash]));
-  const peerHosts = cluster === undefined ? "" : certificateHosts(cluster).join(",");
-  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys, connections, peerHosts } };
+  const peer = cluster === undefined ? {} : keptCertificate(cluster);
+  return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys, connections, ...peer } };
 }
 
 interface SetObject extends KubeObject {
@@ -147,4 +150,20 @@ function agentImageOf(stores: Stores, namespace: string, name: string): string {
   const sets = stores.of("StatefulSet").ofCluster(namespace, name) as readonly SetObject[];
   const images = [...sets].flatMap(({ spec }) => spec?.template?.spec?.initContainers?.[0]?.image ?? []);
   return images[0] ?? UNKNOWN_AGENT;
+}
+
+/** A certificate that nothing is to be done about. */
+function keptCertificate(cluster: ClusterView): Pick<NamedView, "peerHosts" | "authority"> {
+  const ends = new Date(Date.now() + 3000 * DAY_MS).toISOString();
+  const request = cluster.annotations[ANNOTATION_ROTATE_AUTHORITY] ?? "";
+  const note = {
+    stage: "Settled",
+    since: ends,
+    signsFrom: ends,
+    notAfter: ends,
+    request,
+    trusts: "",
+    shows: "",
+  } as const;
+  return { peerHosts: certificateHosts(cluster).join(","), authority: note };
 }

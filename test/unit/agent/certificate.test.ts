@@ -29,9 +29,11 @@ function mount(identity: string, ...files: readonly string[]): void {
   for (const file of files) copyFileSync(join(identity, file), join(mounted, file));
 }
 
-function keeper(): CertificateKeeper {
+function keeper(readsAuthority: "Reload" | "Start" = "Reload"): CertificateKeeper {
   return new CertificateKeeper({
     folder: mounted,
+    readsAuthority,
+    stateFile: join(folder, "authority.json"),
     nowMs: () => nowMs,
     renewed: (identity) => renewed.push(identity),
     refused: (error) => refused.push(error),
@@ -60,6 +62,43 @@ test("is taken up once, and only when certificate and key belong together", () =
   look(made);
   look(made);
   expect(renewed).toEqual([readPeerIdentity(second)]);
+});
+
+test("an engine that reads authorities at its start alone trusts what it started with, also after a new agent", async () => {
+  const [first, second] = [makeIdentity(folder, "first"), makeIdentity(folder, "second")];
+  mount(first, "ca.crt", "tls.crt", "tls.key");
+  const made = keeper("Start");
+  await made.engineStarts();
+  expect(await made.engineRead(made.identity)).toBe(true);
+  const before = made.inForce;
+  mount(second, "ca.crt", "tls.crt", "tls.key");
+  look(made);
+  expect(await made.engineRead(made.identity)).toBe(true);
+  expect(made.inForce).toMatchObject({ trusts: before?.trusts });
+  expect(made.inForce?.shows).not.toBe(before?.shows);
+
+  const next = keeper("Start");
+  await next.engineRead(next.identity);
+  expect(next.inForce).toEqual(made.inForce);
+  await next.engineStarts();
+  expect(await next.engineRead(next.identity)).toBe(true);
+  expect(next.inForce?.trusts).not.toBe(before?.trusts);
+  expect(await next.engineRead(next.identity)).toBe(false);
+});
+
+test("any other engine trusts what it read", async () => {
+  const [first, second] = [makeIdentity(folder, "first"), makeIdentity(folder, "second")];
+  mount(first, "ca.crt", "tls.crt", "tls.key");
+  const made = keeper();
+  expect(made.inForce).toBeUndefined();
+  await made.engineStarts();
+  await made.engineRead(made.identity);
+  const before = made.inForce;
+  mount(second, "ca.crt", "tls.crt", "tls.key");
+  look(made);
+  expect(made.inForce).toEqual(before); // not yet
+  expect(await made.engineRead(made.identity)).toBe(true);
+  expect(made.inForce?.trusts).not.toBe(before?.trusts);
 });
 
 test("new connections are made under it, and what is under way goes on", async () => {

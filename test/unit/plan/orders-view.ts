@@ -10,6 +10,7 @@ export const NOTHING_NAMED: Observation["named"] = {
   peerNotAfterMs: undefined,
   peerHosts: "",
   peerVersion: "",
+  authority: undefined,
   credentialsUid: undefined,
   credentialKeys: [],
   credentialsVersion: "",

@@ -226,6 +226,7 @@ function toObservation(drawn: Drawn): Observation {
       peerNotAfterMs: 4e12,
       peerHosts: "",
       peerVersion: "1",
+      authority: undefined,
       credentialsUid: "c",
       credentialKeys: ["admin", "app"],
       credentialsVersion: "1",

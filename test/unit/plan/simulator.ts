@@ -12,6 +12,7 @@ import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
+import { SimulatedCertificates } from "./simulated-certificates.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
 import { assertSafe } from "./safety.ts";
 import {
@@ -30,7 +31,6 @@ import {
 export type Choose = (count: number) => number;
 
 const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
-const DAY_MS = 86_400_000;
 const NEW_VOLUME = { resize: { state: "None", message: "" }, homes: [] } as const;
 
 /** One cluster `shop/orders` and everything around it. */
@@ -69,6 +69,7 @@ export class Simulator {
   readonly restarts: string[] = [];
   /** Everything the planner did, a line each. */
   readonly trace: string[] = [];
+  readonly certificates = new SimulatedCertificates();
   readonly #choose: Choose;
   #named: Observation["named"] = NOTHING_NAMED;
   #serial = 0;
@@ -272,6 +273,9 @@ export class Simulator {
     if (report !== undefined && canTell && report.syncNames.join(",") !== followers.join(",")) {
       moves.push(() => this.#report(leader, { syncNames: followers }));
     }
+    for (const { member, certificate } of this.certificates.takers(this.#named, this.pods)) {
+      moves.push(() => this.#report(member, { certificate }));
+    }
     return this.mute ? moves : [...moves, ...this.#answers(intent, leader)];
   }
 
@@ -391,12 +395,7 @@ export class Simulator {
       case "Delete":
         return this.#delete(step.object);
       case "IssueCertificates":
-        this.#named = {
-          ...this.#named,
-          peerNotAfterMs: this.nowMs + 1095 * DAY_MS,
-          peerHosts: step.hosts.join(","),
-          peerVersion: String(this.nowMs),
-        };
+        this.#named = this.certificates.issue(this.#named, step, this.nowMs);
         return;
       case "GenerateCredentials":
         this.#named = {

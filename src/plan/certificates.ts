@@ -1,0 +1,107 @@
+// The certificate of a cluster's members and the authority that signs it: made, renewed in time, and brought from one authority to
+// the next in steps, each of which waits until every member has taken up the one before. At no moment does one member show what
+// another does not trust.
+import type { AuthorityNote, AuthorityStage } from "../api/authority-note.ts";
+import { certificateHosts } from "../build/certificate.ts";
+import { ANNOTATION_ROTATE_AUTHORITY, childLabels, ownerOf } from "../build/labels.ts";
+import type { World } from "./facts.ts";
+import type { MemberView } from "./observation.ts";
+import { operationCommand } from "./override.ts";
+import type { Block, Step } from "./plan.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const RENEW_BEFORE_MS = 2 * 365 * DAY_MS; // of three years: at a third, so that an operator away for long hurts nobody
+const REPLACE_BEFORE_MS = 4 * 365 * DAY_MS; // of ten years: it always signs for three
+/** How long clients have for reading the next authority before a server shows what it signed. */
+const CLIENTS_READ_MS = { asked: HOUR_MS, due: 7 * DAY_MS } as const;
+/** What the kubelet takes to bring a changed Secret, and more. */
+const TAKEN_WITHIN_MS = 180_000;
+
+type Issue = Pick<Extract<Step, { kind: "IssueCertificates" }>, "from" | "to" | "reason"> & {
+  readonly overlapMs?: number;
+};
+
+/** The step that members need another certificate for, or none. */
+export function planCertificates(world: World): readonly Step[] {
+  const issue = nextIssue(world);
+  if (issue === undefined) return [];
+  const { context, cluster, seen } = world;
+  const { name, namespace } = context;
+  const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
+  // A cluster that is new has nothing to go away from: what its annotation asks for is done.
+  const isAnswer = issue.to === "Trust" || seen.named.authority === undefined;
+  const request = isAnswer ? asked(world) : (seen.named.authority?.request ?? "");
+  return [{ kind: "IssueCertificates", metadata, hosts: certificateHosts(cluster), overlapMs: 0, ...issue, request }];
+}
+
+/** When time alone will let the change of authority go on, or be told of; undefined when it never does. */
+export function certificateDueMs(world: World): number | undefined {
+  const { authority } = world.seen.named;
+  if (authority === undefined || authority.stage === "Settled") return undefined;
+  const sinceMs = Date.parse(authority.since);
+  const dueMs = [sinceMs + TAKEN_WITHIN_MS, Date.parse(authority.signsFrom)];
+  const ahead = dueMs.map((atMs) => atMs - world.seen.nowMs).filter((inMs) => inMs > 0);
+  return ahead.length === 0 ? undefined : Math.min(...ahead);
+}
+
+/** Says which members hold the change of authority up, once they had the time to take part in it. */
+export function authorityTrouble(world: World): readonly Block[] {
+  const { cluster, context, seen } = world;
+  const { authority } = seen.named;
+  if (authority === undefined || authority.stage === "Settled") return [];
+  const late = withoutCertificate(world, authority).map(({ name }) => name);
+  if (late.length === 0 || seen.nowMs - Date.parse(authority.since) < TAKEN_WITHIN_MS) return [];
+  const what = `${late.join(", ")} did not take up the cluster's next authority yet, and the former one stays until then.`;
+  const isAtStart = context.engine.readsAuthority === "Start" && authority.stage === "Trust";
+  const block: Block = { guard: "AuthorityTaken", object: late[0] ?? cluster.name, message: what };
+  if (!isAtStart) return [block];
+  const message = `${what} Engine ${context.engineName} reads authorities when it starts: restart the members, one after the other.`;
+  return [{ ...block, message, override: operationCommand(cluster, { type: "Restart" }) }];
+}
+
+function nextIssue(world: World): Issue | undefined {
+  const { peerNotAfterMs, peerHosts, authority } = world.seen.named;
+  const renewal = (stage: AuthorityStage, reason: string): Issue => ({ from: stage, to: stage, reason });
+  if (peerNotAfterMs === undefined) return renewal("Settled", "there is none");
+  if (authority === undefined) return renewal("Settled", "nothing is known of its authority");
+  const { stage } = authority;
+  if (peerNotAfterMs - world.seen.nowMs < RENEW_BEFORE_MS) return renewal(stage, "a third of its life is over");
+  if (peerHosts !== certificateHosts(world.cluster).join(","))
+    return renewal(stage, "it is not for all names of the cluster");
+  return nextStage(world, authority);
+}
+
+function nextStage(world: World, authority: AuthorityNote): Issue | undefined {
+  const { nowMs } = world.seen;
+  const { stage, request, notAfter, signsFrom } = authority;
+  if (stage === "Settled") {
+    const trust = (overlapMs: number, reason: string): Issue => {
+      // Nobody else has to wait: of clients that are shown the certificate alone nobody can see whether they know who signed it.
+      return { from: stage, to: "Trust", overlapMs: world.context.engine.clientTls ? overlapMs : 0, reason };
+    };
+    if (asked(world) !== "" && asked(world) !== request) {
+      return trust(CLIENTS_READ_MS.asked, `${ANNOTATION_ROTATE_AUTHORITY} asks for another authority`);
+    }
+    const isOld = Date.parse(notAfter) - nowMs < REPLACE_BEFORE_MS;
+    return isOld ? trust(CLIENTS_READ_MS.due, "more than half of the authority's life is over") : undefined;
+  }
+  if (withoutCertificate(world, authority).length > 0) return undefined;
+  if (stage === "Sign") return { from: stage, to: "Settled", reason: "every member shows the next one's certificate" };
+  return nowMs < Date.parse(signsFrom)
+    ? undefined
+    : { from: stage, to: "Sign", reason: "every member trusts the next authority" };
+}
+
+/** What the user asks for; each text asks once. */
+function asked({ cluster }: World): string {
+  return cluster.annotations[ANNOTATION_ROTATE_AUTHORITY] ?? "";
+}
+
+/** Members that run and do not say that they go by what the Secret holds. One that does not run will read it when it starts. */
+function withoutCertificate({ members }: World, { trusts, shows }: AuthorityNote): readonly MemberView[] {
+  return members.filter(({ pod }) => {
+    const certificate = pod?.report?.certificate;
+    return pod !== undefined && !(certificate?.trusts === trusts && certificate.shows === shows);
+  });
+}
