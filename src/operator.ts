@@ -14,9 +14,12 @@ import { apiCallMetrics, leadershipMetrics } from "./telemetry/metrics.ts";
 import { Access } from "./web/access.ts";
 import { clusterNames, clusterPage } from "./web/cluster-pages.ts";
 import { startStatusServer } from "./web/server.ts";
+import { Webhook } from "./webhook/webhook.ts";
 
 const VERSION = "0.1.0";
 const LEASE = "quorate-operator";
+/** The Service in front of the operator's pods. */
+const SERVICE = "quorate-operator";
 
 /** Environment of the operator; every variable has a default. */
 const Environment = z.object({
@@ -42,6 +45,10 @@ const Environment = z.object({
     .string()
     .regex(/^[^:]+:[0-9]{1,5}$/, "expected host:port, such as 127.0.0.1:8081")
     .optional(),
+  /** Where the API server asks about ClusterSpecs before it stores them; without it nobody is asked. */
+  QUORATE_WEBHOOK_PORT: z.coerce.number().int().min(1).max(65535).optional(),
+  /** Name of the ValidatingWebhookConfiguration by which it does. */
+  QUORATE_WEBHOOK_CONFIGURATION: z.string().min(1).default("quorate-operator"),
   QUORATE_HEALTH_PORT: z.coerce.number().int().min(0).max(65535).default(8080),
 });
 
@@ -71,17 +78,22 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     isReady: () => controller.stores.isSynced,
   });
   const status = await startStatusPage({ address: settings.QUORATE_STATUS_ADDRESS, api, controller, log });
+  const namespace = settings.QUORATE_OPERATOR_NAMESPACE ?? connection.namespace;
+  const webhook = webhookOf(settings, { api, log, namespace });
+  const lead = async (term: AbortSignal): Promise<void> => {
+    await Promise.all([controller.lead(term), webhook?.lead(term)]);
+  };
   log.info({ port: health.port, server: connection.server }, "Operator started");
-  const watching = controller.watch(signal);
+  const watching = Promise.all([controller.watch(signal), webhook?.serve(signal)]);
   try {
     if (settings.QUORATE_LEADER_ELECTION === "off") {
       leadershipMetrics(registry, () => true);
-      await controller.lead(signal);
+      await lead(signal);
       return;
     }
     const election = new LeaderElection({
       api,
-      namespace: settings.QUORATE_OPERATOR_NAMESPACE ?? connection.namespace,
+      namespace,
       name: LEASE,
       identity: `${instance}/${randomBytes(4).toString("hex")}`,
       onError: (error) => log.warn({ err: error }, "Leader election met an error"),
@@ -89,7 +101,7 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     leadershipMetrics(registry, () => election.isLeading);
     const endedBySignal = await election.run(signal, async (term) => {
       log.info("This replica leads");
-      await controller.lead(term);
+      await lead(term);
     });
     // Another may act already: the safest thing to do is nothing, in a new process.
     if (!endedBySignal) throw new Error("The leader Lease was lost");
@@ -98,6 +110,14 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     if (signal.aborted) await watching;
     await api.close();
   }
+}
+
+function webhookOf(
+  { QUORATE_WEBHOOK_PORT: port, QUORATE_WEBHOOK_CONFIGURATION: configuration }: z.infer<typeof Environment>,
+  parts: { readonly api: KubeClient; readonly log: Logger; readonly namespace: string },
+): Webhook | undefined {
+  const hosts = [`${SERVICE}.${parts.namespace}.svc`];
+  return port === undefined ? undefined : new Webhook({ ...parts, clock: systemClock, port, configuration, hosts });
 }
 
 interface StatusPageParts {

@@ -1,4 +1,5 @@
 // What must be true of a ClusterSpec and its Engine before anything is built from them.
+import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { type BuildContext, resolveVersion } from "../build/context.ts";
 import { isFleet } from "./fleet.ts";
@@ -15,43 +16,18 @@ export type Preflight =
 /** Resolves engine, version and image, and checks what the API server cannot: rules across two objects. */
 export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   const { intent } = cluster;
-  const refuse = (guard: Block["guard"], message: string, fix?: object): Preflight => {
+  const { engine } = seen;
+  const refuse = ({ guard, message, fix }: IntentProblem): Preflight => {
     const override = fix === undefined ? {} : { override: patchCommand(cluster, fix) };
     return { ok: false, blocked: [{ guard, object: cluster.name, message, ...override }] };
   };
-  if (cluster.invalid !== undefined) return refuse("SpecValid", `The spec cannot be understood: ${cluster.invalid}.`);
-  const { engine } = seen;
-  if (engine === undefined) {
-    return refuse("EngineKnown", `There is no Engine ${intent.engine.name}. See kubectl get engines, or apply it.`);
+  if (cluster.invalid !== undefined) {
+    return refuse({ guard: "SpecValid", message: `The spec cannot be understood: ${cluster.invalid}.` });
   }
-  const resolved = resolveVersion(intent, engine);
-  const versions = engine.versions.map((v) => v.version).join(", ");
-  if (resolved === undefined) {
-    const message = `Engine ${intent.engine.name} has no version ${intent.engine.version ?? ""}. Set spec.engine.version to one of ${versions}.`;
-    return refuse("VersionKnown", message, { engine: { version: engine.versions[0]?.version } });
-  }
-  if (!engine.topologies.includes(intent.topology)) {
-    const topologies = engine.topologies.join(", ");
-    const message = `Engine ${intent.engine.name} cannot form the topology ${intent.topology}. Create the ClusterSpec anew with spec.topology ${topologies}: it cannot be changed.`;
-    return refuse("TopologySupported", message);
-  }
-  const fixed = Object.keys(intent.parameters).filter((name) => engine.parameters.fixed.includes(name));
-  if (fixed.length > 0) {
-    return refuse(
-      "ParametersAllowed",
-      `quorate sets ${fixed.toSorted().join(", ")} itself. Remove it from spec.parameters.`,
-      { parameters: Object.fromEntries(fixed.map((name) => [name, null])) },
-    );
-  }
-  if (!isFleet(cluster) && !engine.durabilityModes.includes(intent.durability.mode)) {
-    const modes = engine.durabilityModes.join(", ");
-    const message = `Engine ${intent.engine.name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
-    return refuse("DurabilitySupported", message, { durability: { mode: engine.durabilityModes[0] } });
-  }
-  const accounts = accountProblem(cluster, engine);
-  if (accounts !== undefined) return refuse("AccountsSupported", accounts);
-  const [problem] = intent.maintenanceWindows.flatMap((window) => windowProblem(window) ?? []);
-  if (problem !== undefined) return refuse("WindowsValid", problem);
+  const problem = intentProblem(intent, engine);
+  const resolved = engine === undefined ? undefined : resolveVersion(intent, engine);
+  if (engine === undefined || resolved === undefined || problem !== undefined)
+    return refuse(problem ?? engineUnknown(intent));
   return {
     ok: true,
     context: {
@@ -68,8 +44,53 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   };
 }
 
+/** What is wrong with a spec beside its Engine. `fix` is the change of `.spec` that mends it, where there is only one. */
+export interface IntentProblem {
+  readonly guard: Block["guard"];
+  readonly message: string;
+  readonly fix?: object;
+}
+
+/** The first thing that is wrong with a spec that the API server took: in itself, or beside the Engine that it names. */
+export function intentProblem(intent: ClusterIntent, engine: EngineSpec | undefined): IntentProblem | undefined {
+  const { name, version = "" } = intent.engine;
+  if (engine === undefined) return engineUnknown(intent);
+  if (resolveVersion(intent, engine) === undefined) {
+    const versions = engine.versions.map((v) => v.version).join(", ");
+    const message = `Engine ${name} has no version ${version}. Set spec.engine.version to one of ${versions}.`;
+    return { guard: "VersionKnown", message, fix: { engine: { version: engine.versions[0]?.version } } };
+  }
+  if (!engine.topologies.includes(intent.topology)) {
+    const topologies = engine.topologies.join(", ");
+    const message = `Engine ${name} cannot form the topology ${intent.topology}. Create the ClusterSpec anew with spec.topology ${topologies}: it cannot be changed.`;
+    return { guard: "TopologySupported", message };
+  }
+  const fixed = Object.keys(intent.parameters).filter((one) => engine.parameters.fixed.includes(one));
+  if (fixed.length > 0) {
+    const message = `quorate sets ${fixed.toSorted().join(", ")} itself. Remove it from spec.parameters.`;
+    return {
+      guard: "ParametersAllowed",
+      message,
+      fix: { parameters: Object.fromEntries(fixed.map((one) => [one, null])) },
+    };
+  }
+  if (!isFleet({ intent }) && !engine.durabilityModes.includes(intent.durability.mode)) {
+    const modes = engine.durabilityModes.join(", ");
+    const message = `Engine ${name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
+    return { guard: "DurabilitySupported", message, fix: { durability: { mode: engine.durabilityModes[0] } } };
+  }
+  const accounts = accountProblem(intent, engine);
+  if (accounts !== undefined) return { guard: "AccountsSupported", message: accounts };
+  const [window] = intent.maintenanceWindows.flatMap((one) => windowProblem(one) ?? []);
+  return window === undefined ? undefined : { guard: "WindowsValid", message: window };
+}
+
+function engineUnknown({ engine: { name } }: ClusterIntent): IntentProblem {
+  return { guard: "EngineKnown", message: `There is no Engine ${name}. See kubectl get engines, or apply it.` };
+}
+
 /** Why the Engine cannot have the accounts that the user asks for. */
-function accountProblem({ intent }: ClusterView, engine: EngineSpec): string | undefined {
+function accountProblem(intent: ClusterIntent, engine: EngineSpec): string | undefined {
   const [first] = intent.accounts;
   if (first === undefined) return undefined;
   if (engine.applicationConnection === undefined) {

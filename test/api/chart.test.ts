@@ -76,6 +76,7 @@ test.each([
   { overlay: "default", sets: [] },
   { overlay: "high-availability", sets: ["replicas=2"] },
   { overlay: "namespaced", sets: ["watch=ReleaseNamespace"] },
+  { overlay: "webhook", sets: ["webhook.enabled=true"] },
 ])("the chart is deploy/$overlay, object by object", async ({ overlay, sets }) => {
   const expected = byName(await kustomized(overlay));
   expect(Object.keys(expected).length).toBeGreaterThan(10);

@@ -16,6 +16,7 @@ import { bindings, roles } from "./rbac.ts";
 import { dashboardMaps, fleetRules, memberMonitor } from "./observability.ts";
 import { render } from "./render.ts";
 import type { Manifest } from "./tree.ts";
+import { webhookConfiguration } from "./webhook.ts";
 import { type ValueRow, valueRows, valuesSchema } from "./values.ts";
 
 /** What the chart is made of, beside the manifests. */
@@ -77,6 +78,7 @@ function templates(): ReadonlyMap<string, readonly Manifest[]> {
     ["observability", [fleetRules(), ...dashboardMaps()]],
     ["flowschema", fairness()],
     ["admission", [...admissionPolicies().values()].flat()],
+    ["webhook", [webhookConfiguration()]],
   ]);
 }
 

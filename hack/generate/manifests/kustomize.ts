@@ -17,6 +17,7 @@ import { bindings, roles } from "./rbac.ts";
 import { render } from "./render.ts";
 import type { Manifest } from "./tree.ts";
 import type { ChartValues } from "./values.ts";
+import { webhookConfiguration } from "./webhook.ts";
 
 /** Every file below deploy/, by its path from there. `values` are the chart's defaults with the tag to install. */
 export function kustomizeFiles(values: ChartValues): ReadonlyMap<string, string> {
@@ -53,6 +54,16 @@ export function kustomizeFiles(values: ChartValues): ReadonlyMap<string, string>
     kustomization(["../default"], {
       comment: "As default, with a second replica that takes over within seconds when a node is lost.",
       more: `replicas: [{name: ${OPERATOR}, count: 2}]\n`,
+    }),
+  );
+  const asked: ChartValues = { ...values, webhook: { enabled: true } };
+  folder("webhook/rbac", access(), asked);
+  folder("webhook/operator", operator(), asked);
+  folder("webhook/configuration", new Map([["webhook", [webhookConfiguration()]]]), asked);
+  files.set(
+    "webhook/kustomization.yaml",
+    kustomization(["../crds", "rbac", "operator", "configuration", "../flowschema", "../admission"], {
+      comment: "As default, and the API server asks the operator before it stores a ClusterSpec.",
     }),
   );
   const narrow: ChartValues = { ...values, watch: "ReleaseNamespace" };

@@ -5,8 +5,7 @@ import { RUNBOOKS } from "../../../src/slo/rule.ts";
 import { DASHBOARDS } from "../dashboards/dashboards.ts";
 import { toGrafana } from "../dashboards/panel.ts";
 import { observabilityLabels } from "./labels.ts";
-import { ONE_NAMESPACE } from "./rbac.ts";
-import { Block, type Condition, type Manifest, merged, NAMESPACE, Setting, When } from "./tree.ts";
+import { Block, type Condition, type Manifest, merged, NAMESPACE, ONE_NAMESPACE, Setting, When } from "./tree.ts";
 
 const API_VERSION = "monitoring.coreos.com/v1";
 

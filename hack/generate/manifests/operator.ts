@@ -1,6 +1,5 @@
 // The operator itself: account, Deployment, and what protects and exposes its pod.
 import { commonLabels, OPERATOR, sharedLabels } from "./labels.ts";
-import { ONE_NAMESPACE } from "./rbac.ts";
 import {
   Block,
   Commented,
@@ -8,11 +7,13 @@ import {
   type Manifest,
   merged,
   NAMESPACE,
+  ONE_NAMESPACE,
   Setting,
   type Tree,
   When,
 } from "./tree.ts";
 import type { ChartValues } from "./values.ts";
+import { WEBHOOK_NAME, WEBHOOK_PORT, WITH_WEBHOOK } from "./webhook.ts";
 
 const metadata = { name: OPERATOR, namespace: NAMESPACE, labels: commonLabels() };
 const HTTP = 8080;
@@ -82,6 +83,8 @@ const ENVIRONMENT: readonly Tree[] = [
       ),
     },
   ),
+  new When(WITH_WEBHOOK, { name: "QUORATE_WEBHOOK_PORT", value: String(WEBHOOK_PORT) }),
+  new When(WITH_WEBHOOK, { name: "QUORATE_WEBHOOK_CONFIGURATION", value: WEBHOOK_NAME }),
   new Commented("The status page: kubectl port-forward reaches it, nothing else does.", {
     name: "QUORATE_STATUS_ADDRESS",
     value: "127.0.0.1:8081",
@@ -98,7 +101,10 @@ const CONTAINER: Tree = {
   image: image("image"),
   imagePullPolicy: new Setting(".Values.imagePullPolicy", (values) => values.imagePullPolicy),
   env: ENVIRONMENT,
-  ports: [new Commented("Metrics and probes.", { name: "http", containerPort: HTTP })],
+  ports: [
+    new Commented("Metrics and probes.", { name: "http", containerPort: HTTP }),
+    new When(WITH_WEBHOOK, { name: "webhook", containerPort: WEBHOOK_PORT }),
+  ],
   startupProbe: { httpGet: { path: "/livez", port: "http" }, periodSeconds: 1, failureThreshold: 60 },
   livenessProbe: { httpGet: { path: "/livez", port: "http" }, periodSeconds: 10, timeoutSeconds: 5 },
   readinessProbe: { httpGet: { path: "/readyz", port: "http" }, periodSeconds: 5, timeoutSeconds: 5 },
@@ -185,7 +191,11 @@ export function disruptionBudget(): Manifest {
 
 /** Where metrics are read. */
 export function service(): Manifest {
-  const spec = { selector: commonLabels(), ports: [{ name: "http", port: HTTP, targetPort: "http" }] };
+  const ports = [
+    { name: "http", port: HTTP, targetPort: "http" },
+    new When(WITH_WEBHOOK, { name: "webhook", port: 443, targetPort: "webhook" }),
+  ];
+  const spec = { selector: commonLabels(), ports };
   return { tree: { apiVersion: "v1", kind: "Service", metadata, spec } };
 }
 
@@ -199,6 +209,7 @@ export function networkPolicy(): Manifest {
         ports: [{ port: "http" }],
         from: new Block(".Values.networkPolicy.from", (values) => values.networkPolicy.from),
       },
+      new When(WITH_WEBHOOK, { ports: [{ port: "webhook" }] }),
     ],
     egress: [new Commented("The API server, members' agents, Prometheus.", {})],
   };

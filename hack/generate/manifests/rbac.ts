@@ -1,7 +1,17 @@
 // What the operator may do, as Kubernetes' roles. Cluster-wide it is one ClusterRole; for one namespace a Role, and a ClusterRole
 // for reading what lies in no namespace.
 import { commonLabels, OPERATOR } from "./labels.ts";
-import { Commented, type Condition, type Manifest, NAMESPACE, Setting, type Tree } from "./tree.ts";
+import {
+  Commented,
+  type Condition,
+  type Manifest,
+  NAMESPACE,
+  ONE_NAMESPACE,
+  Setting,
+  type Tree,
+  When,
+} from "./tree.ts";
+import { WEBHOOK_NAME, WITH_WEBHOOK } from "./webhook.ts";
 
 interface Rule {
   readonly why?: string;
@@ -10,6 +20,10 @@ interface Rule {
   readonly verbs: readonly string[];
   /** What lies in no namespace is read with a ClusterRole in every case. */
   readonly isClusterScoped?: true;
+  /** The only objects that the right is about; absent: all. */
+  readonly names?: readonly Tree[];
+  /** Not granted otherwise. */
+  readonly condition?: Condition;
 }
 
 const CHILD_VERBS = ["create", "delete", "get", "list", "patch", "watch"];
@@ -102,6 +116,15 @@ const RULES: readonly Rule[] = [
     verbs: ["create"],
     isClusterScoped: true,
   },
+  {
+    why: "Only with the webhook: whom the API server believes when it asks the operator, by the name of its configuration.",
+    group: "admissionregistration.k8s.io",
+    resources: ["validatingwebhookconfigurations"],
+    verbs: ["get", "patch"],
+    isClusterScoped: true,
+    names: [WEBHOOK_NAME],
+    condition: WITH_WEBHOOK,
+  },
 ];
 
 /** A right of the operator, for people. */
@@ -127,11 +150,6 @@ export function rights(): readonly Right[] {
 const EVERYWHERE: Condition = {
   expression: 'eq .Values.watch "AllNamespaces"',
   plain: ({ watch }) => watch === "AllNamespaces",
-};
-/** The operator looks after the clusters of its own namespace only. */
-export const ONE_NAMESPACE: Condition = {
-  expression: 'eq .Values.watch "ReleaseNamespace"',
-  plain: ({ watch }) => watch === "ReleaseNamespace",
 };
 const API_GROUP = "rbac.authorization.k8s.io";
 // Several releases may each look after their own namespace.
@@ -170,9 +188,11 @@ function role(
   rules: readonly Rule[],
   about: Omit<Manifest, "tree">,
 ): Manifest {
-  const items = rules.map(({ why, group, resources, verbs }) => {
-    const rule: Tree = { apiGroups: [group], resources, verbs };
-    return why === undefined ? rule : new Commented(`\n${why}`, rule);
+  const items = rules.map(({ why, group, resources, verbs, names, condition }) => {
+    const named = names === undefined ? {} : { resourceNames: names };
+    const rule: Tree = { apiGroups: [group], resources, ...named, verbs };
+    const told = why === undefined ? rule : new Commented(`\n${why}`, rule);
+    return condition === undefined ? told : new When(condition, told);
   });
   const metadata = { ...meta, labels: commonLabels() };
   return { ...about, tree: { apiVersion: `${API_GROUP}/v1`, kind, metadata, rules: items } };

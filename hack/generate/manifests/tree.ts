@@ -84,3 +84,9 @@ export interface Manifest {
 
 /** The namespace that the operator is installed in. */
 export const NAMESPACE = new Setting(".Release.Namespace", () => "quorate-system");
+
+/** The operator looks after the clusters of its own namespace only. */
+export const ONE_NAMESPACE: Condition = {
+  expression: 'eq .Values.watch "ReleaseNamespace"',
+  plain: ({ watch }) => watch === "ReleaseNamespace",
+};

@@ -158,6 +158,17 @@ export function chartValues(engines: readonly string[]) {
       })
       .prefault({})
       .describe("Policies by which the API server refuses to lower an epoch, and warns of even numbers of members."),
+    webhook: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe("Let the API server ask the operator before it stores a ClusterSpec."),
+      })
+      .prefault({})
+      .describe(
+        "Refuses ClusterSpecs that their Engine cannot run, with the field and the fix, and warns of what clusters die of. Everything passes while the operator is away.",
+      ),
     priorityClass: z
       .strictObject({
         create: z.boolean().default(true).describe("Create the PriorityClass; once per Kubernetes cluster."),

@@ -14,7 +14,7 @@ import type {
   ProbeFacts,
   RoleRule,
   StorageClassFacts,
-} from "../checklist/facts.ts";
+} from "../../checklist/facts.ts";
 import { memberPods } from "./logs.ts";
 import type { Session } from "./session.ts";
 import { readOperations } from "./why.ts";

@@ -4,9 +4,10 @@ import { type Command, Option } from "commander";
 import { load } from "js-yaml";
 import { ClusterSpec } from "../../api/cluster-spec.ts";
 import type { KubeObject } from "../../kube/object.ts";
-import { type Finding, judge, renderFindings } from "../checklist/checklist.ts";
-import { MISTAKES } from "../checklist/mistakes.ts";
-import { PRODUCTION } from "../checklist/production.ts";
+import { type Finding, judge } from "../../checklist/checklist.ts";
+import { MISTAKES } from "../../checklist/mistakes.ts";
+import { PRODUCTION } from "../../checklist/production.ts";
+import { renderFindings } from "../findings.ts";
 import { gatherFacts } from "./gather-facts.ts";
 import { EXIT, type Format, formatted, inSession, readCluster, type Session } from "./session.ts";
 

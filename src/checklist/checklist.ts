@@ -1,5 +1,4 @@
-/** Judges facts by a list of checks, and prints what came of it. Pure. */
-import type { Palette } from "../palette.ts";
+/** Judges facts by a list of checks. Pure. */
 import type { Facts } from "./facts.ts";
 
 /** What a check came to. `Unknown`: what it looks at could not be read, or does not exist yet. */
@@ -34,20 +33,3 @@ export const pass = (found: string): Verdict => ({ result: "Pass", found });
 export const warn = (found: string, fix: string): Verdict => ({ result: "Warn", found, fix });
 export const fail = (found: string, fix: string): Verdict => ({ result: "Fail", found, fix });
 export const unknown = (found: string): Verdict => ({ result: "Unknown", found });
-
-/** The findings as lines under a heading, and the sum. */
-export function renderFindings(heading: string, findings: readonly Finding[], palette: Palette): string[] {
-  const marks = {
-    Pass: palette.green("✓"),
-    Warn: palette.yellow("!"),
-    Fail: palette.red("✗"),
-    Unknown: palette.dim("?"),
-  };
-  const lines = findings.flatMap(({ id, title, result, found, fix }) => [
-    `${marks[result]} ${title} ${palette.dim(`[${id}]`)}: ${found}`,
-    ...(fix === undefined ? [] : [`    ${palette.bold(fix)}`]),
-  ]);
-  const count = (wanted: Finding["result"]) => findings.filter(({ result }) => result === wanted).length;
-  const sum = `${count("Pass")} passed, ${count("Warn")} warnings, ${count("Fail")} failed, ${count("Unknown")} unknown`;
-  return [palette.bold(heading), ...lines, sum];
-}

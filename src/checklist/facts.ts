@@ -1,7 +1,7 @@
 /** What the checklists look at. A part that is undefined could not be read; the check says so instead of guessing. */
-import type { ClusterOperation } from "../../api/cluster-operation.ts";
-import type { ClusterSpec } from "../../api/cluster-spec.ts";
-import type { EngineSpec } from "../../api/engine.ts";
+import type { ClusterOperation } from "../api/cluster-operation.ts";
+import type { ClusterSpec } from "../api/cluster-spec.ts";
+import type { EngineSpec } from "../api/engine.ts";
 
 /** A node that members may run on. */
 export interface NodeFacts {

@@ -1,5 +1,5 @@
 /** The twenty mistakes that clusters die of, and whether this one makes them. */
-import { parseQuantity } from "../../build/quantity.ts";
+import { parseQuantity } from "../build/quantity.ts";
 import { type Check, fail, pass, unknown, type Verdict, warn } from "./checklist.ts";
 import type { Facts, PodFacts } from "./facts.ts";
 
