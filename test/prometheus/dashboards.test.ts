@@ -3,6 +3,7 @@ import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DASHBOARDS } from "../../hack/generate/dashboards/dashboards.ts";
 import { ANNOTATIONS } from "../../hack/generate/dashboards/panel.ts";
+import { filledIn } from "../../hack/pictures/picture.ts";
 import { agentMetrics, usageMetrics } from "../../src/agent/metrics.ts";
 import type { ClusterState } from "../../src/observe/cluster-states.ts";
 import { Prometheus } from "../../src/observe/prometheus.ts";
@@ -111,11 +112,6 @@ beforeAll(async () => {
   await prometheus.scraped(12);
 }, 120_000);
 afterAll(() => prometheus?.stop());
-
-/** As Grafana fills it in when everything is chosen. */
-function filledIn(expr: string): string {
-  return expr.replaceAll("$namespace", ".*").replaceAll("$cluster", ".*");
-}
 
 const QUERIES = DASHBOARDS.flatMap(({ uid, rows }) =>
   rows.flatMap(({ panels }) =>

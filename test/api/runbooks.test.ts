@@ -1,0 +1,91 @@
+// Runbooks, walked through with the operator on a real API server: their commands are run as they are printed.
+import { mkdtemp } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { commandsOf, runbooks, Terminal } from "../../hack/scenario/runbook.ts";
+import { binary } from "./harness.ts";
+import {
+  admin,
+  atRest,
+  clusterRef,
+  eventually,
+  NAMESPACE,
+  plane,
+  read,
+  ref,
+  runningCluster,
+  statusOf,
+} from "./operator-world.ts";
+
+/** What needs pods that run, a metrics server, the operator as a Deployment, or Prometheus' operator: see test/lab/runbooks.test.ts. */
+const ELSEWHERE = [/ top /, / logs /, / switchover /, / -n quorate-system /, / podmonitors /];
+
+let terminal: Terminal;
+
+beforeAll(async () => {
+  terminal = await Terminal.open(await mkdtemp(join(plane.folder, "terminal-")), binary("kubectl"), plane.kubeconfig);
+});
+
+async function guards(cluster: string): Promise<string[]> {
+  return ((await statusOf(cluster)).blocked ?? []).map(({ guard }) => guard);
+}
+
+test("every command can be pasted as it is", { timeout: 180_000 }, async () => {
+  await runningCluster("orders", { slo: {} });
+  const lines = new Set(
+    (await Promise.all((await runbooks()).map((name) => commandsOf(name, NAMESPACE, "orders")))).flat(),
+  );
+  const here = [...lines].filter((line) => !ELSEWHERE.some((needs) => needs.test(`${line} `)));
+  expect(here.length).toBeGreaterThan(15);
+  const refused: string[] = [];
+  for (const line of here) await terminal.paste(line).catch((error: Error) => refused.push(error.message));
+  expect(refused).toEqual([]);
+});
+
+test("QuorateChangeStuck: why names the guard and the way past it, and the way is one", {
+  timeout: 120_000,
+}, async () => {
+  const never = { name: "never", cron: "0 3 29 2 *", timeZone: "UTC", durationMinutes: 30 };
+  await runningCluster("stuck", { maintenanceWindows: [never] });
+  await admin.mergePatch(clusterRef("stuck"), { spec: { parameters: { shared_buffers: "64MB" } } });
+  await eventually(async () => expect(await guards("stuck")).toContain("WindowOpen"));
+  const [, why = ""] = await commandsOf("QuorateChangeStuck", NAMESPACE, "stuck");
+  const said = await terminal.paste(why);
+  expect(said).toContain("Held back by WindowOpen (stuck)");
+  const way = /^ {2}to let it pass: (kubectl .*)$/m.exec(said)?.[1] ?? "";
+  expect(way).toContain("quorate.io/urgent-until=");
+  await terminal.paste(way);
+  await eventually(async () => expect(await guards("stuck")).not.toContain("WindowOpen"));
+  const pod = ref("v1", "Pod", "stuck-2-0");
+  await eventually(async () => expect(await admin.get(pod)).toBeUndefined()); // the roll has begun
+});
+
+test("QuorateVolumeFull: the last command grows the volumes, where the StorageClass allows it", {
+  timeout: 120_000,
+}, async () => {
+  const grows = {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "grows" },
+    provisioner: "example.com/none",
+    allowVolumeExpansion: true,
+  };
+  await admin.create(grows);
+  await runningCluster("full", { storage: { data: { size: "10Gi", className: "grows" } } });
+  const report = async (member: string, size: string) => {
+    const status = { phase: "Bound", capacity: { storage: size } };
+    await admin.mergePatch(ref("v1", "PersistentVolumeClaim", `${member}-data`), { status }, { subresource: "status" });
+  };
+  for (const member of ["full-0", "full-1", "full-2"]) await report(member, "10Gi");
+  await atRest();
+  await terminal.paste((await commandsOf("QuorateVolumeFull", NAMESPACE, "full")).at(-1) ?? "");
+  // One after the other: each as soon as the driver has grown the one before.
+  for (const member of ["full-2", "full-1", "full-0"]) {
+    await eventually(async () => {
+      const { spec = {} } = await read("v1", "PersistentVolumeClaim", `${member}-data`);
+      expect(spec["resources"]).toMatchObject({ requests: { storage: "20Gi" } });
+    });
+    await report(member, "20Gi");
+  }
+  await eventually(async () => expect(await guards("full")).toEqual([]));
+});
