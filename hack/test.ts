@@ -45,6 +45,7 @@ const TOOLS: Suite = {
     ["hack/host-postgres"],
     ["hack/host-prometheus"],
     ["hack/host-redis"],
+    ["hack/host-browser"],
   ],
 };
 const API: Suite = { name: "api", before: [], project: "api" };
