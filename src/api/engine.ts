@@ -193,6 +193,13 @@ const ACTIONS_OF = {
   Consensus: Object.keys(consensusActions),
 } as const;
 
+/** The actions that an Engine of this topology must declare. */
+export function neededActions(topology: Topology): readonly (keyof EngineActions)[] {
+  if (topology === "Stateless") return [];
+  const own = { ActivePassive: leaseActions, Consensus: consensusActions }[topology];
+  return Object.keys({ ...commonActions, ...own }) as (keyof EngineActions)[];
+}
+
 function areDeclared(actions: readonly string[]): string {
   return actions.map((action) => `has(self.actions.${action})`).join(" && ");
 }

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { addAdvise } from "./commands/advise.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDiagnose } from "./commands/diagnose.ts";
+import { addEngineNew } from "./commands/engine-new.ts";
 import { addEngineTest } from "./commands/engine-test.ts";
 import { addForcePromote } from "./commands/force-promote.ts";
 import { addLogs } from "./commands/logs.ts";
@@ -39,10 +40,16 @@ export function buildProgram(): Command {
     addPreflight,
     addAdvise,
     addRules,
-    addEngineTest,
+    addEngine,
     addCompletion,
   ]) {
     add(program);
   }
   return program;
+}
+
+function addEngine(program: Command): void {
+  const engine = program.command("engine").description("Work on an Engine.");
+  addEngineNew(engine);
+  addEngineTest(engine);
 }

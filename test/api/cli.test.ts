@@ -183,6 +183,45 @@ describe("operations", () => {
   });
 });
 
+test.each(["ActivePassive", "Consensus", "Stateless"])(
+  "the draft of an Engine of topology %s is taken",
+  async (topology) => {
+    const flags = [
+      "--image",
+      "mydb:17",
+      "--engine-version",
+      "17",
+      "--port",
+      "7000",
+      "--user",
+      "1000",
+      "--group",
+      "1000",
+    ];
+    const draft = join(folder, `${topology}.yaml`);
+    const args = [
+      "engine",
+      "new",
+      "mydb",
+      "--topology",
+      topology,
+      ...flags,
+      "--start",
+      "mydb --foreground",
+      "-o",
+      draft,
+    ];
+    expect(await quorate(args)).toEqual({ code: 0, out: "", err: "" });
+    expect(await plane.kubectl("create", "--dry-run=server", "-f", draft)).toContain("mydb created");
+    expect((await quorate(args)).err).toContain("EEXIST"); // what was written there since is not lost
+    expect((await quorate(["engine", "new", "mydb", "--topology", topology, "--port", "0"])).err).toContain(
+      "give --image, --engine-version, --user, --group, --start",
+    );
+    const refused = await quorate([...args.slice(0, -2), "--port", "0"]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("spec.port")]);
+  },
+);
+
 describe("preflight and diagnose", () => {
   test("the checklists judge what is there, and a failed check ends with 2", async () => {
     await runningCluster("checked");

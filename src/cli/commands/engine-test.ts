@@ -11,9 +11,8 @@ interface TestOptions {
   readonly only?: readonly string[];
 }
 
-/** Adds `engine` with its one command. */
-export function addEngineTest(program: Command): void {
-  const engine = program.command("engine").description("Work on an Engine.");
+/** Adds the command below `engine`. */
+export function addEngineTest(engine: Command): void {
   engine
     .command("test")
     .argument("<file>", "an Engine object with its files, as node engines/assemble.ts writes it")
