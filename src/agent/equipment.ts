@@ -24,6 +24,7 @@ import type { AgentMetrics } from "./metrics.ts";
 import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
 import { PeerClient, PeerServer } from "./peers.ts";
+import { shardContext } from "./slots.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { type Teller, tellerOf } from "./teller.ts";
 
@@ -177,7 +178,10 @@ export class Equipment {
         namespace: settings.QUORATE_NAMESPACE,
         name: nameOf.intent(settings.QUORATE_CLUSTER),
         file: join(settings.QUORATE_STATE_DIR, "intent.json"),
-        beforeIntent: (intent) => this.parameters.want(intent),
+        beforeIntent: (intent) => {
+          this.driver.amend(shardContext(intent));
+          return this.parameters.want(intent);
+        },
         signal: this.stopped,
         onIntent: (intent) => {
           onIntent(intent);

@@ -33,6 +33,7 @@ import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
 import { accountsFile } from "./settings.ts";
+import { SlotKeeper } from "./slots.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 /** Ticks per period: how finely the protocol's waits are kept. */
@@ -60,6 +61,7 @@ export class Member {
   #fence: Fence | undefined;
   #runtime: MemberRuntime | undefined;
   readonly #accounts: AccountKeeper;
+  readonly #slots: SlotKeeper;
   #intent: Intent | undefined;
   #leaderSince: string | null = null;
   #contends = false;
@@ -88,6 +90,13 @@ export class Member {
       changed: () => this.#report(),
     });
     this.#control = new EngineControl(driver, host, volume, () => this.#leaderInOffice());
+    this.#slots = new SlotKeeper({
+      member: settings.QUORATE_MEMBER,
+      run: (action, context, signal) => driver.run(action, context, signal),
+      servingEpoch: () => this.#servingEpoch(),
+      nowMs: () => this.#fenceClock.nowMs(),
+      changed: () => this.#report(),
+    });
     this.#watch = new EngineWatch({
       control: this.#control,
       clock,
@@ -128,6 +137,7 @@ export class Member {
     const intent = await this.#equipment.followIntent((next) => {
       this.#intent = next;
       this.#accounts.want(next);
+      this.#slots.want(next);
       this.#dispatch({ type: "IntentChanged", intent: protocolIntent(next) });
       this.#takeOneShots(next);
     });
@@ -280,6 +290,7 @@ export class Member {
     for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
       kept.catch((error: unknown) => this.#fatal(error));
     }
+    this.#slots.apply(observation ?? {}).catch((error: unknown) => this.#fatal(error));
     this.#report();
   }
 
@@ -339,6 +350,7 @@ export class Member {
       parametersRefused: this.#equipment.parameters.refused,
       accountsMissing: this.#accounts.missing,
       certificate: this.#equipment.certificate,
+      slotsHeldUp: this.#slots.heldUp,
     };
     this.#equipment.reports.report(buildReport(parts));
     showMember(this.#parts.metrics, parts, this.#intent);

@@ -19,6 +19,7 @@ export interface ReportParts {
   readonly parametersRefused: string | undefined;
   readonly accountsMissing: string | undefined;
   readonly certificate: MemberReport["certificate"];
+  readonly slotsHeldUp?: string | undefined;
   readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
 
@@ -53,6 +54,8 @@ export function buildReport(parts: ReportParts): MemberReport {
     rebuild: parts.answers.rebuild,
     hook: parts.answers.hook,
     ...(parts.certificate === undefined ? {} : { certificate: parts.certificate }),
+    ...(view.role === "leader" && observation?.shard !== undefined ? { shard: observation.shard } : {}),
+    ...(parts.slotsHeldUp === undefined ? {} : { slotsHeldUp: parts.slotsHeldUp }),
     ...(parts.accountsMissing === undefined ? {} : { accountsMissing: parts.accountsMissing }),
     ...(parts.parametersRefused === undefined ? {} : { parametersRefused: parts.parametersRefused }),
   };

@@ -1,6 +1,7 @@
 /** What operator and agents say to each other: the intent ConfigMap, the member status annotation, the Lease's annotations. */
 import { z } from "zod";
 import { Identification } from "./authority-note.ts";
+import { EngineShard } from "./engine-observation.ts";
 
 /** Key of the intent ConfigMap that holds the JSON. */
 export const INTENT_KEY = "intent.json";
@@ -40,6 +41,26 @@ export const HookRequest = z.object({
 });
 export type HookRequest = z.infer<typeof HookRequest>;
 
+/** What a member of a shard knows of the others, and what the leader is asked to do about slots. */
+export const IntentShard = z.object({
+  /** Members of all shards. */
+  peers: z.array(z.object({ name: z.string(), host: z.string(), port: z.int(), memberPort: z.int() })),
+  request: z
+    .object({
+      action: z.enum(["assignSlots", "moveSlots"]),
+      slots: z.string(),
+      /** The shard that they move to, and where its leader is. */
+      target: z.string(),
+      targetHost: z.string(),
+      targetPort: z.int(),
+      /** Carried out only while this member leads in this epoch: an order that a former leader was given may be out of date. */
+      member: z.string(),
+      epoch: z.int(),
+    })
+    .optional(),
+});
+export type IntentShard = z.infer<typeof IntentShard>;
+
 /** What the operator wants of the agents of one cluster; agents keep the last one they saw when the API server is away. */
 export const Intent = z.object({
   generation: z.int(),
@@ -68,6 +89,8 @@ export const Intent = z.object({
   parameters: z.record(z.string(), z.string()),
   /** Accounts for applications that the leader keeps in the engine; `secretKey` names the file with the password. */
   accounts: z.array(z.object({ name: z.string(), secretKey: z.string(), database: z.string() })).optional(),
+  /** Of a shard only. */
+  shard: IntentShard.optional(),
   /**
    * Topology Consensus: how often the group was recovered after its majority was lost. Copies of an older incarnation are never
    * started again: the group was begun anew by `founder`, from its copy alone.
@@ -121,6 +144,10 @@ export const MemberReport = z.object({
   /** Refused is the hook's own no. Agents of earlier versions know no hooks. */
   hook: Answer.nullable().default(null),
   defragment: Answer.nullable().optional(),
+  /** The leader of a shard alone: what its data says of its slots. */
+  shard: EngineShard.optional(),
+  /** Why the leader of a shard could not do what it was asked about slots; it goes on trying. */
+  slotsHeldUp: z.string().optional(),
   /** Topology Consensus only. */
   group: GroupReport.optional(),
   /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */

@@ -6,6 +6,7 @@ import { ClusterStatus } from "./cluster-status.ts";
 import { cel, type CelRule, listMap, named, objectMeta, parameterMap, quantity } from "./schema.ts";
 import { MaintenanceWindow, ServiceLevel } from "./objectives.ts";
 import { Autoscaling, Serving, statelessRules } from "./stateless.ts";
+import { Sharding, shardingRules, ShardPlace } from "./sharding.ts";
 import { Topology } from "./topology.ts";
 import { ServiceOptions } from "./services.ts";
 import { UpdatePolicy } from "./update.ts";
@@ -153,7 +154,7 @@ export const ClusterIntent = z
     engine: EngineChoice.describe("engine that the members run."),
     topology: Topology.default("ActivePassive")
       .describe(
-        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. Consensus: the engine elects its leader by a majority. Stateless: members without data, all alike. It cannot be changed.",
+        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. Consensus: the engine elects its leader by a majority. Sharded: data parted by key over shards, each with one writer and hot standbys. Stateless: members without data, all alike. It cannot be changed.",
       )
       .meta(
         cel([
@@ -169,8 +170,14 @@ export const ClusterIntent = z
       .max(1000)
       .default(3)
       .describe(
-        "members that hold the data, the leader included, 5 at most. Odd numbers of three or more keep writing when one is lost. In topology Stateless those that serve; with autoscaling the least of them, always kept warm.",
+        "members that hold the data, the leader included, 5 at most; in topology Sharded those of each shard. Odd numbers of three or more keep writing when one is lost. In topology Stateless those that serve; with autoscaling the least of them, always kept warm.",
       ),
+    sharding: Sharding.optional().describe(
+      "sharding says over how many shards the data is parted in topology Sharded; over three without it.",
+    ),
+    shard: ShardPlace.optional().describe(
+      "shard is written by the operator on the ClusterSpecs that it makes for the shards of another. Change that other one: what is changed here is changed back.",
+    ),
     autoscaling: Autoscaling.optional().describe(
       "autoscaling lets the number of members follow the load, in topology Stateless; without it there are spec.members.",
     ),
@@ -261,6 +268,7 @@ export const ClusterIntent = z
       },
       ...deletionRules,
       ...statelessRules,
+      ...shardingRules,
     ]),
   )
   .describe("spec is what the cluster shall be. Everything but engine has a default that is right for production.");
@@ -281,6 +289,11 @@ export const ClusterSpec = z
       {
         rule: "size(self.metadata.name) <= 40",
         message: "metadata.name must have at most 40 characters: names of pods, Services and volumes are made from it",
+        fieldPath: ".metadata.name",
+      },
+      {
+        rule: "self.spec.topology != 'Sharded' || size(self.metadata.name) <= 36",
+        message: "metadata.name must have at most 36 characters in topology Sharded: names of shards are made from it",
         fieldPath: ".metadata.name",
       },
       {

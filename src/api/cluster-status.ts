@@ -1,6 +1,7 @@
 /** What quorate reports of a cluster back to its user. */
 import { z } from "zod";
 import { Condition, listMap, timestamp } from "./schema.ts";
+import { SlotText } from "./engine-observation.ts";
 import { RolloutStatus } from "./update.ts";
 
 const MemberStatus = z.object({
@@ -22,6 +23,29 @@ const TrackStatus = z.object({
   desired: z.int32().min(0).describe("desired number of members, as autoscaling last set it where there is some."),
   ready: z.int32().min(0).describe("ready members."),
   updated: z.int32().min(0).describe("updated members: those that run the revision."),
+});
+
+/** What a shard says of itself, in its own ClusterSpec. */
+const ShardStatus = z.object({
+  slots: SlotText.describe("slots the shard owns, such as 0-5460."),
+  moving: SlotText.describe("moving slots: those that are on their way to another shard."),
+  movingTo: z.string().max(63).describe("movingTo is the shard that they are on their way to."),
+  heldUp: z.string().max(512).optional().describe("heldUp says why slots cannot be assigned or moved."),
+});
+
+/** One shard as the ClusterSpec of the whole sees it. */
+const ShardSummary = z.object({
+  name: z.string().max(63).describe("name of the shard's ClusterSpec."),
+  ready: z.boolean().describe("ready is the condition Ready of the shard's ClusterSpec."),
+  leader: z.string().max(63).optional().describe("leader of the shard."),
+  slots: SlotText.describe("slots the shard owns, such as 0-5460."),
+});
+
+/** How slots are moving, or last moved. */
+const Resharding = z.object({
+  batch: SlotText.describe("batch of slots that was last asked to move."),
+  at: timestamp("at when that batch was asked for."),
+  left: z.int32().min(0).describe("left slots, which have yet to move."),
 });
 
 /** A step that cannot be taken now, and what would let it. */
@@ -68,6 +92,14 @@ export const ClusterStatus = z
       .meta(listMap("name"))
       .optional()
       .describe("tracks of topology Stateless, whose members have no names that last."),
+    shard: ShardStatus.optional().describe("shard says what this shard of another ClusterSpec owns."),
+    shards: z
+      .array(ShardSummary)
+      .max(128)
+      .meta(listMap("name"))
+      .optional()
+      .describe("shards of topology Sharded; each has a ClusterSpec of its own that says more."),
+    resharding: Resharding.optional().describe("resharding says how slots move, or last moved, between shards."),
     readyMembers: z.int32().min(0).optional().describe("readyMembers is the number of members whose pods are ready."),
     readyRatio: z.string().max(16).optional().describe("readyRatio as ready/desired, for the printed columns."),
     desiredMembers: z
@@ -115,4 +147,7 @@ export const ClusterStatus = z
 export type ClusterStatus = z.infer<typeof ClusterStatus>;
 export type MemberStatus = z.infer<typeof MemberStatus>;
 export type TrackStatus = z.infer<typeof TrackStatus>;
+export type ShardStatus = z.infer<typeof ShardStatus>;
+export type ShardSummary = z.infer<typeof ShardSummary>;
+export type Resharding = z.infer<typeof Resharding>;
 export type Blocked = z.infer<typeof Blocked>;

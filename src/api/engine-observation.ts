@@ -40,6 +40,21 @@ export const EngineGroup = z.object({
 });
 export type EngineGroup = z.infer<typeof EngineGroup>;
 
+/** Slots as text: `0-99,120`; empty for none. */
+export const SlotText = z
+  .string()
+  .max(16_384)
+  .regex(/^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$/, "expected slots such as 0-99,120");
+
+/** What the data of a shard says of its slots (topology Sharded). */
+export const EngineShard = z.object({
+  slots: SlotText,
+  /** Those that are on their way to the shard `movingTo`. They may be among `slots`, and with the other shard already. */
+  moving: SlotText,
+  movingTo: z.string().max(63),
+});
+export type EngineShard = z.infer<typeof EngineShard>;
+
 /** The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads. */
 export const EngineObservation = z.object({
   writable: z.boolean(),
@@ -65,5 +80,7 @@ export const EngineObservation = z.object({
   replayLagSeconds: z.number().nonnegative().optional(),
   /** Only, and always, in topology Consensus. */
   group: EngineGroup.optional(),
+  /** Only, and always, in a shard of topology Sharded. */
+  shard: EngineShard.optional(),
 });
 export type EngineObservation = z.infer<typeof EngineObservation>;

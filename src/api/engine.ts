@@ -138,6 +138,16 @@ const consensusActions = {
   ),
 };
 
+/** Actions of an engine whose data is parted by key into slots, each of which one shard owns (topology Sharded). */
+const shardActions = {
+  assignSlots: EngineAction.describe(
+    "assignSlots makes the shard own QUORATE_SLOTS (such as 0-99,120), which no shard owns. Runs on the shard's leader; succeeds when it owns them already.",
+  ),
+  moveSlots: EngineAction.describe(
+    "moveSlots moves QUORATE_SLOTS with their data to the shard QUORATE_TARGET, whose leader is at QUORATE_TARGET_HOST and QUORATE_TARGET_PORT, while clients read and write. Runs on the leader of the shard that owns them. Run again after it was cut short, on whichever leader, it goes on; those that the shard does not own any more count as moved.",
+  ),
+};
+
 /** Actions that agents call in every topology in which there are agents. */
 const commonActions = {
   initialize: EngineAction.describe(
@@ -156,6 +166,7 @@ export const EngineActions = z.object({
   ...optional(commonActions),
   ...optional(leaseActions),
   ...optional(consensusActions),
+  ...optional(shardActions),
   defragment: EngineAction.optional().describe(
     "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
   ),
@@ -190,6 +201,7 @@ const sessionRules: readonly CelRule[] = Object.keys(EngineActions.shape).map((a
 /** What an engine must be able to do to form a topology. */
 const ACTIONS_OF = {
   ActivePassive: Object.keys(leaseActions),
+  Sharded: Object.keys(shardActions),
   Consensus: Object.keys(consensusActions),
 } as const;
 
@@ -215,6 +227,20 @@ const topologyRules: readonly CelRule[] = [
     message: `topology ${topology} needs the actions ${actions.join(", ")}: declare those that are missing`,
     fieldPath: ".actions",
   })),
+];
+
+const shardRules: readonly CelRule[] = [
+  {
+    rule: "'Sharded' in self.topologies ? 'ActivePassive' in self.topologies : size(self.topologies) == 1",
+    message:
+      "topologies must be one, or ActivePassive together with Sharded, whose shards are clusters of topology ActivePassive: add or remove one",
+    fieldPath: ".topologies",
+  },
+  {
+    rule: "('Sharded' in self.topologies) == has(self.slots)",
+    message: "slots are for topology Sharded, which needs them: add slots, or remove them",
+    fieldPath: ".slots",
+  },
 ];
 
 const ACCOUNTS_RULE: CelRule = {
@@ -281,10 +307,10 @@ export const EngineSpec = z
     topologies: z
       .array(Topology)
       .min(1)
-      .max(1)
+      .max(2)
       .meta(listSet)
       .describe(
-        "topologies this engine can form. ActivePassive: one writer, elected by the members' agents. Consensus: the engine elects its leader and keeps its list of members itself. Stateless: members without data, all alike, and no agents.",
+        "topologies this engine can form: one, or ActivePassive together with Sharded. ActivePassive: one writer, elected by the members' agents. Consensus: the engine elects its leader and keeps its list of members itself. Sharded: many clusters of topology ActivePassive, each of which owns some of the slots that keys are spread over; configure, follow and all other actions see QUORATE_SHARD_PEERS (member=host:port:memberPort, comma-separated; empty elsewhere), the members of all shards. Stateless: members without data, all alike, and no agents.",
       ),
     versions: z
       .array(EngineVersion)
@@ -305,6 +331,12 @@ export const EngineSpec = z
       .max(65535)
       .optional()
       .describe("memberPort that engines of one cluster reach each other on; port when absent. Open to members only."),
+    slots: z
+      .int32()
+      .min(1)
+      .max(65_536)
+      .optional()
+      .describe("slots that keys are spread over, numbered from 0; needed in topology Sharded."),
     probes: EngineProbes.optional().describe(
       "probes ask a member over HTTP how it is; needed in topology Stateless, where no agent knows.",
     ),
@@ -381,7 +413,13 @@ export const EngineSpec = z
       .describe("durabilityModes the engine can keep."),
   })
   .meta(
-    cel([...sessionRules, ...topologyRules, ...statelessEngineRules(Object.keys(EngineActions.shape)), ACCOUNTS_RULE]),
+    cel([
+      ...sessionRules,
+      ...topologyRules,
+      ...shardRules,
+      ...statelessEngineRules(Object.keys(EngineActions.shape)),
+      ACCOUNTS_RULE,
+    ]),
   )
   .describe("spec of the engine.");
 export type EngineSpec = z.infer<typeof EngineSpec>;

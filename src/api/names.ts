@@ -10,6 +10,8 @@ export const LABEL_CLUSTER = "quorate.io/cluster";
 export const LABEL_MEMBER = "quorate.io/member";
 /** On pods of topology Stateless: `stable` or `canary`. */
 export const LABEL_TRACK = "quorate.io/track";
+/** On whatever belongs to a shard: the ClusterSpec of topology Sharded that it is a shard of. */
+export const LABEL_SHARD_OF = "quorate.io/shard-of";
 export const LABEL_ROLE = "quorate.io/role";
 export const ANNOTATION_MEMBER_STATUS = "quorate.io/member-status";
 export const ANNOTATION_TEMPLATE_HASH = "quorate.io/template-hash";
@@ -40,6 +42,7 @@ export const STATE_DIR = "/data/quorate";
 
 /** Names of a cluster's objects. */
 export const nameOf = {
+  shard: (cluster: string, index: number): string => `${cluster}-s${index}`,
   member: (cluster: string, ordinal: number): string => `${cluster}-${ordinal}`,
   pod: (member: string): string => `${member}-0`,
   volume: (member: string): string => `${member}-data`,

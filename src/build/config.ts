@@ -1,8 +1,9 @@
 // What agents read: the engine as data, and the operator's intent; and the Lease they contend for.
-import type { Intent, IntentMember } from "../api/agent-wire.ts";
+import type { Intent, IntentMember, IntentShard } from "../api/agent-wire.ts";
 import { INTENT_KEY } from "../api/agent-wire.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
+import type { ShardPlace } from "../api/sharding.ts";
 import { type BuildContext, reloadableParameters } from "./context.ts";
 import { applicationAccounts } from "./connection.ts";
 import { canonicalJson } from "./hash.ts";
@@ -55,6 +56,8 @@ export interface IntentState {
   readonly defragment?: Intent["defragment"];
   readonly group?: Intent["group"];
   readonly forcedPromotion?: Intent["forcedPromotion"];
+  /** Who leads, as far as is known: requests are made to the leader in its epoch. */
+  readonly office?: { readonly member: string; readonly epoch: number };
 }
 
 /** The intent of a cluster for its agents. */
@@ -77,6 +80,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     ...(state.defragment === undefined ? {} : { defragment: state.defragment }),
     parameters: reloadableParameters(context),
     ...accountsOf(context),
+    ...(intent.shard === undefined ? {} : { shard: shardOf(context, intent.shard, state.office) }),
     ...(state.group === undefined ? {} : { group: state.group }),
     ...(state.forcedPromotion === undefined ? {} : { forcedPromotion: state.forcedPromotion }),
   };
@@ -89,6 +93,23 @@ function accountsOf({ engine, intent }: BuildContext): Pick<Intent, "accounts"> 
   return {
     accounts: accounts.map(({ name, secretKey, connection: { database = name } }) => ({ name, secretKey, database })),
   };
+}
+
+function shardOf(context: BuildContext, place: ShardPlace, office: IntentState["office"]): IntentShard {
+  const { engine, intent, namespace } = context;
+  const { port, memberPort = port } = engine;
+  const names = (shard: string) => Array.from({ length: intent.members }, (_, at) => nameOf.member(shard, at));
+  const peers = place.shards
+    .toSorted()
+    .flatMap((shard) =>
+      names(shard).map((name) => ({ name, host: nameOf.host(shard, namespace, name), port, memberPort })),
+    );
+  const { request } = place;
+  if (request === undefined || office === undefined) return { peers };
+  const { action, slots, to: target = "" } = request;
+  const targetHost = target === "" ? "" : `${nameOf.readWrite(target)}.${namespace}.svc`;
+  const asked = { slots, target, targetHost, targetPort: port, ...office };
+  return { peers, request: { action: action === "Assign" ? "assignSlots" : "moveSlots", ...asked } };
 }
 
 function intentMember(context: BuildContext, member: string): IntentMember {

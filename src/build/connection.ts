@@ -39,11 +39,12 @@ export function buildConnections(
 ): readonly Connection[] {
   const { name: cluster, namespace, engine } = context;
   const { clientTls: hasAuthority } = engine;
+  const entrance = context.intent.topology === "Sharded" ? nameOf.read : nameOf.readWrite;
   return applicationAccounts(engine, context.intent).map(({ name: account, secretKey, connection }) => {
     const { type, database, uri } = connection;
     const fields = {
       type,
-      host: `${nameOf.readWrite(cluster)}.${namespace}.svc`,
+      host: `${entrance(cluster)}.${namespace}.svc`,
       port: String(engine.port),
       username: account,
       ...(database === undefined ? {} : { database }),

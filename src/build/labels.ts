@@ -1,5 +1,5 @@
 // Labels, annotations and owners of children; those that only the operator reads are named here.
-import { API_VERSION, GROUP, LABEL_CLUSTER, LABEL_MEMBER, MANAGED_BY } from "../api/names.ts";
+import { API_VERSION, GROUP, LABEL_CLUSTER, LABEL_MEMBER, LABEL_SHARD_OF, MANAGED_BY } from "../api/names.ts";
 import type { BuildContext } from "./context.ts";
 import type { Manifest, Owner } from "./manifest.ts";
 
@@ -46,11 +46,13 @@ export const ANNOTATION_HOSTS = `${GROUP}/hosts`;
 
 /** Labels of every child. */
 export function childLabels(context: BuildContext): Record<string, string> {
+  const { shard } = context.intent;
   return {
     "app.kubernetes.io/managed-by": MANAGED_BY,
     "app.kubernetes.io/instance": context.name,
     "app.kubernetes.io/name": context.engineName,
     [LABEL_CLUSTER]: context.name,
+    ...(shard === undefined ? {} : { [LABEL_SHARD_OF]: shard.of }),
   };
 }
 
@@ -62,6 +64,11 @@ export function memberLabels(context: BuildContext, member: string): Record<stri
 /** Labels that select the pods of all members; immutable in StatefulSets, so the engine's name is not among them. */
 export function podSelector(cluster: string): Record<string, string> {
   return { "app.kubernetes.io/managed-by": MANAGED_BY, [LABEL_CLUSTER]: cluster };
+}
+
+/** Labels that select the pods of all members of all shards. */
+export function shardsSelector(cluster: string): Record<string, string> {
+  return { "app.kubernetes.io/managed-by": MANAGED_BY, [LABEL_SHARD_OF]: cluster };
 }
 
 /** The owner reference that lets the garbage collector take a child away together with its ClusterSpec. */

@@ -23,6 +23,7 @@ import type { BuildContext } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, memberLabels } from "./labels.ts";
 import { placement } from "./placement.ts";
+import { passwordsOf } from "./shard.ts";
 import { statelessPodSpec } from "./stateless-pod.ts";
 
 /** Memory of init and agent. It is added to what the user gives the engine: with cgroup v2 both share one limit and one fate. */
@@ -97,7 +98,7 @@ function memberPodSpec(context: BuildContext, member: string): Record<string, un
       { name: "shm", emptyDir: { medium: "Memory" } }, // the runtime's own is 64 MiB, too small for parallel queries
       { name: "engine-files", configMap: { name: nameOf.engineFiles(context.name), defaultMode: 0o555 } },
       { name: "peer", secret: { secretName: nameOf.peerSecret(context.name), defaultMode: 0o440 } },
-      { name: "credentials", secret: { secretName: nameOf.credentialsSecret(context.name), defaultMode: 0o440 } },
+      { name: "credentials", secret: { secretName: passwordsOf(context), defaultMode: 0o440 } },
     ],
   };
 }

@@ -1,8 +1,8 @@
 // How clients and members reach each other.
-import { HEALTH_PORT, INIT_PORT, LABEL_CLUSTER, nameOf, PEER_PORT } from "../api/names.ts";
+import { HEALTH_PORT, INIT_PORT, LABEL_CLUSTER, LABEL_SHARD_OF, nameOf, PEER_PORT } from "../api/names.ts";
 import type { Exposure } from "../api/services.ts";
 import type { BuildContext } from "./context.ts";
-import { child, LABEL_SLICE_MANAGER, podSelector, SLICE_MANAGER } from "./labels.ts";
+import { child, LABEL_SLICE_MANAGER, podSelector, shardsSelector, SLICE_MANAGER } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
 
 const SERVICE = { apiVersion: "v1", kind: "Service" };
@@ -59,6 +59,12 @@ export function buildServices(context: BuildContext): Manifest[] {
   ];
 }
 
+/** The one Service of topology Sharded: to every ready member of every shard, which sends clients to the one that owns a key. */
+export function buildShardedService(context: BuildContext): Manifest {
+  const { read } = context.intent.services;
+  return clientService(context, nameOf.read(context.name), read, { selector: shardsSelector(context.name) });
+}
+
 /** The one Service of topology Stateless: to every ready member. */
 export function buildStatelessService(context: BuildContext): Manifest {
   const { read } = context.intent.services;
@@ -84,10 +90,11 @@ export function buildEndpointSlices(context: BuildContext): Manifest[] {
 
 /**
  * Ingress only: clients reach the engine from anywhere (its own authentication decides), the agents' ports and the
- * engines' own among themselves are for members.
+ * engines' own among themselves are for members, of all shards where there are several.
  * Egress is left open, because a default deny there cuts agents from the API server, whose address no selector can name.
  */
 export function buildNetworkPolicy(context: BuildContext): Manifest {
+  const { shard } = context.intent;
   const tcp = (port: number) => ({ port, protocol: "TCP" });
   const { memberPort } = context.engine;
   return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
@@ -100,6 +107,9 @@ export function buildNetworkPolicy(context: BuildContext): Manifest {
           from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: context.name } } }],
           ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [tcp(memberPort)])],
         },
+        ...(shard === undefined || memberPort === undefined
+          ? []
+          : [{ from: [{ podSelector: { matchLabels: { [LABEL_SHARD_OF]: shard.of } } }], ports: [tcp(memberPort)] }]),
       ],
     },
   });

@@ -13,6 +13,10 @@ export interface HostSoftware {
   readonly passwords: Readonly<Record<string, string>>;
   /** Programs that its image would bring, name to file; those of PATH otherwise. */
   readonly programs: Readonly<Record<string, string>>;
+  /** What the members' names begin with; `orders` unless given. */
+  readonly name?: string;
+  /** See HostPlace. */
+  readonly context?: HostPlace["context"];
 }
 
 /** Members a, b, c … with one leader at a time. */
@@ -27,7 +31,7 @@ export class HostCluster {
     this.software = software;
     this.root = mkdtempSync(join(tmpdir(), "quorate-engine-"));
     chmodSync(this.root, 0o755);
-    const { spec, user, passwords, programs } = software;
+    const { spec, user, passwords, programs, name: prefix = "orders", context = {} } = software;
     const [engineDir, credentialsDir, programsDir] = ["engine", "credentials", "bin"].map((name) => {
       const folder = join(this.root, name);
       mkdirSync(folder);
@@ -43,8 +47,8 @@ export class HostCluster {
       writeFileSync(path, `${password}\n`, { mode: 0o400 });
       if (process.getuid?.() === 0) chownSync(path, user.uid, user.gid);
     }
-    const names = ports.map((_, at) => `orders-${String.fromCodePoint(97 + at)}`);
-    const place = { root: this.root, engineDir, credentialsDir, programsDir, user, members: names, ports };
+    const names = ports.map((_, at) => `${prefix}-${String.fromCodePoint(97 + at)}`);
+    const place = { root: this.root, engineDir, credentialsDir, programsDir, user, members: names, ports, context };
     this.members = names.map((name) => new HostMember(spec, place, name));
   }
 

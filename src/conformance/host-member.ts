@@ -22,6 +22,8 @@ export interface HostPlace {
   readonly members: readonly string[];
   /** Of the members' engines, one each. */
   readonly ports: readonly number[];
+  /** What actions see beside what every member has. */
+  readonly context?: Partial<ActionContext>;
 }
 
 /** The argv that runs with the place's programs, as its user. */
@@ -91,6 +93,7 @@ export class HostMember {
       QUORATE_LEADER_ANCESTORS: "",
       QUORATE_SYNC_NAMES: "",
       QUORATE_SYNC_ACK: "0",
+      ...(place.context as ActionContext | undefined),
     };
     this.driver = new EngineDriver(specAsUser(spec, place), context, () => undefined);
   }

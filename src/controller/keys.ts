@@ -19,11 +19,17 @@ interface WithSpec extends KubeObject {
 
 /** The clusters that must be looked at because of one change; empty when nothing that a plan depends on changed. */
 export function concernsOf(stores: Stores, { kind, change }: AnyChange): readonly Concern[] {
-  if (change.type === "Updated" && isSame(kind, change.previous, change.object)) return [];
   const { metadata } = change.object;
+  if (change.type === "Updated" && isSame(kind, change.previous, change.object)) {
+    // What a shard reports is news for the whole, and for nobody else.
+    return kind === "ClusterSpec" ? toKeys(metadata.namespace, metadata.labels?.[LABEL_CLUSTER], "change") : [];
+  }
   switch (kind) {
     case "ClusterSpec":
-      return [{ key: `${metadata.namespace ?? ""}/${metadata.name}`, priority: "change" }];
+      return [
+        ...toKeys(metadata.namespace, metadata.name, "change"),
+        ...toKeys(metadata.namespace, metadata.labels?.[LABEL_CLUSTER], "change"),
+      ];
     case "ClusterOperation":
       return toKeys(metadata.namespace, (change.object as WithSpec).spec?.clusterName, "change");
     case "Engine":

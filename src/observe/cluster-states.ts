@@ -67,6 +67,7 @@ function toState(
   nowMs: number,
 ): ClusterState {
   const { namespace = "", name }: KubeObject["metadata"] = metadata;
+  const isWhole = spec.topology === "Sharded";
   const pods = stores.of("Pod").ofCluster(namespace, name) as readonly Stored<ProjectedPod>[];
   return {
     namespace,
@@ -77,8 +78,8 @@ function toState(
     durability: spec.durability?.mode ?? "",
     profile: spec.failover?.profile ?? "",
     desired: spec.stopped === true ? 0 : desiredOf(spec, status),
-    ready: status.readyMembers ?? 0,
-    isInitialized: status.initialized === true,
+    ready: isWhole ? 0 : (status.readyMembers ?? 0),
+    isInitialized: !isWhole && status.initialized === true,
     members: pods.flatMap((pod) => toMember(pod) ?? []),
     windows: (spec.maintenanceWindows ?? []).map((window) => ({
       window: window.name,
@@ -87,11 +88,12 @@ function toState(
   };
 }
 
-/** Where the number follows the load, the autoscaler's last word counts. */
+/** A whole of shards has no members itself: the shards are clusters with states of their own. Where the number follows the load, the autoscaler's last word counts. */
 function desiredOf(
   { topology, members = 0 }: NonNullable<WireCluster["spec"]>,
   { desiredMembers = members }: NonNullable<WireCluster["status"]>,
 ): number {
+  if (topology === "Sharded") return 0;
   return topology === "Stateless" ? desiredMembers : members;
 }
 

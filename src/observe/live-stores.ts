@@ -15,7 +15,7 @@ export type Sources = Pick<Stores, "of" | "wentBackLately">;
 const LISTED = ["Pod", "StatefulSet", "Deployment", "PersistentVolumeClaim", "ConfigMap", "ControllerRevision"];
 
 /**
- * Reads what decides about the members of one cluster: its ClusterSpec, they themselves, and the nodes that they are on. All other
+ * Reads what decides about the members of one cluster: its ClusterSpec and those of its shards, they themselves, and the nodes that they are on. All other
  * kinds are as `cached` has them.
  *
  * @throws what the API server answers; the pass that asked fails with it.
@@ -33,7 +33,10 @@ export async function readLive(
     stores.set(kind, store);
   };
   await Promise.all([
-    getAll(api, "ClusterSpec", [{ namespace, name }], { signal }).then((found) => fill("ClusterSpec", found)),
+    Promise.all([
+      getAll(api, "ClusterSpec", [{ namespace, name }], { signal }),
+      listOf(api, "ClusterSpec", { namespace, name }, signal),
+    ]).then(([own, shards]) => fill("ClusterSpec", [...own, ...shards])),
     ...LISTED.map(async (kind) => fill(kind, await listOf(api, kind, { namespace, name }, signal))),
   ]);
   const pods = stores.get("Pod")?.all() as readonly Stored<ProjectedPod>[];

@@ -80,7 +80,7 @@ export async function observe(
   const instances = observeInstances(stores, namespace, name);
   const cluster = cached === undefined ? undefined : toCluster(cached);
   const engine = cluster === undefined ? undefined : stores.of("Engine").get(undefined, cluster.intent.engine.name);
-  const isSettled = leaderOf(members) !== undefined;
+  const isSettled = leaderOf(members) !== undefined || cluster?.intent.topology === "Sharded";
   const nowMs = clock.monotonicMs();
   const engineSpec = engine === undefined ? undefined : toEngine(engine);
   const secrets = { namespace, name, connections: connectionNames(name, engineSpec, cluster?.intent) };
@@ -285,7 +285,8 @@ function observeChildren(
 ): ReadonlyMap<string, ChildView> {
   const children = new Map<string, ChildView>();
   for (const { isChild, selection } of WATCHED) {
-    if (!isChild) continue;
+    // Shards are ClusterSpecs that belong to another.
+    if (!isChild && selection.kind !== "ClusterSpec") continue;
     const { kind } = selection;
     for (const object of stores.of(kind).ofCluster(namespace, cluster)) {
       const { metadata } = object;

@@ -58,19 +58,29 @@ function planNamed(world: World): readonly Step[] {
   const steps: Step[] = [];
   if (!named.hasLease) steps.push({ kind: "Create", manifest: buildLease(context), reason: "it is missing" });
   steps.push(...planCertificates(world));
+  // A shard's passwords are those of the whole, which makes them.
+  return context.intent.shard === undefined ? [...steps, ...planPasswords(world, steps)] : steps;
+}
+
+/**
+ * Passwords, then what applications connect with.
+ * @param steps - Those before it: who connects needs the certificates first, too.
+ */
+export function planPasswords(world: Pick<World, "context" | "seen">, steps: readonly Step[] = []): readonly Step[] {
+  const { context, seen } = world;
+  const { named } = seen;
   const keys = credentialKeys(context.engine, context.intent);
   const missing = keys.filter((key) => !named.credentialKeys.includes(key));
   if (named.credentialsUid === undefined || missing.length > 0) {
     const name = nameOf.credentialsSecret(context.name);
     const metadata = { name, namespace: context.namespace, labels: childLabels(context) };
-    steps.push({ kind: "GenerateCredentials", metadata, keys, reason: "accounts have no password yet" });
+    return [{ kind: "GenerateCredentials", metadata, keys, reason: "accounts have no password yet" }];
   }
-  // Who connects needs passwords and certificates first.
-  return steps.some(({ kind }) => kind !== "Create") ? steps : [...steps, ...planConnections(world)];
+  return steps.some(({ kind }) => kind !== "Create") ? [] : planConnections(world);
 }
 
 /** What applications connect with, made anew when it or the password changed. */
-function planConnections({ context, seen }: World): readonly Step[] {
+function planConnections({ context, seen }: Pick<World, "context" | "seen">): readonly Step[] {
   const { connections } = seen.named;
   return buildConnections(context, seen.named).flatMap((connection) => {
     const live = connections.get(connection.metadata.name);

@@ -1,5 +1,6 @@
 // What one small planner says. The interlock in plan-cluster.ts takes at most one of those that are busy.
 import type { HookRequest, Intent } from "../api/agent-wire.ts";
+import type { Resharding } from "../api/cluster-status.ts";
 import type { RolloutStatus } from "../api/update.ts";
 import type { ExclusiveChange } from "./interlock.ts";
 import type { Block, Step } from "./plan.ts";
@@ -33,6 +34,8 @@ export interface Decision {
   readonly planned?: ExclusiveChange;
   /** How far a roll of the members is. */
   readonly rollout?: RolloutStatus;
+  /** How slots move between shards, when that is news. */
+  readonly resharding?: Resharding;
   readonly requeueAfterMs?: number;
 }
 

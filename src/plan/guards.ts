@@ -164,6 +164,19 @@ export const GUARDS = {
     holds: "one of `spec.maintenanceWindows` is open, or there is none",
     override: "Annotate the ClusterSpec with the time until which changes are urgent, at most a day ahead.",
   },
+  ShardsSettled: {
+    holds: "all other shards are Ready, before the next one changes",
+    override: "None: two shards would be disturbed at once. Mend the shard that the message names.",
+  },
+  SlotsClear: {
+    holds: "every slot is owned by one shard at the most, as the shards themselves say",
+    override:
+      "None: which of two owners is right, a person must say. Let go of the slots in the data of the one that is not.",
+  },
+  SlotsMoved: {
+    holds: "the leader of a shard could do what it was asked about slots",
+    override: "None needed: it is tried again by itself. Mend what the message names.",
+  },
   SingleMemberMayGo: {
     holds: "a member on a cordoned node is not the only one, or `spec.disruption.singleMember` lets it be evicted",
     override: "Set `spec.disruption.singleMember` to Allow (an outage) or Surge (a second member takes over first).",

@@ -1,6 +1,6 @@
 // The intent that agents shall see next: what the spec says, who belongs to the cluster, and the open requests.
 import type { Intent } from "../api/agent-wire.ts";
-import { buildIntent, buildIntentConfigMap } from "../build/config.ts";
+import { buildIntent, buildIntentConfigMap, type IntentState } from "../build/config.ts";
 import { canonicalJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
@@ -32,12 +32,19 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
     rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
     hook: decision.hook ?? kept(now?.hook, hookRequest(world)),
     ...present({ defragment: decision.defragment ?? kept(now?.defragment, world.defragment) ?? undefined }),
+    ...present({ office: officeOf(world) }),
     ...present({ group: decision.group ?? groupOf(world), forcedPromotion }),
   };
   const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
   const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
   const next = isSame ? same : buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
   return applyIfDifferent(buildIntentConfigMap(context, next, seen.intent?.resourceVersion), seen.children);
+}
+
+/** The leader and its epoch, for requests to a shard's leader. */
+function officeOf({ leader }: World): IntentState["office"] {
+  const epoch = leader?.pod?.report?.epoch;
+  return leader === undefined || epoch === undefined ? undefined : { member: leader.name, epoch };
 }
 
 /** Before the volumes of a new cluster are there nobody can be told to initialise one, and no member needs to be told anything. */

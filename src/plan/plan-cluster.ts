@@ -15,6 +15,8 @@ import type { ClusterView, MemberView, Observation } from "./observation.ts";
 import { planOperations, reportWaiting } from "./operations.ts";
 import { patchCommand } from "./override.ts";
 import { planFleet } from "./plan-fleet.ts";
+import { planShards } from "./plan-shards.ts";
+import { isWhole } from "./shards.ts";
 import { pendingChange } from "./pending.ts";
 import type { Block, Plan, Step } from "./plan.ts";
 import { preflight } from "./preflight.ts";
@@ -44,6 +46,7 @@ export function planCluster(seen: Observation): Plan {
   if (cluster.deleting) return plan(seen, {});
   const checked = preflight(seen, cluster);
   if (!checked.ok) return plan(seen, { blocked: checked.blocked, stalled: true });
+  if (isWhole(cluster)) return plan(seen, planShards(seen, cluster, checked.context));
   const world = deriveWorld(seen, cluster, checked.context);
   const earlier = seen.members.filter((member) => member.isOfEarlierCluster);
   if (!world.initialized && earlier.length > 0) return planWait(seen, cluster, earlier);
@@ -198,6 +201,7 @@ interface Outcome {
   readonly rollout?: Plan["rollout"];
   readonly planned?: Plan["planned"];
   readonly pending?: Plan["pending"];
+  readonly resharding?: Plan["resharding"];
   readonly requeueAfterMs?: number;
   readonly stalled?: boolean;
 }
@@ -212,6 +216,7 @@ function plan(seen: Observation, outcome: Outcome): Plan {
     rollout: outcome.rollout,
     planned: outcome.planned,
     pending: outcome.pending,
+    ...(outcome.resharding === undefined ? {} : { resharding: outcome.resharding }),
     requeueAfterMs: soonest(outcome.requeueAfterMs, recheck),
     stalled,
   };

@@ -1,7 +1,7 @@
 // The planner's answer as data: what to do, what cannot be done and why, when to look again.
 import type { AuthorityStage } from "../api/authority-note.ts";
 import type { OperationStatus } from "../api/cluster-operation.ts";
-import type { Blocked } from "../api/cluster-status.ts";
+import type { Blocked, Resharding } from "../api/cluster-status.ts";
 import type { RolloutStatus, UpdatePolicy } from "../api/update.ts";
 import type { Connection } from "../build/connection.ts";
 import type { Manifest, ManifestMeta } from "../build/manifest.ts";
@@ -98,6 +98,8 @@ export interface Plan {
   readonly planned: ExclusiveChange | undefined;
   /** A template that waits although nobody holds it back in the ClusterSpec; undefined when there is none. */
   readonly pending: PendingChange | undefined;
+  /** How slots move between shards; undefined when that is as it was last told. */
+  readonly resharding?: Resharding | undefined;
   /** Look again after so long even if nothing is heard. */
   readonly requeueAfterMs: number | undefined;
   /** Nothing can go on until a person changes something. */

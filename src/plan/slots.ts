@@ -140,6 +140,25 @@ function ownersOf(owned: SlotMap, slotCount: number): readonly (string | null)[]
   return owners;
 }
 
+/** Slots as text: `0-99,120`; empty for none. */
+export function formatSlots(ranges: readonly SlotRange[]): string {
+  return ranges.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`)).join(",");
+}
+
+/** What {@link formatSlots} wrote. */
+export function parseSlots(text: string): readonly SlotRange[] {
+  if (text === "") return [];
+  return text.split(",").map((range) => {
+    const [first = "", last = first] = range.split("-");
+    return { first: Number(first), last: Number(last) };
+  });
+}
+
+/** How many slots a text names. */
+export function countSlots(text: string): number {
+  return parseSlots(text).reduce((sum, { first, last }) => sum + last - first + 1, 0);
+}
+
 function slotsWhere(owners: readonly (string | null)[], isMeant: (owner: string | null) => boolean): number[] {
   return owners.flatMap((owner, slot) => (isMeant(owner) ? [slot] : []));
 }

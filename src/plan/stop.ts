@@ -7,6 +7,7 @@ import { type Decision, IDLE } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { listedMembers, type World } from "./facts.ts";
 import { isFleet, isFleetStopped } from "./fleet.ts";
+import { areShardsStopped, isWhole } from "./shards.ts";
 import type { Step } from "./plan.ts";
 
 /** How long the others wait for the member that led last, when it does not come up. */
@@ -61,6 +62,7 @@ export function replicasOf(world: World, member: MemberView): 0 | 1 {
 /** Whether the cluster is stopped as asked: no member has a pod or will get one. */
 export function isStopped({ cluster, seen }: Pick<World, "cluster" | "seen">): boolean {
   if (!cluster.intent.stopped) return false;
+  if (isWhole(cluster)) return areShardsStopped(seen, cluster);
   return isFleet(cluster)
     ? isFleetStopped(seen)
     : seen.members.every((m) => m.pod === undefined && m.statefulSet?.replicas !== 1);

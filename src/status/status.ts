@@ -9,11 +9,13 @@ import { isFleet } from "../plan/fleet.ts";
 import type { ClusterView, MemberView, Observation } from "../plan/observation.ts";
 import { pendingMessage } from "../plan/pending.ts";
 import type { Plan } from "../plan/plan.ts";
+import { isWhole } from "../plan/shards.ts";
 import { isStopped } from "../plan/stop.ts";
 import { timestamp } from "../plan/timestamp.ts";
 import { smallestRemaining } from "../slo/verdict.ts";
 import { type Verdict, withTimes } from "./conditions.ts";
 import { countFleet, fleetVerdicts } from "./fleet-status.ts";
+import { countShards, shardsVerdicts } from "./shards-status.ts";
 
 /** Why the plan could not be carried out to its end. */
 export interface Failure {
@@ -35,13 +37,7 @@ export function computeStatus(
   const members = seen.members.toSorted((a, b) => a.ordinal - b.ordinal);
   const present = members.filter((m) => m.pod !== undefined || m.statefulSet !== undefined);
   const leader = leaderOf(members);
-  const { ready, desired, revision, ...counted } = isFleet(cluster)
-    ? countFleet(seen, intent)
-    : {
-        ready: present.filter((m) => m.pod?.ready === true).length,
-        desired: intent.members,
-        revision: revisionInForce(members),
-      };
+  const { ready, desired, revision, ...counted } = countOf(seen, cluster, members);
   const image = seen.engine === undefined ? undefined : resolveVersion(intent, seen.engine)?.image;
   const epochs = members.flatMap((m) => m.pod?.report?.epoch ?? []);
   const change = failure === undefined ? plan.change : before.change;
@@ -67,21 +63,43 @@ export function computeStatus(
       leader: leader?.name,
       epoch: epochs.length === 0 ? undefined : Math.max(...epochs),
       change: change === "" ? undefined : change,
+      shard: shardOf(cluster, leader),
+      resharding: failure === undefined ? (plan.resharding ?? before.resharding) : before.resharding,
       rollout: failure === undefined ? (plan.rollout ?? before.rollout) : before.rollout,
       blocked: plan.blocked.length === 0 ? undefined : plan.blocked.slice(0, 16),
       engineImage: image,
       templateHash: revision,
       budgetLeft: smallestRemaining(seen.measured?.budgets ?? []),
       overridden: overridden.length === 0 ? undefined : overridden,
-      initialized: (isFleet(cluster) && ready > 0) || isInitialized(seen, cluster) || undefined,
+      initialized: (!hasOwnMembers(cluster) && ready > 0) || isInitialized(seen, cluster) || undefined,
     }),
   };
+}
+
+/** How many there are: members, those of tracks, or shards. */
+function countOf(seen: Observation, cluster: ClusterView, members: readonly MemberView[]) {
+  if (isWhole(cluster)) return countShards(seen, cluster);
+  if (isFleet(cluster)) return countFleet(seen, cluster.intent);
+  const ready = members.filter((m) => m.pod?.ready === true).length;
+  return { ready, desired: cluster.intent.members, revision: revisionInForce(members) };
+}
+
+/** What the leader of a shard says of its slots; nobody else can. */
+function shardOf({ intent }: ClusterView, leader: MemberView | undefined): ClusterStatus["shard"] {
+  const report = leader?.pod?.report;
+  if (intent.shard === undefined || report?.shard === undefined) return undefined;
+  return { ...report.shard, ...known({ heldUp: report.slotsHeldUp }) };
 }
 
 /** The fields that have a value. */
 function known<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+/** Whether members with names of their own belong to the cluster itself. */
+function hasOwnMembers(cluster: ClusterView): boolean {
+  return !isFleet(cluster) && !isWhole(cluster);
 }
 
 /** The template hash that most StatefulSets are pinned to; of equals the smallest, so that order changes nothing. */
@@ -118,9 +136,7 @@ interface Facts {
 
 function verdictsOf(facts: Facts): Verdict[] {
   if (isStopped(facts)) return stoppedVerdicts(facts);
-  const [available, degraded] = isFleet(facts.cluster)
-    ? fleetVerdicts(facts.seen, facts.cluster)
-    : [availableVerdict(facts), degradedVerdict(facts)];
+  const [available, degraded] = healthVerdicts(facts);
   const stalled = stalledVerdict(facts);
   const blocked = blockedVerdict(facts);
   const progressing = progressingVerdict(facts);
@@ -143,6 +159,12 @@ function verdictsOf(facts: Facts): Verdict[] {
     ...pendingVerdicts(facts),
     ...forcedVerdicts(facts),
   ];
+}
+
+function healthVerdicts(facts: Facts): readonly [available: Verdict, degraded: Verdict] {
+  const { seen, cluster } = facts;
+  if (isWhole(cluster)) return shardsVerdicts(seen, cluster, seen.engine);
+  return isFleet(cluster) ? fleetVerdicts(seen, cluster) : [availableVerdict(facts), degradedVerdict(facts)];
 }
 
 /** Reason of the Ready condition of a cluster that is stopped as asked. */

@@ -38,10 +38,10 @@ function isRunning({ state }: MemberStatus): boolean {
 }
 
 function essenceOf(status: ClusterStatus): unknown {
-  const { observedGeneration, leader, epoch, initialized, change, rollout, overridden } = status;
+  const { observedGeneration, leader, epoch, initialized, change, rollout, overridden, shard } = status;
   const { conditions = [], blocked = [], members = [] } = status;
   return [
-    { observedGeneration, leader, epoch, initialized, change, rollout, overridden },
+    { observedGeneration, leader, epoch, initialized, change, rollout, overridden, shard },
     conditions.map(({ type, status: is, reason }) => [type, is, reason]),
     blocked.map(({ guard, object }) => [guard, object]),
     members.map(({ name, role, state }) => [name, role, ON_THE_WAY.includes(state) ? "" : state]),

@@ -66,7 +66,12 @@ export function creation(why: string, object: NamedObject, cause: string): Creat
   return { why, object, says: invalid(object, cause) };
 }
 
-function update(why: string, object: NamedObject, change: { readonly spec: object; readonly cause: string }): Update {
+/** A change that the API server must refuse because of `cause`, which begins with the field. */
+export function update(
+  why: string,
+  object: NamedObject,
+  change: { readonly spec: object; readonly cause: string },
+): Update {
   return { why, object, patch: { spec: change.spec }, says: invalid(object, change.cause) };
 }
 
@@ -252,8 +257,8 @@ const clusterCreations: readonly Creation[] = [
   ),
   creation(
     "a topology that does not work yet",
-    minimalCluster({ topology: "Sharded" }),
-    '[spec.topology: Unsupported value: "Sharded": supported values: "ActivePassive", "Consensus", "Stateless", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
+    minimalCluster({ topology: "ActiveActive" }),
+    '[spec.topology: Unsupported value: "ActiveActive": supported values: "ActivePassive", "Consensus", "Sharded", "Stateless", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
   ),
   creation(
     "an account whose Secret would be the operator's own",

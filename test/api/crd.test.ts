@@ -14,14 +14,16 @@ import {
   minimalCluster,
   type NamedObject,
   operation,
-  updates,
+  updates as otherUpdates,
   withoutValue,
 } from "./crd-cases.ts";
 import { operationCreations } from "./operation-cases.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
+import { shardingCreations, shardingUpdates } from "./sharding-cases.ts";
 import { statelessCreations } from "./stateless-cases.ts";
 
-const creations = [...otherCreations, ...operationCreations, ...statelessCreations];
+const creations = [...otherCreations, ...operationCreations, ...shardingCreations, ...statelessCreations];
+const updates = [...otherUpdates, ...shardingUpdates];
 const root = join(import.meta.dirname, "../..");
 
 let plane: ControlPlane;

@@ -30,11 +30,12 @@ const CHILD_VERBS = ["create", "delete", "get", "list", "patch", "watch"];
 
 const RULES: readonly Rule[] = [
   {
-    why: "What users want, and what came of it. Never written but for status.",
+    why: "What users want, and what came of it. Never written but for status, and for the ClusterSpecs of shards, which are ours.",
     group: "quorate.io",
-    resources: ["clusteroperations", "clusterspecs"],
-    verbs: ["get", "list", "watch"],
+    resources: ["clusterspecs"],
+    verbs: CHILD_VERBS,
   },
+  { group: "quorate.io", resources: ["clusteroperations"], verbs: ["get", "list", "watch"] },
   { group: "quorate.io", resources: ["engines"], verbs: ["get", "list", "watch"], isClusterScoped: true },
   {
     group: "quorate.io",

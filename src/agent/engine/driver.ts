@@ -54,15 +54,20 @@ interface Invocation {
 /** Runs one engine's actions in one member's container. */
 export class EngineDriver {
   readonly spec: EngineSpec;
-  readonly #base: ActionContext;
+  #base: ActionContext;
   readonly #sessions = new Map<string, EngineSession>();
   readonly #observer: ActionObserver;
 
-  /** @param base - Context that never changes while the agent lives; changing values come with each call. */
+  /** @param base - Context of every action; values that change often come with each call. */
   constructor(spec: EngineSpec, base: ActionContext, observer: ActionObserver) {
     this.spec = spec;
     this.#base = base;
     this.#observer = observer;
+  }
+
+  /** Sets part of what every action sees from now on. */
+  amend(context: Partial<ActionContext>): void {
+    this.#base = this.#context(context);
   }
 
   /** The engine's main process: argv expanded, and its context as environment. */

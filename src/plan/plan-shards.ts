@@ -1,0 +1,234 @@
+// The planner of topology Sharded: a ClusterSpec for each shard, changed one after the other, and slots that move between them.
+import { API_VERSION } from "../api/names.ts";
+import type { ShardPlace, SlotRequest } from "../api/sharding.ts";
+import type { BuildContext } from "../build/context.ts";
+import { canonicalJson } from "../build/hash.ts";
+import { buildShardedService } from "../build/services.ts";
+import { buildShard, shardSpec, type ShardSpec } from "../build/shard.ts";
+import { planPasswords } from "./children.ts";
+import type { Decision } from "./decision.ts";
+import { applyIfDifferent } from "./difference.ts";
+import type { ClusterView, Observation } from "./observation.ts";
+import { patchCommand } from "./override.ts";
+import type { Block, Step } from "./plan.ts";
+import { shardingOf, shardsOf, type ShardView, slotsOf, tellsSlots, wantedShards } from "./shards.ts";
+import {
+  countSlots,
+  emptiedShards,
+  formatSlots,
+  nextSlotStep,
+  type SlotMove,
+  type SlotSituation,
+  type SlotStep,
+  slotsToMove,
+} from "./slots.ts";
+import { timestamp } from "./timestamp.ts";
+
+/** The whole of shards, as its planner sees it. */
+interface Whole {
+  readonly seen: Observation;
+  readonly cluster: ClusterView;
+  readonly context: BuildContext;
+  readonly shards: readonly ShardView[];
+  readonly wanted: readonly string[];
+}
+
+const RECHECK_MS = 10_000; // what shards report arrives as an event; this is the safety net
+
+/** Decides what to do for a cluster of topology Sharded. */
+export function planShards(seen: Observation, cluster: ClusterView, context: BuildContext): Decision {
+  const whole: Whole = { seen, cluster, context, shards: shardsOf(seen, cluster), wanted: wantedShards(cluster) };
+  const slots = planSlots(whole);
+  const turn = turnOf(whole);
+  const changes = [...turn.blocked, ...slots.blocked];
+  const change = slots.change ?? turn.change;
+  return {
+    busy: change !== undefined,
+    ...(change === undefined ? {} : { change, requeueAfterMs: slots.requeueAfterMs ?? RECHECK_MS }),
+    blocked: [...pausedBlock(whole), ...changes],
+    ...(slots.resharding === undefined ? {} : { resharding: slots.resharding }),
+    steps: [
+      ...applyIfDifferent(buildShardedService(context), seen.children),
+      ...planPasswords(whole),
+      ...applyShards(whole, turn.mayChange, slots.request),
+      ...planLeaving(whole),
+    ],
+  };
+}
+
+function pausedBlock({ cluster }: Whole): readonly Block[] {
+  if (!cluster.intent.paused) return [];
+  const message =
+    "spec.paused is true: quorate changes nothing, shards do not fail over, and no slots move. Set it to false to go on.";
+  return [{ guard: "NotPaused", object: cluster.name, message, override: patchCommand(cluster, { paused: false }) }];
+}
+
+/** A request to one shard's leader. */
+interface Asked {
+  readonly shard: string;
+  readonly request: SlotRequest;
+}
+
+/** The ClusterSpecs of all shards that are wanted or there. A shard whose turn it is not stays as it was last told to be. */
+function applyShards(whole: Whole, mayChange: (name: string) => boolean, asked: Asked | undefined): readonly Step[] {
+  const { seen, cluster, context, shards, wanted } = whole;
+  // Passwords come first: shards' members start with them.
+  if (seen.named.credentialsUid === undefined) return [];
+  const names = [...wanted, ...shards.flatMap(({ name }) => (wanted.includes(name) ? [] : name))];
+  return names.flatMap((name) => {
+    const live = shards.find((shard) => shard.name === name);
+    if (live?.deleting === true || (live === undefined && cluster.intent.paused)) return [];
+    const now = live?.spec;
+    const spec = now !== undefined && !mayChange(name) ? now : shardSpec(context, wanted.includes(name));
+    const place: ShardPlace = {
+      of: context.name,
+      shards: names.toSorted(),
+      ...(asked?.shard === name ? { request: asked.request } : {}),
+    };
+    return applyIfDifferent(buildShard(context, name, spec, place), seen.children);
+  });
+}
+
+interface Turn {
+  readonly mayChange: (name: string) => boolean;
+  readonly change: string | undefined;
+  readonly blocked: readonly Block[];
+}
+
+/** Which shards may change: one at a time, and only while all others are settled. What stops or pauses them concerns all at once. */
+function turnOf(whole: Whole): Turn {
+  const { context, shards, wanted, cluster } = whole;
+  const missing = wanted.filter((name) => !shards.some((shard) => shard.name === name));
+  const stale = shards.filter(({ name, spec }) => !isSame(spec, shardSpec(context, wanted.includes(name))));
+  const [first] = stale;
+  const unsettled = shards.filter(({ isSettled, deleting }) => !isSettled && !deleting);
+  const { paused, stopped } = cluster.intent;
+  const isAtOnce = paused || stopped || shards.every(({ spec }) => spec?.paused === true || spec?.stopped === true);
+  if (first === undefined || isAtOnce) {
+    const waiting = [...missing, ...(stopped || paused ? [] : unsettled.map(({ name }) => name))];
+    const change = waiting.length === 0 ? undefined : `Waiting for ${listed(waiting)}`;
+    return { mayChange: () => true, change, blocked: [] };
+  }
+  const others = unsettled.filter((shard) => shard !== first);
+  if (others.length === 0)
+    return { mayChange: (name) => name === first.name, change: `Changing ${first.name}`, blocked: [] };
+  const message = `${first.name} is changed when ${listed(others.map(({ name }) => name))} is Ready: one shard changes at a time, and one in trouble holds up the others. See kubectl get qcs ${others[0]?.name ?? ""}.`;
+  const block: Block = { guard: "ShardsSettled", object: others[0]?.name ?? first.name, message };
+  return { mayChange: () => false, change: `Changing ${first.name}`, blocked: [block] };
+}
+
+function isSame(now: ShardSpec | undefined, wanted: ShardSpec): boolean {
+  return now !== undefined && canonicalJson(now) === canonicalJson(wanted);
+}
+
+function listed(names: readonly string[]): string {
+  return names.length <= 3 ? names.join(", ") : `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`;
+}
+
+interface SlotPlan extends Pick<Decision, "resharding"> {
+  readonly request: Asked | undefined;
+  readonly change: string | undefined;
+  readonly blocked: readonly Block[];
+  readonly requeueAfterMs?: number;
+}
+
+const NOTHING_ASKED: SlotPlan = { request: undefined, change: undefined, blocked: [] };
+
+/** What is asked about slots now. Nothing new while a shard does not say what it owns: its slots would count as nobody's. */
+function planSlots(whole: Whole): SlotPlan {
+  const { cluster, shards, wanted, seen } = whole;
+  const { paused, stopped } = cluster.intent;
+  if (paused || stopped || seen.stateMayHaveGoneBack) return NOTHING_ASKED;
+  const missing = wanted.filter((name) => !shards.some((shard) => shard.name === name));
+  const mute = shards.filter((shard) => !tellsSlots(shard) && !shard.deleting).map(({ name }) => name);
+  const silent = [...missing, ...mute];
+  if (silent.length > 0) {
+    const change = `Waiting for ${listed(silent)} to say which slots it owns`;
+    return { ...NOTHING_ASKED, request: askedNow(shards), change };
+  }
+  const situation = situationOf(whole);
+  return toSlotPlan(whole, situation, nextSlotStep(situation, shardingOf(cluster)));
+}
+
+/** What a shard's leader was asked last; it goes on with that. */
+function askedNow(shards: readonly ShardView[]): Asked | undefined {
+  return shards.flatMap(({ name, request }) => (request === undefined ? [] : [{ shard: name, request }]))[0];
+}
+
+function situationOf({ seen, cluster, context, shards, wanted }: Whole): SlotSituation {
+  const last = cluster.status.resharding;
+  return {
+    slotCount: context.engine.slots ?? 0,
+    ...slotsOf(shards),
+    wanted,
+    lastMove: last === undefined ? null : { slots: countSlots(last.batch), atMs: Date.parse(last.at) },
+    nowMs: seen.nowMs,
+  };
+}
+
+function toSlotPlan(whole: Whole, situation: SlotSituation, step: SlotStep): SlotPlan {
+  const { cluster } = whole;
+  const left = slotsToMove(situation);
+  if (step.kind === "assign") return toAssign(whole, step.to, formatSlots(step.slots));
+  if (step.kind === "move") return toMove(whole, step, left);
+  if (step.kind === "blocked") {
+    const message = `Slots cannot be moved: ${step.reason}.`;
+    return { ...NOTHING_ASKED, blocked: [{ guard: "SlotsClear", object: cluster.name, message }] };
+  }
+  const last = cluster.status.resharding;
+  const ended = last === undefined || last.left === left ? {} : { resharding: { ...last, left } };
+  if (step.kind === "done") return { ...NOTHING_ASKED, ...ended };
+  return { ...NOTHING_ASKED, change: `${left} slots have yet to move`, requeueAfterMs: step.forMs, ...ended };
+}
+
+function toAssign(whole: Whole, shard: string, slots: string): SlotPlan {
+  const request = since(whole, shard, { action: "Assign", slots });
+  const change = `${shard} takes ${countSlots(slots)} slots that nobody owns`;
+  return { request: { shard, request }, change, blocked: heldUp(whole, shard) };
+}
+
+function toMove(whole: Whole, { from, to, slots }: SlotMove, left: number): SlotPlan {
+  const request = since(whole, from, { action: "Move", slots: formatSlots(slots), to });
+  const count = countSlots(request.slots);
+  return {
+    request: { shard: from, request },
+    change: `${count} slots move from ${from} to ${to}; ${left} in all have yet to move`,
+    blocked: heldUp(whole, from),
+    resharding: { batch: request.slots, at: request.askedAt, left },
+  };
+}
+
+/** A request that was made before keeps its time, or it would be another one in every pass. */
+function since({ shards, seen }: Whole, shard: string, asked: Omit<SlotRequest, "askedAt">): SlotRequest {
+  const before = shards.find(({ name }) => name === shard)?.request;
+  const isKnown = before?.action === asked.action && before.slots === asked.slots && before.to === asked.to;
+  return isKnown ? before : { ...asked, askedAt: timestamp(seen.nowMs) };
+}
+
+function heldUp({ shards }: Whole, name: string): readonly Block[] {
+  const said = shards.find((shard) => shard.name === name)?.status.shard?.heldUp;
+  if (said === undefined) return [];
+  return [
+    {
+      guard: "SlotsMoved",
+      object: name,
+      message: `The leader of ${name} tries again what it was asked about slots: ${said}`,
+    },
+  ];
+}
+
+/** Shards that nobody wants, and that own nothing any more. */
+function planLeaving(whole: Whole): readonly Step[] {
+  const { seen, cluster, shards, context } = whole;
+  if (cluster.intent.paused || cluster.intent.stopped || seen.stateMayHaveGoneBack) return [];
+  const emptied = emptiedShards(situationOf(whole));
+  return shards.flatMap(({ name, uid, deleting, spec, ...shard }) => {
+    const mayGo = emptied.includes(name) && tellsSlots({ name, uid, deleting, spec, ...shard });
+    // Its volumes must have been told before what becomes of them.
+    if (!mayGo || deleting || !shard.isSettled || !isSame(spec, shardSpec(context, false))) return [];
+    const object = { apiVersion: API_VERSION, kind: "ClusterSpec", namespace: context.namespace, name, uid };
+    return [
+      { kind: "Delete", object, reason: "it owns no slots any more, and spec.sharding.shards wants fewer" } as const,
+    ];
+  });
+}

@@ -1,0 +1,125 @@
+// What is seen of the shards of a cluster, as their own ClusterSpecs say it.
+import { ClusterIntent } from "../api/cluster-spec.ts";
+import { ClusterStatus } from "../api/cluster-status.ts";
+import { DEFAULT_SHARDING, type SlotRequest } from "../api/sharding.ts";
+import { nameOf } from "../api/names.ts";
+import { shardIndex, type ShardSpec } from "../build/shard.ts";
+import type { ClusterView, Observation } from "./observation.ts";
+import { parseSlots, type SlotMap, type SlotMove } from "./slots.ts";
+
+/** One shard. */
+export interface ShardView {
+  readonly name: string;
+  readonly uid: string;
+  readonly deleting: boolean;
+  /** What it was last told to be; undefined when that cannot be understood. */
+  readonly spec: ShardSpec | undefined;
+  readonly request: SlotRequest | undefined;
+  readonly status: ClusterStatus;
+  /** It is as it was last told to be, and serves. */
+  readonly isSettled: boolean;
+}
+
+/** Whether a cluster is the whole of shards that have ClusterSpecs of their own. */
+export function isWhole({ intent }: Pick<ClusterView, "intent">): boolean {
+  return intent.topology === "Sharded";
+}
+
+/** How slots and shards shall be. */
+export function shardingOf({ intent }: Pick<ClusterView, "intent">): typeof DEFAULT_SHARDING {
+  return intent.sharding ?? DEFAULT_SHARDING;
+}
+
+/** Names of the shards that the user wants. */
+export function wantedShards(cluster: ClusterView): readonly string[] {
+  return Array.from({ length: shardingOf(cluster).shards }, (_, index) => nameOf.shard(cluster.name, index));
+}
+
+interface LiveShard {
+  readonly metadata: { readonly name: string; readonly generation?: number };
+  readonly spec?: unknown;
+  readonly status?: unknown;
+}
+
+const parsed = new WeakMap<object, Omit<ShardView, "uid" | "deleting">>(); // by live object, which never changes
+
+/** The shards that there are, in the order of their numbers. */
+export function shardsOf(seen: Observation, cluster: ClusterView): readonly ShardView[] {
+  return [...seen.children]
+    .flatMap(([key, { uid, deleting, live }]) => {
+      const name = key.startsWith("ClusterSpec/") ? key.slice("ClusterSpec/".length) : "";
+      const index = shardIndex(cluster.name, name);
+      return index === undefined ? [] : [{ index, view: { uid, deleting, ...toShard(live as LiveShard) } }];
+    })
+    .toSorted((a, b) => a.index - b.index)
+    .map(({ view }) => view);
+}
+
+function toShard(live: LiveShard): Omit<ShardView, "uid" | "deleting"> {
+  const known = parsed.get(live) ?? parseShard(live);
+  parsed.set(live, known);
+  return known;
+}
+
+function parseShard({ metadata, spec, status }: LiveShard): Omit<ShardView, "uid" | "deleting"> {
+  const intent = ClusterIntent.safeParse(spec).data;
+  const { shard, ...rest } = intent ?? {};
+  const said = ClusterStatus.safeParse(status ?? {}).data ?? {};
+  const isCurrent = said.observedGeneration === metadata.generation;
+  return {
+    name: metadata.name,
+    spec: intent === undefined ? undefined : (rest as ShardSpec),
+    request: shard?.request,
+    status: said,
+    isSettled: isCurrent && conditionOf(said, "Ready") === "True",
+  };
+}
+
+/** Status of a condition; undefined when it is not told. */
+export function conditionOf({ conditions = [] }: ClusterStatus, type: string): string | undefined {
+  return conditions.find((condition) => condition.type === type)?.status;
+}
+
+/** Whether all shards rest, as they were asked to. */
+export function areShardsStopped(seen: Observation, cluster: ClusterView): boolean {
+  const shards = shardsOf(seen, cluster);
+  const isStopped = ({ status: { conditions = [] } }: ShardView) =>
+    conditions.some(({ type, reason }) => type === "Ready" && reason === "Stopped");
+  return shards.length > 0 && shards.every(isStopped);
+}
+
+/** Whether a shard says what it owns: its leader does, once there is one. */
+export function tellsSlots({ status }: ShardView): boolean {
+  return status.shard !== undefined;
+}
+
+/** What the shards own. A slot on its way is its giver's until that one has let it go for good. */
+export function slotsOf(shards: readonly ShardView[]): {
+  readonly owned: SlotMap;
+  readonly moving: SlotMove | null;
+} {
+  const moves = shards.flatMap(({ name, status: { shard } }): SlotMove[] =>
+    shard === undefined || shard.moving === ""
+      ? []
+      : [{ from: name, to: shard.movingTo, slots: parseSlots(shard.moving) }],
+  );
+  const owned = shards.map(({ name, status: { shard } }) => {
+    const arriving = moves.filter(({ to }) => to === name).flatMap(({ slots }) => slots);
+    const leaving = moves.filter(({ from }) => from === name).flatMap(({ slots }) => slots);
+    return [name, unite(subtract(parseSlots(shard?.slots ?? ""), arriving), leaving)] as const;
+  });
+  return { owned: Object.fromEntries(owned), moving: moves[0] ?? null };
+}
+
+function numbersOf(ranges: SlotMap[string]): readonly number[] {
+  return ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, at) => first + at));
+}
+
+function subtract(ranges: SlotMap[string], others: SlotMap[string]): SlotMap[string] {
+  const gone = new Set(numbersOf(others));
+  return others.length === 0 ? ranges : numbersOf(ranges).flatMap((n) => (gone.has(n) ? [] : { first: n, last: n }));
+}
+
+function unite(ranges: SlotMap[string], others: SlotMap[string]): SlotMap[string] {
+  return others.length === 0 ? ranges : [...subtract(ranges, others), ...others];
+}

@@ -1,0 +1,237 @@
+// A small world for topology Sharded: ClusterSpecs of shards that become Ready by themselves, and leaders that do what they are asked
+// about slots, in the steps that an Engine does it in. Each may be cut off anywhere: what was not reported is what was not done.
+import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
+import type { ClusterStatus, ShardStatus } from "../../../src/api/cluster-status.ts";
+import { childKey, type Manifest } from "../../../src/build/manifest.ts";
+import { ANNOTATION_APPLIED_HASH } from "../../../src/build/labels.ts";
+import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
+import type { ChildView, Observation } from "../../../src/plan/observation.ts";
+import type { Plan, Step } from "../../../src/plan/plan.ts";
+import { planCluster } from "../../../src/plan/plan-cluster.ts";
+import { formatSlots, parseSlots } from "../../../src/plan/slots.ts";
+import { computeStatus } from "../../../src/status/status.ts";
+import { engine, intentOf } from "./fixture.ts";
+import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
+import type { Choose } from "./simulator.ts";
+import { describe } from "./views.ts";
+
+export const SLOTS = 64;
+
+interface Shard {
+  readonly uid: string;
+  version: number;
+  generation: number;
+  manifest: Manifest;
+  /** The generation that its members are at. */
+  settled: number;
+  leads: boolean;
+  readonly owned: Set<number>;
+  moving: { readonly slots: readonly number[]; readonly to: string } | undefined;
+}
+
+type ShardSpec = Pick<ClusterIntent, "shard" | "stopped">;
+
+/** One cluster `shop/orders` of topology Sharded. */
+export class ShardsWorld {
+  spec: ClusterIntent;
+  status: ClusterStatus = {};
+  nowMs = Date.parse("2030-01-01T00:00:00Z");
+  readonly shards = new Map<string, Shard>();
+  readonly others = new Map<string, Manifest>();
+  hasPasswords = false;
+  readonly connections = new Map<string, string>();
+  readonly trace: string[] = [];
+  /** The most shards that were not settled at once since it was set, those that are new left out. */
+  mostUnsettled = 0;
+  readonly #choose: Choose;
+  #serial = 0;
+
+  constructor(spec: object = {}, choose: Choose = () => 0) {
+    this.spec = intentOf({ topology: "Sharded", ...spec });
+    this.#choose = choose;
+  }
+
+  change(spec: object): void {
+    this.spec = intentOf({ topology: "Sharded", ...spec });
+  }
+
+  shard(index: number): Shard {
+    const found = this.shards.get(`orders-s${index}`);
+    if (found === undefined) throw new Error(`there is no shard ${index}`);
+    return found;
+  }
+
+  /** How many slots each shard owns. */
+  sizes(): Record<string, number> {
+    return Object.fromEntries([...this.shards].map(([name, { owned }]) => [name, owned.size]));
+  }
+
+  plan(): Plan {
+    return planCluster(this.observe());
+  }
+
+  /** One pass of the operator. @returns whether it wrote anything. */
+  pass(): boolean {
+    const seen = this.observe();
+    const plan = planCluster(seen);
+    for (const step of plan.steps) {
+      this.trace.push(describe(step));
+      this.#take(step);
+    }
+    const unsettled = [...this.shards.values()].filter(
+      (shard) => shard.settled > 0 && shard.settled < shard.generation,
+    );
+    this.mostUnsettled = Math.max(this.mostUnsettled, unsettled.length);
+    if (seen.cluster !== undefined) this.status = computeStatus(seen, seen.cluster, plan, undefined);
+    return plan.steps.length > 0;
+  }
+
+  /** Lets planner and world take turns until neither has anything to do. @throws when that takes too long. */
+  settle(limit = 4000): void {
+    let idle = 0;
+    for (let turn = 0; turn < limit; turn += 1) {
+      idle = [this.pass(), this.move()].includes(true) ? 0 : idle + 1;
+      this.nowMs += 1000;
+      if (idle > 20) return;
+    }
+    throw new Error(`not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
+  }
+
+  /** One thing happens in the world, if anything can. */
+  move(): boolean {
+    const moves = [...this.shards].flatMap(([, shard]) => this.#movesOf(shard));
+    if (moves.length === 0) return false;
+    moves[this.#choose(moves.length)]?.();
+    const owners = [...this.shards.values()].flatMap(({ owned }) => [...owned]);
+    if (new Set(owners).size !== owners.length) throw new Error("a slot has two owners");
+    return true;
+  }
+
+  #movesOf(shard: Shard): (() => void)[] {
+    const { settled, generation, leads } = shard;
+    const spec = shard.manifest["spec"] as ShardSpec;
+    const moves: (() => void)[] = [];
+    if (settled < generation) moves.push(() => void (shard.settled = generation));
+    if (!leads && !spec.stopped) moves.push(() => void (shard.leads = true));
+    if (leads && spec.stopped) moves.push(() => void (shard.leads = false));
+    const request = spec.shard?.request;
+    if (request === undefined || !leads) return moves;
+    const slots = formatted(request.slots);
+    if (request.action === "Assign") {
+      const free = slots.filter((slot) => ![...this.shards.values()].some(({ owned }) => owned.has(slot)));
+      if (free.length > 0) moves.push(() => free.forEach((slot) => shard.owned.add(slot)));
+      return moves;
+    }
+    const target = this.shards.get(request.to ?? "");
+    const mine = slots.filter((slot) => shard.owned.has(slot));
+    if (shard.moving === undefined && mine.length > 0) {
+      moves.push(() => void (shard.moving = { slots: mine, to: request.to ?? "" }));
+    } else if (shard.moving !== undefined && shard.moving.to === request.to && target?.leads === true) {
+      moves.push(() => this.#moveOn(shard, target));
+    }
+    return moves;
+  }
+
+  /** The giver lets go first, then the taker takes, then it is over: a look may fall between any two. */
+  #moveOn(giver: Shard, taker: Shard): void {
+    const { slots = [] } = giver.moving ?? {};
+    const left = slots.filter((slot) => giver.owned.has(slot));
+    const missing = slots.filter((slot) => !taker.owned.has(slot));
+    if (left.length > 0) left.forEach((slot) => giver.owned.delete(slot));
+    else if (missing.length > 0) missing.forEach((slot) => taker.owned.add(slot));
+    else giver.moving = undefined;
+  }
+
+  observe(): Observation {
+    const children = [...this.shards].map(
+      ([name, shard]) => [childKey("ClusterSpec", name), this.#view(shard)] as const,
+    );
+    const others = [...this.others].map(([key, manifest]): [string, ChildView] => [key, toView(manifest, "other", 1)]);
+    return deepFreeze({
+      nowMs: this.nowMs,
+      settings: { agentImage: "quorate/agent:1" },
+      namespace: "shop",
+      name: "orders",
+      cluster: ordersView(this.spec, {}, this.status),
+      engine: { ...engine, topologies: ["ActivePassive" as const, "Sharded" as const], slots: SLOTS },
+      members: [],
+      instances: [],
+      children: new Map([...others, ...children]),
+      named: {
+        ...NOTHING_NAMED,
+        connections: new Map(this.connections),
+        ...(this.hasPasswords
+          ? { credentialsUid: "s", credentialKeys: ["admin", "app"], credentialsVersion: "1" }
+          : {}),
+      },
+      intent: undefined,
+      operations: [],
+      nodes: new Map(),
+      measured: undefined,
+      storageClasses: new Map(),
+      stateMayHaveGoneBack: false,
+    });
+  }
+
+  #view({ uid, version, manifest, generation, settled, leads, owned, moving }: Shard): ChildView {
+    const { stopped } = manifest["spec"] as ShardSpec;
+    const isReady = leads && settled === generation;
+    const shard: ShardStatus = {
+      slots: text([...owned]),
+      moving: text(moving?.slots ?? []),
+      movingTo: moving?.to ?? "",
+    };
+    const condition = (type: string, is: boolean, reason: string) => {
+      return { type, status: is ? "True" : "False", reason, message: "", lastTransitionTime: "2030-01-01T00:00:00Z" };
+    };
+    const status = {
+      observedGeneration: settled,
+      conditions: [
+        condition("Ready", isReady, stopped && !leads ? "Stopped" : "Any"),
+        condition("Available", leads, "Any"),
+      ],
+      leader: leads ? "one" : "",
+      ...(leads ? { shard } : {}),
+    };
+    const view = toView(manifest, uid, version);
+    const metadata = { ...manifest.metadata, generation };
+    return { ...view, live: { ...manifest, metadata, status } };
+  }
+
+  #take(step: Step): void {
+    if (step.kind === "GenerateCredentials") this.hasPasswords = true;
+    else if (step.kind === "WriteConnection") this.connections.set(step.metadata.name, step.connection.hash);
+    else if (step.kind === "Delete") this.shards.delete(step.object.name);
+    else if ("manifest" in step && step.manifest.kind === "ClusterSpec") this.#apply(step.manifest);
+    else if ("manifest" in step)
+      this.others.set(childKey(step.manifest.kind, step.manifest.metadata.name), step.manifest);
+  }
+
+  #apply(manifest: Manifest): void {
+    this.#serial += 1;
+    const old = this.shards.get(manifest.metadata.name);
+    if (old !== undefined) {
+      const isSpecSame = JSON.stringify(old.manifest["spec"]) === JSON.stringify(manifest["spec"]);
+      Object.assign(old, { manifest, version: old.version + 1, generation: old.generation + (isSpecSame ? 0 : 1) });
+      return;
+    }
+    const uid = `uid-${this.#serial}`;
+    const fresh = { version: 1, generation: 1, settled: 0, leads: false, moving: undefined };
+    this.shards.set(manifest.metadata.name, { uid, manifest, owned: new Set(), ...fresh });
+  }
+}
+
+function toView(manifest: Manifest, uid: string, version: number): ChildView {
+  const appliedHash = manifest.metadata.annotations?.[ANNOTATION_APPLIED_HASH];
+  return { uid, resourceVersion: String(version), appliedHash, deleting: false, live: manifest };
+}
+
+function formatted(slots: string): number[] {
+  return parseSlots(slots).flatMap(({ first, last }) =>
+    Array.from({ length: last - first + 1 }, (_, at) => first + at),
+  );
+}
+
+function text(slots: readonly number[]): string {
+  return formatSlots(slots.toSorted((a, b) => a - b).map((slot) => ({ first: slot, last: slot })));
+}

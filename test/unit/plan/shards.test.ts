@@ -1,0 +1,146 @@
+import { array, assert, infiniteStream, integer, nat, property } from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ShardsWorld, SLOTS } from "./shards-world.ts";
+
+const sharding = (shards: number) => ({ sharding: { shards, batchSlots: 4, slotsPerSecond: 4 } });
+
+function running(shards = 3, spec: object = {}): ShardsWorld {
+  const world = new ShardsWorld({ ...sharding(shards), ...spec });
+  world.settle();
+  return world;
+}
+
+const condition = (world: ShardsWorld, type: string) => world.status.conditions?.find((one) => one.type === type);
+
+describe("a new cluster", () => {
+  test("has passwords before its shards, and every slot is given away once", () => {
+    const world = running();
+    expect(world.trace.findIndex((line) => line.includes("GenerateCredentials"))).toBeLessThan(
+      world.trace.findIndex((line) => line.includes("orders-s0")),
+    );
+    expect(world.sizes()).toEqual({ "orders-s0": 22, "orders-s1": 21, "orders-s2": 21 });
+    expect(condition(world, "Ready")).toMatchObject({
+      status: "True",
+      message: expect.stringContaining("all 64 slots"),
+    });
+    expect(world.status).toMatchObject({ readyRatio: "3/3" });
+    expect(world.plan().steps).toEqual([]);
+  });
+
+  test("gives no slots away while a shard does not say what it owns", () => {
+    const world = running();
+    world.shard(1).leads = false;
+    world.shard(0).owned.clear();
+    const plan = world.plan();
+    expect(plan.change).toContain("Waiting for orders-s1");
+    expect(plan.steps).toEqual([]);
+  });
+});
+
+test("a shard is a cluster of topology ActivePassive that says what the whole says, and where it belongs", () => {
+  const world = running(2, { members: 5, parameters: { size: "20" }, services: { read: { type: "NodePort" } } });
+  const { metadata, spec } = world.shard(0).manifest as { metadata: object; spec?: object };
+  expect(spec).toMatchObject({ topology: "ActivePassive", members: 5, parameters: { size: "20" } });
+  expect(spec).toMatchObject({ shard: { of: "orders", shards: ["orders-s0", "orders-s1"] } });
+  expect(spec).toMatchObject({ services: { read: { type: "ClusterIP" } } });
+  expect(spec).not.toHaveProperty("sharding");
+  expect(metadata).toMatchObject({ ownerReferences: [{ kind: "ClusterSpec", uid: "uid-orders" }] });
+});
+
+describe("a changed spec", () => {
+  test("reaches one shard after the other", () => {
+    const world = running();
+    world.mostUnsettled = 0;
+    world.change({ ...sharding(3), parameters: { size: "20" } });
+    world.settle();
+    expect(world.mostUnsettled).toBe(1);
+    for (const { manifest } of world.shards.values())
+      expect(manifest["spec"]).toMatchObject({ parameters: { size: "20" } });
+  });
+
+  test("waits while another shard is in trouble, and says so", () => {
+    const world = running();
+    world.shard(2).leads = false;
+    world.change({ ...sharding(3), parameters: { size: "20" } });
+    const { blocked, steps } = world.plan();
+    expect(steps).toEqual([]);
+    expect(blocked).toMatchObject([{ guard: "ShardsSettled", object: "orders-s2" }]);
+  });
+
+  test("that stops the whole reaches all shards at once, and rest is told as such", () => {
+    const world = running();
+    world.change({ ...sharding(3), stopped: true });
+    expect(world.plan().steps).toHaveLength(3);
+    world.settle();
+    expect(condition(world, "Ready")).toMatchObject({ status: "False", reason: "Stopped" });
+    world.change(sharding(3));
+    world.settle();
+    expect(condition(world, "Ready")).toMatchObject({ status: "True" });
+  });
+
+  test("changes nothing while paused but the pause itself", () => {
+    const world = running();
+    world.change({ ...sharding(5), paused: true });
+    world.settle();
+    expect(world.status.blocked).toMatchObject([{ guard: "NotPaused" }]);
+    expect(world.sizes()).toEqual({ "orders-s0": 22, "orders-s1": 21, "orders-s2": 21 });
+  });
+});
+
+describe("more and fewer shards", () => {
+  test("new ones take the least that can be, no faster than the rate", () => {
+    const world = running();
+    const startMs = world.nowMs;
+    world.change(sharding(5));
+    world.settle();
+    expect(Object.values(world.sizes()).toSorted((a, b) => a - b)).toEqual([12, 13, 13, 13, 13]);
+    const moved = SLOTS - 13 - 13 - 13; // what the two new ones have
+    expect(world.nowMs - startMs).toBeGreaterThan((1000 * (moved - 4)) / 4);
+    expect(world.status.resharding).toMatchObject({ left: 0 });
+  });
+
+  test("those that are to go give everything away first, and their volumes are told what becomes of them", () => {
+    const kept = { deletionProtection: false, volumeRetention: { whenScaled: "Delete" } };
+    const world = running(5, kept);
+    world.change({ ...sharding(4), ...kept });
+    world.pass();
+    expect(world.shard(4).manifest["spec"]).toMatchObject({ volumeRetention: { whenDeleted: "Delete" } });
+    expect(world.shard(0).manifest["spec"]).toMatchObject({ volumeRetention: { whenDeleted: "Retain" } });
+    world.settle();
+    expect(world.sizes()).toEqual({ "orders-s0": 16, "orders-s1": 16, "orders-s2": 16, "orders-s3": 16 });
+  });
+
+  test("two owners of a slot block, and nothing moves", () => {
+    const world = running();
+    world.shard(1).owned.add(0);
+    world.change(sharding(2));
+    const { blocked } = world.plan();
+    expect(blocked).toMatchObject([{ guard: "SlotsClear", message: expect.stringContaining("slot 0 is owned by") }]);
+  });
+
+  test("property: whatever happens in whatever order, and wherever leaders are lost, every slot has one owner in the end", () => {
+    const counts = array(integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 });
+    assert(
+      property(counts, infiniteStream(nat()), infiniteStream(nat({ max: 39 })), (shards, order, losses) => {
+        const world = new ShardsWorld(sharding(3), (length) => (order.next().value as number) % length);
+        world.settle();
+        for (const count of shards) {
+          world.change(sharding(count));
+          for (let turn = 0; turn < 60; turn += 1) {
+            world.pass();
+            world.move();
+            world.nowMs += 1000;
+            const lost = [...world.shards.values()][losses.next().value as number];
+            if (lost !== undefined) lost.leads = false;
+          }
+        }
+        world.settle();
+        const sizes = Object.values(world.sizes());
+        expect(sizes).toHaveLength(shards.at(-1) ?? 3);
+        expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(SLOTS);
+        expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 15 },
+    );
+  });
+});
