@@ -30,7 +30,7 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          exclude: ["test/engine/conformance.test.ts"],
+          exclude: ["test/engine/conformance.test.ts", "test/engine/redis-shards.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -39,7 +39,7 @@ export default defineConfig({
       {
         test: {
           name: "engine-long",
-          include: ["test/engine/conformance.test.ts"],
+          include: ["test/engine/conformance.test.ts", "test/engine/redis-shards.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

@@ -52,7 +52,7 @@ const API: Suite = { name: "api", before: [], project: "api" };
 /** The operator with an API server that is overloaded in every way. */
 const API_LONG: Suite = { name: "api-long", before: [], project: "api-long", isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], project: "engine" };
-/** Every built-in Engine against every rule of the contract, and broken ones. */
+/** Every built-in Engine against every rule of the contract, broken ones, and slots that move between real servers. */
 const ENGINE_LONG: Suite = { name: "engine-long", before: [], project: "engine-long", isLong: true };
 const PROMETHEUS: Suite = { name: "prometheus", before: [], project: "prometheus" };
 const MEMBERS: Suite = {

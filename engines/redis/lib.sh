@@ -41,6 +41,12 @@ read_secret() {
   SECRET=${lines[0]}
 }
 
+# quoted TEXT: one argument of the configuration file, and of a command that the client reads.
+quoted() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
 # client ARGUMENT…: as account quorate, whose password is in the client's environment, which only this user can read.
 client() {
   [[ -n ${SECRET:-} ]] || read_secret quorate

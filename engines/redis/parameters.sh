@@ -22,9 +22,3 @@ read_parameters() {
 
 # What is left of a member's memory is for copies of pages that change while a snapshot or the log is written.
 default_maxmemory() { printf '%d' $((${QUORATE_MEMORY_BYTES:-536870912} / 10 * 6)); }
-
-# quoted TEXT: one argument of the configuration file.
-quoted() {
-  local text=${1//\\/\\\\}
-  printf '"%s"' "${text//\"/\\\"}"
-}

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { Connection, EngineAccount } from "./engine-account.ts";
+import { shardedEngineRules } from "./sharding.ts";
 import { EngineProbes, statelessEngineRules } from "./stateless.ts";
 import { Topology } from "./topology.ts";
 import { cel, type CelRule, listMap, listSet, named, objectMeta, parameterMap, quantity } from "./schema.ts";
@@ -208,7 +209,8 @@ const ACTIONS_OF = {
 /** The actions that an Engine of this topology must declare. */
 export function neededActions(topology: Topology): readonly (keyof EngineActions)[] {
   if (topology === "Stateless") return [];
-  const own = { ActivePassive: leaseActions, Consensus: consensusActions }[topology];
+  const sharded = { ...leaseActions, ...shardActions };
+  const own = { ActivePassive: leaseActions, Consensus: consensusActions, Sharded: sharded }[topology];
   return Object.keys({ ...commonActions, ...own }) as (keyof EngineActions)[];
 }
 
@@ -227,20 +229,6 @@ const topologyRules: readonly CelRule[] = [
     message: `topology ${topology} needs the actions ${actions.join(", ")}: declare those that are missing`,
     fieldPath: ".actions",
   })),
-];
-
-const shardRules: readonly CelRule[] = [
-  {
-    rule: "'Sharded' in self.topologies ? 'ActivePassive' in self.topologies : size(self.topologies) == 1",
-    message:
-      "topologies must be one, or ActivePassive together with Sharded, whose shards are clusters of topology ActivePassive: add or remove one",
-    fieldPath: ".topologies",
-  },
-  {
-    rule: "('Sharded' in self.topologies) == has(self.slots)",
-    message: "slots are for topology Sharded, which needs them: add slots, or remove them",
-    fieldPath: ".slots",
-  },
 ];
 
 const ACCOUNTS_RULE: CelRule = {
@@ -416,7 +404,7 @@ export const EngineSpec = z
     cel([
       ...sessionRules,
       ...topologyRules,
-      ...shardRules,
+      ...shardedEngineRules,
       ...statelessEngineRules(Object.keys(EngineActions.shape)),
       ACCOUNTS_RULE,
     ]),

@@ -90,3 +90,18 @@ export const shardingRules: readonly CelRule[] = [
     fieldPath: `.services.${name}`,
   })),
 ];
+
+/** Rules between the fields of an Engine that concern topology Sharded. */
+export const shardedEngineRules: readonly CelRule[] = [
+  {
+    rule: "'Sharded' in self.topologies ? 'ActivePassive' in self.topologies : size(self.topologies) == 1",
+    message:
+      "topologies must be one, or ActivePassive together with Sharded, whose shards are clusters of topology ActivePassive: add or remove one",
+    fieldPath: ".topologies",
+  },
+  {
+    rule: "('Sharded' in self.topologies) == has(self.slots)",
+    message: "slots are for topology Sharded, which needs them: add slots, or remove them",
+    fieldPath: ".slots",
+  },
+];

@@ -24,7 +24,8 @@ export function draftEngine(answers: DraftAnswers): string {
   const actions = neededActions(topology);
   const exec = (action: string) => ({ exec: [`$(QUORATE_ENGINE_DIR)/${fileOf(action)}`] });
   const spec = {
-    topologies: [topology],
+    topologies: topology === "Sharded" ? ["ActivePassive", topology] : [topology],
+    ...(topology === "Sharded" ? { slots: 16_384 } : {}),
     versions: [{ version, image }],
     runAs: { user, group },
     port,

@@ -51,9 +51,10 @@ describe("what an engine sets itself, it declares as fixed", () => {
 
   it("redis: all that it writes into the server's configuration", () => {
     const spec = specOf("redis");
-    const [, after = ""] = (spec.files["configure"] ?? "").split("<<CONF\n");
-    const names = [...(after.split("\nCONF")[0] ?? "").matchAll(/^([a-z-]+) /gm)].map((match) => match[1] ?? "");
-    expect(names).toContain("replicaof");
+    const scripts = ["configure", "slots.sh"].map((file) => spec.files[file] ?? "").join("\n");
+    const parts = [...scripts.matchAll(/<<CONF\n([^]*?)^CONF$/gm)].map(([, text = ""]) => text);
+    const names = parts.flatMap((part) => [...part.matchAll(/^([a-z-]+) /gm)].map((match) => match[1] ?? ""));
+    expect(names).toEqual(expect.arrayContaining(["masterauth", "replicaof", "cluster-port"]));
     expect(names.filter((name) => !spec.parameters.fixed.includes(name))).toEqual([]);
   });
 

@@ -1,0 +1,191 @@
+# Of a cluster that is sharded by slots: what this shard owns, and who the others are; sourced after lib.sh.
+#
+# Which slots a shard owns is part of its data: a function library that says so, in order with the writes and on every follower.
+# So whoever leads next claims just what belongs to the copy that it leads with. What the servers tell each other about slots
+# (the server's own cluster mode) only brings that to clients: nodes.conf is written anew before every start, and a server
+# starts as a follower of nobody, which owns nothing and can write nothing.
+
+readonly NODES=$DATA/nodes.conf
+# The leader of those that follow nobody: an entry of nodes.conf, at an address where nothing listens.
+readonly NOBODY_ID=0000000000000000000000000000000000000000
+readonly LIBRARY=quorate_slots
+
+is_shard() { [[ -n ${QUORATE_SHARD_PEERS:-} ]]; }
+
+# node_id MEMBER: a member's node has the same identity for ever, whatever becomes of its volume.
+node_id() { printf '%s/%s' "$QUORATE_NAMESPACE" "$1" | sha1sum | cut -d' ' -f1; }
+
+# former_epoch: the highest epoch of the servers' own that was ever heard of here. A leader that did not go beyond it would be told
+# that its slots are its predecessor's, and give them up.
+former_epoch() {
+  local epoch=''
+  [[ ! -e $NODES ]] || epoch=$(sed -n 's/^vars currentEpoch \([0-9]*\) .*/\1/p' "$NODES")
+  printf '%s' "${epoch:-0}"
+}
+
+# Writes nodes.conf as of a follower of nobody that knows no other node.
+write_nodes() {
+  local epoch port=${QUORATE_MEMBER_PORT:-$((QUORATE_PORT + 10000))}
+  epoch=$(former_epoch)
+  cat >"$NODES.new" <<NODES
+$NOBODY_ID $NOBODY_HOST:$NOBODY_PORT@$NOBODY_PORT master,fail - 1 1 0 disconnected
+$(node_id "$QUORATE_MEMBER") :$QUORATE_PORT@$port myself,slave $NOBODY_ID 0 0 0 connected
+vars currentEpoch $epoch lastVoteEpoch 0
+NODES
+  mv "$NODES.new" "$NODES"
+}
+
+# The server's lines about cluster mode. Nobody but quorate makes a leader; a shard without one does not stop the others.
+cluster_configuration() {
+  cat <<CONF
+cluster-enabled yes
+cluster-config-file ${NODES##*/}
+cluster-port ${QUORATE_MEMBER_PORT:-$((QUORATE_PORT + 10000))}
+cluster-replica-no-failover yes
+cluster-allow-replica-migration no
+cluster-require-full-coverage no
+cluster-allow-reads-when-down yes
+CONF
+}
+
+# One action after the other changes slots.
+lock_slots() {
+  exec 6>>"$QUORATE_RUN_DIR/slots.lock"
+  flock -w 5 6 || die "another action still changes slots"
+}
+
+# expand TEXT NAME: `3-5,9` as numbers into the array NAME.
+expand() {
+  local range slot
+  local -n into=$2
+  into=()
+  for range in ${1//,/ }; do
+    for ((slot = ${range%-*}; slot <= ${range#*-}; slot++)); do into[slot]=$slot; done
+  done
+}
+
+# ranges NAME: the numbers that are the keys of the array NAME, as text.
+ranges() {
+  local slot first='' last='' text=''
+  local -n of=$1
+  for slot in "${!of[@]}" end; do
+    if [[ -n $first && $slot != $((last + 1)) ]]; then
+      text+=${text:+,}$first
+      [[ $first == "$last" ]] || text+=-$last
+      first=''
+    fi
+    [[ -n $first ]] || first=$slot
+    last=$slot
+  done
+  printf '%s' "$text"
+}
+
+# without SLOTS SOME: the first of them but the others.
+without() {
+  local slot
+  local -a left=() some=()
+  expand "$1" left
+  expand "$2" some
+  for slot in "${some[@]}"; do unset "left[slot]"; done
+  ranges left
+}
+
+# read_slots ASK: OWNED, and MOVING with MOVING_TO (the shard that they are on their way to), as the data of that server has it.
+read_slots() {
+  local code
+  code=$("$1" function list libraryname "$LIBRARY" withcode) || die "the server does not say which slots its shard owns"
+  OWNED='' MOVING='' MOVING_TO=''
+  while IFS='|' read -r OWNED MOVING MOVING_TO; do break; done < <(sed -n 's/^-- owned|//p' <<<"$code")
+}
+
+# write_slots ASK OWNED MOVING MOVING_TO: returns once every follower that is connected has it, too. Whoever leads next must know.
+write_slots() {
+  local answers followers
+  followers=$("$1" info replication | sed -n 's/^connected_slaves:\([0-9]*\).*/\1/p')
+  answers=$(
+    "$1" <<TEXT
+function load replace "#!lua name=$LIBRARY\n-- owned|$2|$3|$4\nredis.register_function('$LIBRARY', function() return '$2' end)"
+wait $followers 3000
+TEXT
+  )
+  [[ $answers == "$LIBRARY"$'\n'* ]] || die "the server does not take which slots its shard owns: $answers"
+  ((${answers#*$'\n'} >= followers)) || die "a follower has not confirmed which slots its leader owns"
+}
+
+# read_bus ASK: what that server knows of nodes: BUS_ID and BUS_OWNED of itself, and in BUS a line of CLUSTER NODES for each by its id.
+declare -A BUS=()
+read_bus() {
+  local id text line
+  text=$("$1" cluster nodes) || die "the server does not say which others it knows"
+  BUS=() BUS_ID='' BUS_OWNED=''
+  while read -r id line; do
+    BUS[$id]=$line
+    [[ $line == *myself,* ]] || continue
+    # After address, flags, leader, three numbers and the link come the slots; in brackets those on their way.
+    read -r _ _ _ _ _ _ _ BUS_OWNED <<<"$line"
+    BUS_ID=$id BUS_OWNED=$(sed 's/\[[^]]*\]//g; s/ *$//; s/  */,/g' <<<"$BUS_OWNED")
+  done <<<"$text"
+}
+
+# tell ASK: sends the commands of standard input in one go: a server writes nodes.conf once for all that it reads at once.
+tell() {
+  local said
+  said=$("$1" --pipe 2>&1) || die "the server refuses slots: $(grep -v '^All data\|^Last reply\|^errors: ' <<<"$said" | head -n 1)"
+}
+
+# claim SLOTS: the own server's from now on. The last one is taken as an import, because others are told of that at once.
+claim() {
+  local slot last=''
+  local -a wanted=() has=() missing=()
+  read_bus own
+  expand "$1" wanted
+  expand "$BUS_OWNED" has
+  for slot in "${wanted[@]}"; do [[ -n ${has[slot]:-} ]] || missing[slot]=$slot; done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  for last in "${!missing[@]}"; do :; done
+  {
+    for slot in "${!missing[@]}"; do
+      [[ $slot != "$last" ]] || printf 'cluster setslot %s importing %s\n' "$slot" "$NOBODY_ID"
+      printf 'cluster setslot %s node %s\n' "$slot" "$BUS_ID"
+    done
+  } | tell own
+}
+
+# meet HOST PORT MEMBER_PORT: makes the own server know that node, and the node's cluster the own server.
+meet() {
+  local address
+  address=$(timeout 2 getent ahostsv4 "$1" | sed -n '1s/ .*//p')
+  [[ -n $address ]] || die "the address of $1 is not known"
+  own cluster meet "$address" "$2" "$3" >/dev/null
+}
+
+# meet_leader: the leader's identity into LEADER_ID, once the own server knows where it is now.
+meet_leader() {
+  local line address end=$((SECONDS + 6))
+  line=$(leader cluster nodes | sed -n '/ myself,\|,myself/p')
+  read -r LEADER_ID address _ <<<"$line"
+  [[ $address =~ :([0-9]+)@([0-9]+) ]] || die "$QUORATE_LEADER_HOST is no node of a cluster"
+  meet "$QUORATE_LEADER_HOST" "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+  address=$(timeout 2 getent ahostsv4 "$QUORATE_LEADER_HOST" | sed -n '1s/ .*//p')
+  until read_bus own && [[ ${BUS[$LEADER_ID]:-} == "$address:"* && ${BUS[$LEADER_ID]} == *' connected'* ]]; do
+    ((SECONDS < end)) || die "the leader's node at $QUORATE_LEADER_HOST is not met yet"
+    sleep 0.05
+  done
+}
+
+# meet_others: one node after another that the shards have and the own server does not know; those that are gone it forgets.
+meet_others() {
+  local peer id host port member_port gone='^[^ ]+ [^ ]*fail[, ]'
+  local -A wanted=([$NOBODY_ID]=1)
+  read_bus own
+  for peer in ${QUORATE_SHARD_PEERS//,/ }; do
+    id=$(node_id "${peer%%=*}")
+    wanted[$id]=1
+    [[ -z ${BUS[$id]:-} || ${BUS[$id]} == *noaddr* ]] || continue
+    IFS=: read -r host port member_port <<<"${peer#*=}"
+    (meet "$host" "$port" "$member_port") || true # not there yet; asked again at the next look
+  done
+  for id in "${!BUS[@]}"; do
+    [[ -n ${wanted[$id]:-} || ! ${BUS[$id]} =~ $gone ]] || own cluster forget "$id" >/dev/null
+  done
+}

@@ -1,0 +1,210 @@
+/** The Redis Engine as shards of one data set, with real servers: slots belong to the data, and keys stay within reach of a client. */
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HostCluster } from "../../src/conformance/host-cluster.ts";
+import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
+import { shippedSpec } from "./host-cluster.ts";
+import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
+
+const PASSWORDS = { quorate: `q:u'o "r\\#`, app: "app-password" } as const;
+const FIRST_PORT = 25_470;
+const MEMBERS = 2;
+const spec = shippedSpec("redis");
+
+/** Servers' member ports are 10000 above their own, as their configuration has it when nothing else is said. */
+function peersOf(shards: number): string {
+  return Array.from({ length: shards * MEMBERS }, (_, at) => {
+    const port = FIRST_PORT + at;
+    const member = `cache-s${Math.floor(at / MEMBERS)}-${String.fromCodePoint(97 + (at % MEMBERS))}`;
+    return `${member}=127.0.0.1:${port}:${port + 10_000}`;
+  }).join(",");
+}
+
+function makeShard(index: number, shards: number): HostCluster {
+  const ports = Array.from({ length: MEMBERS }, (_, at) => FIRST_PORT + index * MEMBERS + at);
+  const shard = new HostCluster(ports, {
+    spec,
+    user: userOf("nobody"),
+    passwords: PASSWORDS,
+    programs: REDIS_PROGRAMS,
+    name: `cache-s${index}`,
+    context: { QUORATE_SHARD_PEERS: peersOf(shards) },
+  });
+  const defaults = Object.entries(spec.parameters.defaults).map(([name, value]) => `${name}\t${value}\n`);
+  for (const member of shard.members) writeFileSync(member.parametersFile, defaults.join(""));
+  return shard;
+}
+
+/** Sends commands as account `app`, as a client that goes where servers send it. @returns the answers, a line each. */
+function ask(member: HostMember, commands: readonly string[]): string[] {
+  const env = { ...process.env, REDISCLI_AUTH: PASSWORDS.app };
+  const args = ["-c", "-p", String(member.port), "--user", "app"];
+  const { stdout } = spawnSync(REDIS_PROGRAMS["redis-cli"], args, {
+    env,
+    encoding: "utf8",
+    input: commands.join("\n"),
+  });
+  return stdout
+    .trim()
+    .split("\n")
+    .filter((line) => !line.startsWith("->"));
+}
+
+const KEYS = Array.from({ length: 300 }, (_, at) => `key:"${at}`);
+const quoted = (key: string): string => JSON.stringify(key);
+
+/** How many of the keys are found with their value. */
+function present(member: HostMember): number {
+  const answers = ask(
+    member,
+    KEYS.map((key) => `get ${quoted(key)}`),
+  );
+  return KEYS.filter((key, at) => answers[at] === key).length;
+}
+
+function put(member: HostMember): void {
+  const answers = ask(
+    member,
+    KEYS.map((key) => `set ${quoted(key)} ${quoted(key)}`),
+  );
+  expect(new Set(answers)).toEqual(new Set(["OK"]));
+}
+
+async function slotsOf(member: HostMember): Promise<unknown> {
+  return (await member.observe()).shard;
+}
+
+/** Waits until `member` sees keys of every slot within reach: gossip takes a second or two. */
+function untilReached(member: HostMember): Promise<void> {
+  return expect.poll(() => present(member), { timeout: 20_000, interval: 200 }).toBe(KEYS.length);
+}
+
+/** Servers that have just met take no writes for some seconds. */
+async function untilWorking(leader: HostMember): Promise<void> {
+  const info = () => ask(leader, ["cluster info"]).join();
+  await expect.poll(info, { timeout: 20_000 }).toMatch(/cluster_state:ok[^]*slots_ok:16384/);
+}
+
+describe.skipIf(!hasRedis)("redis as shards", () => {
+  let shards: HostCluster[] = [];
+  let first: HostMember;
+  let second: HostMember;
+
+  /** Everybody looks, and so meets everybody, as agents do every second. */
+  async function untilMet(): Promise<void> {
+    const members = shards.flatMap((shard) => shard.members).filter((member) => member.running);
+    await expect
+      .poll(
+        async () => {
+          for (const member of members) await member.observe();
+          const known = members.map((member) => ask(member, ["cluster info"]).join());
+          return known.every((text) => text.includes(`cluster_known_nodes:${members.length + 1}`));
+        },
+        { timeout: 20_000, interval: 300 },
+      )
+      .toBe(true);
+  }
+
+  beforeEach(async () => {
+    shards = [makeShard(0, 2), makeShard(1, 2)];
+    for (const shard of shards) await shard.form(0);
+    [first, second] = shards.map((shard) => shard.member(0)) as [HostMember, HostMember];
+    await first.run("assignSlots", { QUORATE_SLOTS: "0-8191" });
+    await second.run("assignSlots", { QUORATE_SLOTS: "8192-16383" });
+    await untilMet();
+    for (const leader of [first, second]) await untilWorking(leader);
+    put(first);
+  });
+  afterEach(async () => {
+    for (const shard of shards) await shard.close();
+  });
+
+  it("keys are found through every member, and followers know what their leader owns", async () => {
+    for (const member of shards.flatMap((shard) => shard.members)) expect(present(member)).toBe(KEYS.length);
+    const follower = shards[0]?.member(1) ?? first;
+    expect(await slotsOf(follower)).toEqual({ slots: "0-8191", moving: "", movingTo: "" });
+    expect(ask(first, ["function flush"]).join()).toContain("NOPERM");
+    await first.run("probeWrite", { QUORATE_EPOCH: "1" });
+    await second.run("probeWrite", { QUORATE_EPOCH: "1" });
+  });
+
+  it("a shard that lost its leader is led by its follower, with its slots; the former leader comes back owning nothing", async () => {
+    const [shard] = shards as [HostCluster];
+    const follower = shard.member(1);
+    await expect.poll(async () => (await first.observe()).followers[0]?.streaming).toBe(true);
+    await pause(1100); // a follower confirms once a second
+    await first.kill();
+    await shard.promote(follower, [], 0);
+    await untilReached(second);
+    expect(await slotsOf(follower)).toEqual({ slots: "0-8191", moving: "", movingTo: "" });
+    expect(await first.start()).toMatchObject({ writable: false, receiving: false });
+    expect(ask(first, ["set a b"]).join()).toContain("CLUSTERDOWN");
+    await first.follow(follower);
+    await expect.poll(async () => (await follower.observe()).followers[0]?.streaming, { timeout: 10_000 }).toBe(true);
+    expect(present(second)).toBe(KEYS.length);
+  });
+
+  it("everybody killed: each shard's leader leads again with its slots and all keys", async () => {
+    for (const shard of shards) for (const member of shard.members) await member.kill();
+    for (const shard of shards) for (const member of shard.members) await member.start();
+    for (const shard of shards) {
+      await shard.promote(shard.member(0), [], 0);
+      await shard.member(1).follow(shard.member(0));
+    }
+    await untilMet();
+    await untilReached(first);
+    expect(await slotsOf(second)).toMatchObject({ slots: "8192-16383" });
+  });
+
+  it("slots move with their keys to a new shard and back", async () => {
+    const third = makeShard(2, 3);
+    shards.push(third);
+    await third.form(0);
+    await untilMet();
+    await untilWorking(third.member(0));
+    const to = (shard: HostCluster) => {
+      const leader = shard.member(0);
+      return {
+        QUORATE_TARGET: leader.name.slice(0, -2),
+        QUORATE_TARGET_HOST: "127.0.0.1",
+        QUORATE_TARGET_PORT: String(leader.port),
+      };
+    };
+    await first.run("moveSlots", { QUORATE_SLOTS: "5462-8191", ...to(third) });
+    await second.run("moveSlots", { QUORATE_SLOTS: "8192-10922", ...to(third) });
+    expect(await slotsOf(third.member(0))).toEqual({ slots: "5462-10922", moving: "", movingTo: "" });
+    expect(await slotsOf(first)).toEqual({ slots: "0-5461", moving: "", movingTo: "" });
+    await untilReached(second);
+    expect(Number(ask(third.member(0), ["dbsize"])[0])).toBeGreaterThan(50);
+    await third.member(0).run("moveSlots", { QUORATE_SLOTS: "5462-10922", ...to(shards[0] as HostCluster) });
+    await untilReached(second);
+    expect(await slotsOf(first)).toEqual({ slots: "0-10922", moving: "", movingTo: "" });
+    expect(ask(third.member(0), ["dbsize"])).toEqual(["0"]);
+  });
+
+  it("a move that was cut short goes on, also under the giver's next leader", async () => {
+    const [shard, other] = shards as [HostCluster, HostCluster];
+    const target = {
+      QUORATE_TARGET: "cache-s1",
+      QUORATE_TARGET_HOST: "127.0.0.1",
+      QUORATE_TARGET_PORT: String(second.port),
+    };
+    const context = { QUORATE_SLOTS: "6000-8191", ...target };
+    for (const afterMs of [150, 300, 450, 600]) {
+      const ending = new AbortController();
+      const moving = first.driver.run("moveSlots", context, ending.signal);
+      await pause(afterMs);
+      ending.abort();
+      await moving.catch(() => undefined);
+    }
+    await first.kill();
+    const follower = shard.member(1);
+    await shard.promote(follower, [], 0);
+    await follower.run("moveSlots", context);
+    await untilReached(other.member(0));
+    expect(await slotsOf(follower)).toEqual({ slots: "0-5999", moving: "", movingTo: "" });
+    expect(await slotsOf(second)).toEqual({ slots: "6000-16383", moving: "", movingTo: "" });
+  });
+});
