@@ -1,6 +1,6 @@
 /** Draws one cluster as a tree of a few lines, from nothing but its ClusterSpec. Pure. */
 import type { ClusterSpec } from "../api/cluster-spec.ts";
-import type { ClusterStatus, MemberStatus, TrackStatus } from "../api/cluster-status.ts";
+import type { ClusterStatus, MemberStatus, ShardSummary, TrackStatus } from "../api/cluster-status.ts";
 import type { Palette } from "./palette.ts";
 
 /** The tree, a line per member, then what is going on and what is blocked. Lines are not cut to a width. */
@@ -22,6 +22,7 @@ export function renderTree(cluster: ClusterSpec, palette: Palette): string[] {
   const lines = [
     ...members.map((member) => memberLine(member, widths, palette)),
     ...(status?.tracks ?? []).map((track) => trackLine(track, palette)),
+    ...(status?.shards ?? []).map((shard) => shardLine(shard, palette)),
   ];
   const branches = lines.map((line, index) => `${palette.dim(index === lines.length - 1 ? "└─" : "├─")} ${line}`);
   return [head, ...branches, ...notes(status, palette)];
@@ -40,6 +41,13 @@ function trackLine({ name, revision, desired, ready, updated }: TrackStatus, pal
   return [mark, name.padEnd("stable".length), `${ready}/${desired} ready`, palette.dim(revision), behind]
     .join(" ")
     .trimEnd();
+}
+
+/** Shards are clusters of their own, whose members their own trees show. */
+function shardLine({ name, ready, leader, slots }: ShardSummary, palette: Palette): string {
+  const mark = ready ? palette.green("●") : palette.yellow("○");
+  const led = leader === undefined ? palette.yellow("no leader") : `led by ${leader}`;
+  return [mark, name, led, palette.dim(slots === "" ? "no slots" : `slots ${slots}`)].join(" ");
 }
 
 /** What goes on, why the cluster is not ready, and what is blocked. */

@@ -52,8 +52,16 @@ export function reportWaiting(world: World, why: string): readonly Step[] {
   return waiting.flatMap((operation) => report(world, operation, { phase: "Pending", message: `waits: ${why}` }));
 }
 
+/** Ends all operations that are open, because nothing here could carry them out. */
+export function refuseOperations(asked: Asked, why: string): readonly Step[] {
+  return openOperations(asked).flatMap((operation) => report(asked, operation, { phase: "Refused", message: why }));
+}
+
+/** What is asked of which cluster. */
+type Asked = Pick<World, "seen" | "cluster">;
+
 /** Operations that have not ended, oldest first. */
-function openOperations(world: World): readonly OperationView[] {
+function openOperations(world: Asked): readonly OperationView[] {
   return world.seen.operations
     .filter((operation) => !isEnded(operation.status))
     .toSorted((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
@@ -173,7 +181,7 @@ function startRebuild(world: World, operation: OperationView, target: MemberView
 }
 
 function report(
-  world: World,
+  world: Asked,
   operation: OperationView,
   next: Pick<OperationStatus, "message" | "phase"> & { readonly message: string; readonly members?: readonly string[] },
 ): readonly Step[] {

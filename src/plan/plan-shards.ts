@@ -10,6 +10,7 @@ import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
+import { refuseOperations } from "./operations.ts";
 import type { Block, Step } from "./plan.ts";
 import { shardingOf, shardsOf, type ShardView, slotsOf, tellsSlots, wantedShards } from "./shards.ts";
 import {
@@ -48,6 +49,10 @@ export function planShards(seen: Observation, cluster: ClusterView, context: Bui
     blocked: [...pausedBlock(whole), ...changes],
     ...(slots.resharding === undefined ? {} : { resharding: slots.resharding }),
     steps: [
+      ...refuseOperations(
+        whole,
+        `${cluster.name} is parted into shards: name one of them in spec.clusterName, such as ${whole.wanted[0] ?? ""}`,
+      ),
       ...applyIfDifferent(buildShardedService(context), seen.children),
       ...planPasswords(whole),
       ...applyShards(whole, turn.mayChange, slots.request),

@@ -166,3 +166,18 @@ describe("log lines", () => {
     expect(merged(lines).map(({ time }) => time)).toEqual([times[2], times[1], times[0], times[3]]);
   });
 });
+
+test("the tree shows who leads which slots", () => {
+  const { spec, ...rest } = cluster({
+    readyRatio: "1/2",
+    shards: [
+      { name: "orders-s0", ready: true, leader: "orders-s0-1", slots: "0-8191" },
+      { name: "orders-s1", ready: false, slots: "" },
+    ],
+  });
+  const whole = { ...rest, spec: { ...spec, topology: "Sharded" as const } };
+  expect(renderTree(whole, PLAIN).slice(1)).toEqual([
+    "├─ ● orders-s0 led by orders-s0-1 slots 0-8191",
+    "└─ ○ orders-s1 no leader no slots",
+  ]);
+});

@@ -1,11 +1,12 @@
 // A small world for topology Sharded: ClusterSpecs of shards that become Ready by themselves, and leaders that do what they are asked
 // about slots, in the steps that an Engine does it in. Each may be cut off anywhere: what was not reported is what was not done.
+import { OperationIntent } from "../../../src/api/cluster-operation.ts";
 import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
 import type { ClusterStatus, ShardStatus } from "../../../src/api/cluster-status.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../../src/build/labels.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
-import type { ChildView, Observation } from "../../../src/plan/observation.ts";
+import type { ChildView, Observation, OperationView } from "../../../src/plan/observation.ts";
 import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { formatSlots, parseSlots } from "../../../src/plan/slots.ts";
@@ -40,6 +41,7 @@ export class ShardsWorld {
   readonly others = new Map<string, Manifest>();
   hasPasswords = false;
   readonly connections = new Map<string, string>();
+  readonly operations = new Map<string, OperationView>();
   readonly trace: string[] = [];
   /** The most shards that were not settled at once since it was set, those that are new left out. */
   mostUnsettled = 0;
@@ -53,6 +55,12 @@ export class ShardsWorld {
 
   change(spec: object): void {
     this.spec = intentOf({ topology: "Sharded", ...spec });
+  }
+
+  operate(name: string, operation: object): void {
+    const intent = OperationIntent.parse({ clusterName: "orders", ...operation });
+    const identity = { uid: `op-${name}`, resourceVersion: "1" };
+    this.operations.set(name, { ...identity, name, createdMs: this.nowMs, intent, status: {} });
   }
 
   shard(index: number): Shard {
@@ -165,7 +173,7 @@ export class ShardsWorld {
           : {}),
       },
       intent: undefined,
-      operations: [],
+      operations: [...this.operations.values()],
       nodes: new Map(),
       measured: undefined,
       storageClasses: new Map(),

@@ -47,6 +47,14 @@ test("a shard is a cluster of topology ActivePassive that says what the whole sa
   expect(metadata).toMatchObject({ ownerReferences: [{ kind: "ClusterSpec", uid: "uid-orders" }] });
 });
 
+test("an operation on the whole is refused, with the name of a shard to ask instead", () => {
+  const world = running();
+  world.operate("move", { type: "Switchover" });
+  const [step] = world.plan().steps;
+  const message = "orders is parted into shards: name one of them in spec.clusterName, such as orders-s0";
+  expect(step).toMatchObject({ kind: "ReportOperation", name: "move", status: { phase: "Refused", message } });
+});
+
 describe("a changed spec", () => {
   test("reaches one shard after the other", () => {
     const world = running();
