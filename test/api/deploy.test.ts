@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { ANNOTATION_EPOCH, API_VERSION, nameOf } from "../../src/api/names.ts";
+import { ANNOTATION_EPOCH, API_VERSION, LABEL_SHARD_OF, nameOf } from "../../src/api/names.ts";
 import { parseClusterSpec, parseEngine } from "../../src/api/parse.ts";
 import { buildAccess } from "../../src/build/access.ts";
 import { buildBudget } from "../../src/build/budget.ts";
@@ -115,6 +115,12 @@ describe("the operator's rights", () => {
     await operator.mergePatch(ref, { status: { epoch: 1 } }, { subresource: "status" });
     await expect(operator.mergePatch(ref, { spec: { members: 1 } })).rejects.toSatisfy(isForbidden);
     await expect(operator.delete(ref)).rejects.toSatisfy(isForbidden);
+    const other = { ...minimalCluster(), metadata: { name: "other", namespace: "default" } };
+    await expect(operator.create(other)).rejects.toSatisfy(isForbidden);
+    const label = { metadata: { labels: { [LABEL_SHARD_OF]: "orders" } } };
+    await expect(operator.mergePatch(ref, label)).rejects.toSatisfy(isForbidden);
+    const shard = { ...minimalCluster(), metadata: { ...label.metadata, name: "orders-s0", namespace: "default" } };
+    await operator.create(shard, { dryRun: true });
   });
 
   test.each([

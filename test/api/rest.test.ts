@@ -176,7 +176,7 @@ test("a new cluster costs one write for each of its objects, and two more", { ti
   expect(extra).toBeLessThanOrEqual(2);
   // Secrets are never watched: whether there are any is read once, and again by who needs what is in them.
   const reads = requests.filter(({ verb, objectRef }) => verb === "get" && objectRef !== undefined);
-  expect(perCluster(reads)).toEqual({ "get leases": 1, "get secrets": 6 });
+  expect(perCluster(reads)).toEqual({ "get leases": 1, "get secrets": 8 });
 });
 
 test("an hour of resyncs writes nothing but the operator's own Lease", { timeout: 300_000 }, async () => {

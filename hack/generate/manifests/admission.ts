@@ -1,5 +1,6 @@
 // What the API server refuses or warns of by itself, in CEL: no webhook can be away.
-import { sharedLabels } from "./labels.ts";
+import { LABEL_SHARD_OF } from "../../../src/api/names.ts";
+import { OPERATOR, sharedLabels } from "./labels.ts";
 import { Commented, type Condition, type Manifest, type Tree } from "./tree.ts";
 
 const API_VERSION = "admissionregistration.k8s.io/v1";
@@ -26,6 +27,7 @@ export function admissionPolicies(): ReadonlyMap<string, readonly Manifest[]> {
     "route-epoch": routeEpoch(),
     "even-members": evenMembers(),
     "force-promotion": forcePromotion(),
+    "own-shards": ownShards(),
   };
   return new Map(Object.entries(policies).map(([file, policy]) => [file, withBinding(policy)]));
 }
@@ -149,6 +151,43 @@ function forcePromotion(): Policy {
             "!has(object.spec.forcePromotion) || object.spec.forcePromotion.approvedBy == request.userInfo.username",
           messageExpression:
             "'spec.forcePromotion.approvedBy must be ' + request.userInfo.username + ', who creates this: nobody signs for another'",
+        },
+      ],
+    },
+  };
+}
+
+function ownShards(): Policy {
+  const isShard = (object: string) =>
+    `has(${object}.metadata.labels) && '${LABEL_SHARD_OF}' in ${object}.metadata.labels`;
+  return {
+    name: "quorate-own-shards",
+    comment: `The operator's account may write ClusterSpecs, because it makes those of shards. What users wrote it must not change,
+whoever has its token.`,
+    action: "Deny",
+    spec: {
+      failurePolicy: "Fail",
+      matchConstraints: {
+        resourceRules: [
+          {
+            apiGroups: ["quorate.io"],
+            apiVersions: ["v1alpha1"],
+            resources: ["clusterspecs"],
+            operations: ["CREATE", "UPDATE", "DELETE"],
+          },
+        ],
+      },
+      matchConditions: [
+        {
+          name: "by-the-operator",
+          expression: `request.userInfo.username.matches('^system:serviceaccount:[^:]+:${OPERATOR}$')`,
+        },
+      ],
+      validations: [
+        {
+          expression: `(request.operation == 'DELETE' || (${isShard("object")})) && (request.operation == 'CREATE' || (${isShard("oldObject")}))`,
+          reason: "Forbidden",
+          message: `the operator writes only ClusterSpecs of shards, which have the label ${LABEL_SHARD_OF}`,
         },
       ],
     },
