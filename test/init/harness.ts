@@ -131,7 +131,6 @@ export function killIfAlive(pid: number): void {
 /** A running quorate-init. Close it with `close()`, also after a failed test. */
 export class InitUnderTest {
   readonly log: LogLine[] = [];
-  pid = 0;
   /** Exit code, or the signal's name; null while it runs. */
   ended: number | string | null = null;
   readonly #process: ChildProcess;
@@ -141,6 +140,8 @@ export class InitUnderTest {
   readonly #pendingControls = new Map<number, Socket>();
   readonly #lives: AgentLife[] = [];
   #taken = 0;
+  #pid = 0;
+  #isForked = false;
 
   private constructor(process: ChildProcess, server: Server, folder: string) {
     this.#process = process;
@@ -166,12 +167,22 @@ export class InitUnderTest {
       env: { ...process.env, NODE_OPTIONS: "", RELAY_SOCKET: path.slice(rootfs.length), ...options.env },
     });
     const init = new InitUnderTest(child, server, folder);
+    init.#isForked = options.mode === "pid-one";
     init.#listen();
     await init.logged("start");
-    init.pid = child.pid ?? 0;
-    if (options.mode === "pid-one")
-      init.pid = descendants(init.pid).find((pid) => processState(pid)?.parent === child.pid) ?? 0;
     return init;
+  }
+
+  /** The host's pid of init. Its agent may greet before its first log line is read, so it is looked for by whoever asks first. */
+  get pid(): number {
+    if (this.#pid === 0) {
+      const { pid: child = 0 } = this.#process;
+      const fork = this.#isForked ? descendants(child).find((pid) => processState(pid)?.parent === child) : child;
+      // 0 would stand for every process of the machine.
+      if (fork === undefined || fork === 0) throw new Error("init does not run");
+      this.#pid = fork;
+    }
+    return this.#pid;
   }
 
   #listen(): void {
@@ -263,7 +274,8 @@ export class InitUnderTest {
 
   /** Kills init and everything under it, and fails if any process of the test outlives it. */
   async close(): Promise<void> {
-    const all = [this.pid, ...descendants(this.pid)];
+    const isUnseen = this.#pid === 0 && this.ended !== null;
+    const all = isUnseen ? [] : [this.pid, ...descendants(this.pid)];
     for (const pid of all) {
       if (this.ended === null && isAlive(pid)) killIfAlive(pid);
     }
