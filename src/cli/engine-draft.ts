@@ -1,6 +1,6 @@
 /** The draft of an Engine: everything that its topology needs, with a file for each action that says what is to be written there. Pure. */
 import { dump } from "js-yaml";
-import { EngineActions, neededActions } from "../api/engine.ts";
+import { EngineActions, neededActions } from "../api/engine-actions.ts";
 import { API_VERSION } from "../api/names.ts";
 import type { Topology } from "../api/topology.ts";
 

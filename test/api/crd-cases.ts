@@ -1,5 +1,5 @@
 // What the API server must refuse, each with its exact words.
-import { EngineActions } from "../../src/api/engine.ts";
+import { EngineActions } from "../../src/api/engine-actions.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 
 /** An object as tests write it. */

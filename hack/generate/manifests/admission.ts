@@ -59,6 +59,13 @@ function onUpdate(apiGroup: string, resource: string): Tree {
   };
 }
 
+/** Rules for one of our own kinds. */
+function onKind(resource: string, ...operations: readonly string[]): Tree {
+  return {
+    resourceRules: [{ apiGroups: ["quorate.io"], apiVersions: ["v1alpha1"], resources: [resource], operations }],
+  };
+}
+
 function variables(expressions: Readonly<Record<string, string>>): Tree {
   return Object.entries(expressions).map(([name, expression]) => ({ name, expression }));
 }
@@ -135,16 +142,7 @@ function forcePromotion(): Policy {
     action: "Deny",
     spec: {
       failurePolicy: "Fail",
-      matchConstraints: {
-        resourceRules: [
-          {
-            apiGroups: ["quorate.io"],
-            apiVersions: ["v1alpha1"],
-            resources: ["clusteroperations"],
-            operations: ["CREATE"],
-          },
-        ],
-      },
+      matchConstraints: onKind("clusteroperations", "CREATE"),
       validations: [
         {
           expression:
@@ -167,16 +165,7 @@ whoever has its token.`,
     action: "Deny",
     spec: {
       failurePolicy: "Fail",
-      matchConstraints: {
-        resourceRules: [
-          {
-            apiGroups: ["quorate.io"],
-            apiVersions: ["v1alpha1"],
-            resources: ["clusterspecs"],
-            operations: ["CREATE", "UPDATE", "DELETE"],
-          },
-        ],
-      },
+      matchConstraints: onKind("clusterspecs", "CREATE", "UPDATE", "DELETE"),
       matchConditions: [
         {
           name: "by-the-operator",
@@ -201,16 +190,7 @@ function evenMembers(): Policy {
     action: "Warn",
     spec: {
       failurePolicy: "Ignore",
-      matchConstraints: {
-        resourceRules: [
-          {
-            apiGroups: ["quorate.io"],
-            apiVersions: ["v1alpha1"],
-            resources: ["clusterspecs"],
-            operations: ["CREATE", "UPDATE"],
-          },
-        ],
-      },
+      matchConstraints: onKind("clusterspecs", "CREATE", "UPDATE"),
       validations: [
         {
           expression: "object.spec.members % 2 == 1",

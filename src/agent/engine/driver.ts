@@ -1,6 +1,7 @@
 /** Runs the actions that an Engine declares. Knows the contract, and no engine. */
 import { spawn } from "node:child_process";
-import type { EngineAction, EngineActions, EngineSpec } from "../../api/engine.ts";
+import type { EngineSpec } from "../../api/engine.ts";
+import type { EngineAction, EngineActions } from "../../api/engine-actions.ts";
 import { EngineObservation } from "../../api/engine-observation.ts";
 import { withoutPasswords } from "./conceal.ts";
 import { type ActionContext, expand } from "./context.ts";

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { load } from "js-yaml";
 import { describe, expect, test } from "vitest";
-import { neededActions } from "../../../src/api/engine.ts";
+import { neededActions } from "../../../src/api/engine-actions.ts";
 import { parseEngine } from "../../../src/api/parse.ts";
 import { Topology } from "../../../src/api/topology.ts";
 import { draftEngine } from "../../../src/cli/engine-draft.ts";

@@ -1,7 +1,8 @@
 // The smallest engine and ClusterSpec that planners and builders can work with.
 import { HookName } from "../../../src/api/agent-wire.ts";
 import { ClusterIntent } from "../../../src/api/cluster-spec.ts";
-import { EngineActions, EngineSpec } from "../../../src/api/engine.ts";
+import { EngineSpec } from "../../../src/api/engine.ts";
+import { EngineActions } from "../../../src/api/engine-actions.ts";
 import { type BuildContext, resolveVersion } from "../../../src/build/context.ts";
 
 const HOOKS: readonly string[] = HookName.options;
