@@ -30,6 +30,8 @@ export const RevisionNote = z.object({
   version: z.string().default(""),
   /** Answers of the Engine's hooks about this try of the revision. */
   hooks: z.partialRecord(HookName, HookNote).default({}),
+  /** A budget burned already when the last step was taken, and still does: that is not the revision's fault. */
+  burnsSinceBefore: z.literal(true).optional(),
   /** Why a hook says that the change cannot be taken back; empty when none does. */
   irreversible: z.string().default(""),
 });

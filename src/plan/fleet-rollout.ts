@@ -60,7 +60,7 @@ export function planFleetRollout(world: World): FleetRollout {
 /** There is nothing that could be kept: the first members, or somebody deleted them. Those come back as they were. */
 function beginning(world: World): FleetRollout {
   const template = templateForNew(world, "stable");
-  const reports = template === undefined ? noteTrying(world) : [];
+  const reports = template === undefined ? noteTrying(world, false) : [];
   return { stable: { template }, canary: undefined, change: "Creating the members", reports };
 }
 
@@ -136,10 +136,13 @@ function trying(world: World, target: Target, stable: TrackView): FleetRollout {
       ? failureOf(world, canary, instances)
       : undefined;
   if (failure !== undefined) return givingUp(world, target, stable, failure);
-  const reports = noteTrying(world);
-  if (world.cluster.intent.update.strategy === "Rolling") return { ...rolling(world, target, stable), reports };
-  if (!isTried) return { ...starting(world, target, stable), reports };
-  return { ...judging(world, target, stable, canary), reports, ...lookAgain(world, instances) };
+  const isRolling = world.cluster.intent.update.strategy === "Rolling";
+  const next = isRolling
+    ? rolling(world, target, stable)
+    : isTried
+      ? { ...judging(world, target, stable, canary), ...lookAgain(world, instances) }
+      : starting(world, target, stable);
+  return { ...next, reports: noteTrying(world, next.isMoving === true) };
 }
 
 /** Without a canary the gates stand before the first member. */

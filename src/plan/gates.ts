@@ -64,19 +64,10 @@ export function objectivesVerdict({ seen, cluster }: GatedWorld): SloVerdict | u
   );
 }
 
-/**
- * What of the clients' budgets burns so fast that somebody is paged, where that is the fault of the last step.
- *
- * With Freeze no step is taken while a budget burns, so a burn during a roll began after its last step. An urgent change
- * passed that gate, and an API server that is slow is no fault of a revision.
- */
-export function burnSinceStep(world: GatedWorld): string | undefined {
-  if (isUrgent(world) || world.cluster.intent.slo?.whenExhausted !== "Freeze") return undefined;
-  const burning = (world.seen.measured?.budgets ?? []).filter(
-    ({ name, alert }) => alert === "Page" && name !== "ApiLatency",
-  );
-  if (burning.length === 0) return undefined;
-  return `the error budget of ${burning.map(({ name }) => name).join(", ")} burns since the last step`;
+/** The clients' budgets that burn so fast that somebody is paged. An API server that is slow is no fault of a revision. */
+export function burningBudgets({ seen }: Pick<World, "seen">): readonly string[] {
+  const budgets = seen.measured?.budgets ?? [];
+  return budgets.flatMap(({ name, alert }) => (alert === "Page" && name !== "ApiLatency" ? name : []));
 }
 
 function frozenBudget(world: GatedWorld): Block | undefined {

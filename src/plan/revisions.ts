@@ -12,6 +12,7 @@ import {
 import { type PinnedTemplate, type Revision, revisionOf } from "../build/stateful-set.ts";
 import { applyIfDifferent } from "./difference.ts";
 import type { World } from "./facts.ts";
+import { burningBudgets } from "./gates.ts";
 import type { Observation } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { timestamp } from "./timestamp.ts";
@@ -143,12 +144,18 @@ export function noteOn(world: World, record: RevisionRecord, change: Partial<Rev
   return applyIfDifferent(buildRevision(world.context, noted), world.seen.children);
 }
 
-/** Steps that note down that the wanted revision is tried from now on: for the first time, or once more. */
-export function noteTrying(world: World): readonly Step[] {
-  const state = wantedRecord(world)?.note.state;
-  if (state === "Trying" || state === "Good") return [];
+/**
+ * Steps that note down that the wanted revision is tried from now on, for the first time or once more, and whether what burns did so
+ * before the last step. @param stepsNow - Whether a step is taken in this pass.
+ */
+export function noteTrying(world: World, stepsNow: boolean): readonly Step[] {
+  const note = wantedRecord(world)?.note;
+  if (note?.state === "Good") return [];
+  const isNoted = note?.state === "Trying" && note.burnsSinceBefore === true;
+  const burnsSinceBefore = (stepsNow || isNoted) && burningBudgets(world).length > 0 ? true : undefined;
+  if (note?.state === "Trying") return noteWanted(world, { burnsSinceBefore });
   const startedAt = timestamp(world.seen.nowMs);
-  return noteWanted(world, { state: "Trying", startedAt, promoted: "None", hooks: {}, irreversible: "" });
+  return noteWanted(world, { state: "Trying", startedAt, promoted: "None", hooks: {}, irreversible: "", burnsSinceBefore });
 }
 
 /** Steps that note down that the wanted revision failed, once more. */

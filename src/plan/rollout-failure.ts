@@ -1,9 +1,9 @@
 // When a revision that is being tried has failed. Only what its own members do counts: a node that is away, a copy that
 // takes long or a member at another revision says nothing about it.
 import { isInSync, type World } from "./facts.ts";
-import { analyses, burnSinceStep } from "./gates.ts";
+import { analyses, burningBudgets, urgentUntilMs } from "./gates.ts";
 import type { MemberView, PodView } from "./observation.ts";
-import { isAborted } from "./revisions.ts";
+import { isAborted, wantedRecord } from "./revisions.ts";
 import { unjudged } from "./stages.ts";
 
 const BUSY = ["Cloning", "Rewinding"];
@@ -21,6 +21,17 @@ export function failureOf(world: World, updated: readonly MemberView[]): string 
 /** Why the revision failed by what was measured; undefined while nothing says so. */
 export function failureOfTrial(world: World): string | undefined {
   return failedAnalysis(world) ?? burnSinceStep(world);
+}
+
+/**
+ * The clients' budgets that burn since the last step. With Freeze no step passes the gate while one burns, so that what burns began
+ * later. What passed it all the same, an urgent step or one for a member that was down, is noted down until the burn is over.
+ */
+function burnSinceStep(world: World): string | undefined {
+  const isGated = world.cluster.intent.slo?.whenExhausted === "Freeze" && urgentUntilMs(world) === undefined;
+  const burning = burningBudgets(world);
+  if (!isGated || burning.length === 0 || wantedRecord(world)?.note.burnsSinceBefore === true) return undefined;
+  return `the error budget of ${burning.join(", ")} burns since the last step`;
 }
 
 function failedAnalysis(world: World): string | undefined {

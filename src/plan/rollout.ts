@@ -83,7 +83,7 @@ function trying(world: World, roll: Roll): Decision {
     rollout: statusOf(world, roll, phase, reach.step),
     ...next,
     change: changing(`Rolling out ${progressOf(world, roll)}${baking}`, next),
-    reports: [...noteTrying(world), ...(next.reports ?? [])],
+    reports: [...noteTrying(world, takesStep(next)), ...(next.reports ?? [])],
     ...lookAgain(world, roll, next),
   };
 }

@@ -93,6 +93,38 @@ describe("a budget", () => {
     expect(world.leader).toBe("orders-0");
   });
 
+  test("that burned already when an urgent step was taken blames nobody, until it has stopped and burns anew", () => {
+    const canary = { slo: {}, update: { strategy: "Canary", minReadySeconds: 0, canary: { bakeSeconds: 600 } } };
+    const burning = measured({ budgets: budgets(0.9, "Page") });
+    const world = rolling(canary, measured());
+    world.measured = burning;
+    world.annotations = { [ANNOTATION_URGENT_UNTIL]: new Date(world.nowMs + 30_000).toISOString() };
+    run(world, 60);
+    expect(replaced(world)).toEqual(["orders-2"]);
+    run(world, 60);
+    expect(world.status.rollout?.failed).toBeUndefined();
+    world.measured = measured();
+    run(world, 20);
+    world.measured = burning;
+    run(world, 60);
+    expect(world.status.rollout).toMatchObject({ phase: "RolledBack" });
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+  });
+
+  test("that burns because of a member that is down lets that one be replaced, and does not blame the revision that mends it", () => {
+    const held = { slo: {}, update: { strategy: "Canary", minReadySeconds: 0, onFailure: "Hold", progressDeadlineSeconds: 30 } };
+    const world = rolling(held, measured());
+    world.broken.add("example/engine:2");
+    run(world, 60);
+    expect(world.status.rollout).toMatchObject({ phase: "Held" });
+    world.measured = measured({ budgets: budgets(0.9, "Page") });
+    world.change({ members: 3, ...held, engine: { name: "example", image: "example/engine:mended" } });
+    run(world, 60);
+    expect(replaced(world)).toEqual(["orders-2", "orders-2"]);
+    expect(world.pods.get("orders-2")?.ready).toBe(true);
+    expect(guards(world)).not.toContain("RevisionFailed");
+  });
+
   test.each([
     { why: "of the API server's latency", of: budgets(0.9, "Page", "ApiLatency"), slo: {} },
     { why: "that nobody is to be held back for", of: budgets(0.9, "Page"), slo: { whenExhausted: "Warn" } },
