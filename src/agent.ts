@@ -4,10 +4,10 @@
  * `agent install FOLDER` copies the folder that holds it, the whole runtime, into a volume (init container); `agent run` is the agent itself;
  * `agent wait SECONDS` waits for a random time up to that and ends (init container of topology Stateless, which has no agent).
  */
-import { cp } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import type { MemberParts } from "./agent/equipment.ts";
 import { agentMetrics, usageMetrics } from "./agent/metrics.ts";
+import { copyRuntime } from "./agent/install.ts";
 import { InitClient } from "./agent/init-client.ts";
 import { GroupMember } from "./agent/group/member.ts";
 import { Member } from "./agent/member.ts";
@@ -83,7 +83,7 @@ async function waitUpTo(seconds: number): Promise<void> {
 }
 
 const [command, argument] = process.argv.slice(2);
-if (command === "install" && argument !== undefined) await cp(import.meta.dirname, argument, { recursive: true });
+if (command === "install" && argument !== undefined) await copyRuntime(import.meta.dirname, argument);
 else if (command === "wait" && Number(argument) >= 0) await waitUpTo(Number(argument));
 else if (command === "run") await run();
 else {
