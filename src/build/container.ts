@@ -43,6 +43,19 @@ function parameterVariables(context: BuildContext): Record<string, unknown>[] {
     .map(([name, value]) => ({ name: `${PARAMETER_PREFIX}${name}`, value: literal(value) }));
 }
 
+interface LivePod {
+  readonly spec?: {
+    readonly containers?: readonly { readonly env?: readonly { readonly name: string }[] }[];
+  };
+}
+
+/** Names of the parameters that a pod template carries. */
+export function parametersIn(template: unknown): readonly string[] {
+  const containers = (template as LivePod | undefined)?.spec?.containers ?? [];
+  const names = containers.flatMap(({ env = [] }) => env.map(({ name }) => name));
+  return names.flatMap((name) => (name.startsWith(PARAMETER_PREFIX) ? name.slice(PARAMETER_PREFIX.length) : []));
+}
+
 /** A variable's value that the kubelet does not expand: it reads `$(NAME)` as a reference and `$$` as `$`. */
 function literal(value: string): string {
   return value.replaceAll("$", "$$$$"); // in a replacement, too, `$$` stands for one

@@ -47,10 +47,16 @@ export function templateHash(context: BuildContext): string {
   return hash;
 }
 
-/** Hash of what users decide about the pod. Equal inputs with another template hash: the operator or the Engine changed. */
-export function inputHash(context: BuildContext): string {
+/**
+ * Hash of what users decide about the pod. Equal inputs with another template hash: the operator or the Engine changed.
+ *
+ * Defaults of the schema are in it. One that is added to these fields makes every hash another, and with the next version of the
+ * operator every cluster would restart.
+ * @param carried - Names of parameters that count as part of the pod although the Engine takes them without a restart.
+ */
+export function inputHash(context: BuildContext, carried: readonly string[] = []): string {
   const { engine, resources, pods, parameters, serving } = context.intent;
-  const reloadable = new Set(context.engine.parameters.reloadable);
+  const reloadable = new Set(context.engine.parameters.reloadable.filter((name) => !carried.includes(name)));
   const atRestart = Object.entries(parameters).filter(([name]) => !reloadable.has(name));
   return contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving });
 }

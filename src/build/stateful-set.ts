@@ -4,6 +4,7 @@ import { ANNOTATION_TEMPLATE_HASH, LABEL_MEMBER, nameOf } from "../api/names.ts"
 import type { BuildContext } from "./context.ts";
 import { ANNOTATION_INPUT_HASH, memberLabels, ownerOf, podSelector } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
+import { parametersIn } from "./container.ts";
 import { buildPodTemplate, inputHash, templateHash } from "./pod-template.ts";
 
 /** What a StatefulSet's template was rendered from, as its annotations say. */
@@ -26,6 +27,14 @@ export function revisionOf(context: BuildContext): Revision {
   const revision = { templateHash: templateHash(context), inputHash: inputHash(context) };
   revisions.set(context, revision);
   return revision;
+}
+
+/**
+ * Whether a revision was rendered from what users decide about the pod now. A parameter that its template carries belongs to that
+ * also when the Engine takes it without a restart by now.
+ */
+export function isSameInput(context: BuildContext, { inputHash: made, template }: PinnedTemplate): boolean {
+  return made === revisionOf(context).inputHash || made === inputHash(context, parametersIn(template));
 }
 
 /** What of a StatefulSet is not decided by its ClusterSpec. */

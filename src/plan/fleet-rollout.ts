@@ -3,7 +3,7 @@
 // fails is left again: the canary goes, or the stable track returns to the revision that worked last.
 import type { RolloutStatus } from "../api/update.ts";
 import { pinnedTemplate } from "../build/revision.ts";
-import type { PinnedTemplate } from "../build/stateful-set.ts";
+import { isSameInput, type PinnedTemplate } from "../build/stateful-set.ts";
 import type { World } from "./facts.ts";
 import { instancesAt, trackOf, type TrackView } from "./fleet.ts";
 import type { InstanceView } from "./observation.ts";
@@ -52,7 +52,7 @@ export function planFleetRollout(world: World): FleetRollout {
   if (target.direction === "Held") return { ...staying(stable), ...standing(world, target, "Held") };
   if (target.direction === "Back") return returning(world, target, stable);
   if (at === target.templateHash) return arriving(world, target, stable);
-  if (stable.revision.inputHash === target.inputHash && !isAccepted(world)) return pending(world, stable);
+  if (isSameInput(world.context, stable.revision) && !isAccepted(world)) return pending(world, stable);
   if (target.isProven) return { ...moving(world, target, stable, "Returning to"), canary: undefined };
   return trying(world, target, stable);
 }

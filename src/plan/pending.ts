@@ -2,7 +2,7 @@
 // it restarts nothing by itself. It is shown, and waits as spec.update.pending says.
 import { ANNOTATION_ACCEPT_TEMPLATE } from "../build/labels.ts";
 import { buildPodTemplate } from "../build/pod-template.ts";
-import { type Revision, revisionOf } from "../build/stateful-set.ts";
+import { isSameInput, type Revision, revisionOf } from "../build/stateful-set.ts";
 import { trackOf } from "./fleet.ts";
 import { listedMembers, type World } from "./facts.ts";
 import { windowBlock } from "./gates.ts";
@@ -13,9 +13,12 @@ import { templateDifferences } from "./template-difference.ts";
 
 /** What waits, if anything does. */
 export function pendingChange(world: World): PendingChange | undefined {
-  const { templateHash, inputHash } = revisionOf(world.context);
+  const { templateHash } = revisionOf(world.context);
   const waiting = running(world).find(
-    ({ revision }) => revision?.inputHash === inputHash && revision.templateHash !== templateHash,
+    ({ revision, template }) =>
+      revision !== undefined &&
+      revision.templateHash !== templateHash &&
+      isSameInput(world.context, { ...revision, template }),
   );
   if (waiting === undefined || isAccepted(world)) return undefined;
   const found = templateDifferences(waiting.template, buildPodTemplate(world.context, waiting.name));

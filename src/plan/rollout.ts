@@ -4,7 +4,7 @@
 import type { RolloutStatus } from "../api/update.ts";
 import { contentHash } from "../build/hash.ts";
 import { pinnedTemplate } from "../build/revision.ts";
-import { buildStatefulSet } from "../build/stateful-set.ts";
+import { buildStatefulSet, isSameInput } from "../build/stateful-set.ts";
 import { type Decision, IDLE, takesStep } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
 import { isInSync, isOnLostNode, listedMembers, openRequest, requestId, successors, type World } from "./facts.ts";
@@ -301,7 +301,7 @@ function isOutdated(world: World, target: Target, member: MemberView): boolean {
   if (member.statefulSet === undefined || revision === undefined || member.statefulSet.deleting) return false;
   if (revision.templateHash !== target.templateHash) {
     if (target.direction === "Back") return true;
-    return revision.inputHash !== target.inputHash || isAccepted(world);
+    return !isSameInput(world.context, { ...revision, template: member.statefulSet.template }) || isAccepted(world);
   }
   const { pod } = member;
   const isLeaving = pod?.deletingSinceMs !== undefined; // it comes back as its StatefulSet says

@@ -24,6 +24,7 @@ import {
   startOperator,
   statusOf,
   withoutOperator,
+  writes,
 } from "./operator-world.ts";
 
 /** Runs a command as a person would who pasted it into a shell. */
@@ -166,6 +167,7 @@ describe("another operator version", () => {
     for (const name of names) await blockOf(name, "TemplateAccepted");
     await atRest();
     expect(await uids()).toEqual(before);
+    expect(writes().filter((write) => / (pods|statefulsets|controllerrevisions) /.test(write))).toEqual([]);
     const { spec } = await read("apps/v1", "StatefulSet", "many-7-0");
     expect(JSON.stringify(spec)).toContain("quorate/agent:test");
     await paste((await blockOf("many-7", "TemplateAccepted")).override);

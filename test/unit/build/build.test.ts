@@ -80,6 +80,20 @@ test("the template hash is pinned: changing it asks the users of every cluster t
   expect(revisionOf(contextOf()).templateHash).toBe("41d21db12b8645b4");
 });
 
+test.each([
+  [{}, "323816246f4043e0"],
+  [{ resources: { requests: { memory: "1Gi" } } }, "cb79f276b824aec5"],
+  [
+    { engine: { name: "example", version: "2" }, pods: { labels: { a: "b" } }, parameters: { size: "12" } },
+    "20299b3384cd0a6c",
+  ],
+])(
+  "the input hash is pinned: changing it restarts every cluster with the next version of the operator",
+  (spec, hash) => {
+    expect(revisionOf(contextOf(spec)).inputHash).toBe(hash);
+  },
+);
+
 describe("revisions", () => {
   const base = revisionOf(contextOf());
   test.each([

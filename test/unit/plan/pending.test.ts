@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { templateDifferences } from "../../../src/plan/template-difference.ts";
 import { engine } from "./fixture.ts";
 import { running } from "./running.ts";
-import type { Simulator } from "./simulator.ts";
+import { Simulator } from "./simulator.ts";
 
 /** A cluster whose operator was replaced by another version, and which pods it had before. */
 function outgrown(spec: object = {}): { world: Simulator; before: string[] } {
@@ -74,6 +74,21 @@ test("a changed Engine restarts nothing either", () => {
   world.settle();
   expect(kept(world, before)).toBe(3);
   expect(pendingOf(world)?.message).toContain("containers[engine].image: example/engine:1 → example/engine:1.1");
+});
+
+test("an Engine that takes a parameter without a restart from now on restarts nothing either", () => {
+  const spec = { members: 3, parameters: { size: "12" } };
+  const world = new Simulator(spec);
+  world.settle();
+  const before = [...world.pods.values()].map((pod) => pod.uid);
+  world.engine = { ...engine, parameters: { ...engine.parameters, reloadable: ["verbosity", "size"] } };
+  world.settle();
+  expect(kept(world, before)).toBe(3);
+  expect(pendingOf(world)?.message).toContain("QUORATE_PARAMETER_size");
+  world.change({ ...spec, parameters: { size: "13" } });
+  world.settle();
+  expect(kept(world, before)).toBe(0); // a change of the spec takes it along
+  expect(pendingOf(world)).toBeUndefined();
 });
 
 describe("differences of templates", () => {
