@@ -155,7 +155,14 @@ export function noteTrying(world: World, stepsNow: boolean): readonly Step[] {
   const burnsSinceBefore = (stepsNow || isNoted) && burningBudgets(world).length > 0 ? true : undefined;
   if (note?.state === "Trying") return noteWanted(world, { burnsSinceBefore });
   const startedAt = timestamp(world.seen.nowMs);
-  return noteWanted(world, { state: "Trying", startedAt, promoted: "None", hooks: {}, irreversible: "", burnsSinceBefore });
+  return noteWanted(world, {
+    state: "Trying",
+    startedAt,
+    promoted: "None",
+    hooks: {},
+    irreversible: "",
+    burnsSinceBefore,
+  });
 }
 
 /** Steps that note down that the wanted revision failed, once more. */

@@ -112,7 +112,10 @@ describe("a budget", () => {
   });
 
   test("that burns because of a member that is down lets that one be replaced, and does not blame the revision that mends it", () => {
-    const held = { slo: {}, update: { strategy: "Canary", minReadySeconds: 0, onFailure: "Hold", progressDeadlineSeconds: 30 } };
+    const held = {
+      slo: {},
+      update: { strategy: "Canary", minReadySeconds: 0, onFailure: "Hold", progressDeadlineSeconds: 30 },
+    };
     const world = rolling(held, measured());
     world.broken.add("example/engine:2");
     run(world, 60);
