@@ -48,6 +48,12 @@ export const KINDS: readonly KindDefinition[] = [
       { name: "Leader", type: "string", jsonPath: ".status.leader" },
       { name: "Change", type: "string", jsonPath: ".status.change", description: "Change in progress." },
       {
+        name: "Blocked",
+        type: "string",
+        jsonPath: ".status.blocked[0].guard",
+        description: "Guard that holds the next step back; status.blocked says why, and what lets it pass.",
+      },
+      {
         name: "SLO",
         type: "string",
         jsonPath: ".status.budgetLeft",
@@ -60,13 +66,6 @@ export const KINDS: readonly KindDefinition[] = [
         description: "Reason of the Ready condition.",
       },
       AGE,
-      {
-        name: "Blocked",
-        type: "string",
-        jsonPath: ".status.blocked[0].guard",
-        description: "Guard that holds the next step back; status.blocked says why, and what lets it pass.",
-        priority: 1,
-      },
       { name: "Epoch", type: "integer", jsonPath: ".status.epoch", priority: 1 },
       { name: "Version", type: "string", jsonPath: ".spec.engine.version", priority: 1 },
     ],

@@ -179,6 +179,7 @@ describe("kubectl", () => {
     leader: "orders-1",
     epoch: 7,
     change: "Cloning orders-2",
+    blocked: [{ guard: "QuorumKept", object: "orders-1", message: "Too few.", since: "2026-11-24T13:00:00Z" }],
     budgetLeft: ">=75%",
     selector: "quorate.io/cluster=orders",
     conditions: [
@@ -209,9 +210,20 @@ describe("kubectl", () => {
 
   test("get qcs prints what a person wants to know", async () => {
     const [header, row] = await printed("qcs");
-    expect(header).toEqual(["NAME", "TOPOLOGY", "ENGINE", "READY", "LEADER", "CHANGE", "SLO", "STATUS", "AGE"]);
-    expect(row?.slice(0, 8)).toEqual([
-      "orders", "ActivePassive", "postgres", "2/3", "orders-1", "Cloning orders-2", ">=75%", "MembersNotReady",
+    expect(header).toEqual([
+      "NAME",
+      "TOPOLOGY",
+      "ENGINE",
+      "READY",
+      "LEADER",
+      "CHANGE",
+      "BLOCKED",
+      "SLO",
+      "STATUS",
+      "AGE",
+    ]);
+    expect(row?.slice(0, 9)).toEqual([
+      "orders", "ActivePassive", "postgres", "2/3", "orders-1", "Cloning orders-2", "QuorumKept", ">=75%", "MembersNotReady",
     ]); // biome-ignore format: one row
   });
 

@@ -189,9 +189,7 @@ SQL
         const { status } = (await readCluster(NAMESPACE, "orders")) ?? {};
         return status?.blocked?.find(({ guard }) => guard === "IrreversibleChangeConsented")?.override;
       });
-      expect(await kubectl("-n", NAMESPACE, "get", "qcs", "orders", "-o", "wide")).toContain(
-        "IrreversibleChangeConsented",
-      );
+      expect(await kubectl("-n", NAMESPACE, "get", "qcs", "orders")).toContain("IrreversibleChangeConsented");
       await kubectl(...override.split(" ").slice(1));
       await until("the end of the roll", 300_000, async () => {
         const { status } = (await readCluster(NAMESPACE, "orders")) ?? {};
