@@ -27,6 +27,8 @@ export interface ChangeResult {
   /** Sum of all stretches without an acknowledged write. */
   readonly totalGapMs: number;
   readonly largestGapMs: number;
+  /** Each of them, and what the status said was going on when it ended. */
+  readonly gaps: readonly { readonly ms: number; readonly during: string }[];
   /** How often leadership passed. */
   readonly leaderChanges: number;
   /** Fewest members that served at once. */
@@ -57,8 +59,11 @@ export async function measureChange(subject: Subject, cluster: string, change: C
   const startMs = Date.now();
   await patchSpec(namespace, cluster, change.spec);
   let leastServing = before.spec.members;
+  const told: { readonly atMs: number; readonly doing: string }[] = [];
   const look = async (): Promise<ClusterSpec> => {
     const now = await read(namespace, cluster);
+    const doing = now.status?.change ?? "";
+    if (doing !== told.at(-1)?.doing) told.push({ atMs: Date.now(), doing });
     leastServing = Math.min(leastServing, now.status?.members?.filter((one) => one.ready).length ?? 0);
     return now;
   };
@@ -92,6 +97,9 @@ export async function measureChange(subject: Subject, cluster: string, change: C
     seconds: (endMs - startMs) / 1000,
     totalGapMs: gaps.reduce((sum, gap) => sum + gap.ms, 0),
     largestGapMs: Math.max(0, ...gaps.map((gap) => gap.ms)),
+    gaps: gaps.map(({ atMs, ms }) => {
+      return { ms, during: told.findLast((one) => one.atMs <= atMs + ms)?.doing ?? "" };
+    }),
     leaderChanges: (after.status?.epoch ?? 0) - (before.status?.epoch ?? 0),
     leastServing,
     leaderUntouched: leader === (await leaderUid(subject)),
