@@ -62,9 +62,10 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
     case "WriteConnection":
       return note(ledger, writeConnection(api, step, { signal }));
     case "ReportOperation": {
-      const { namespace, name, uid, status } = step;
+      const { namespace, name, uid, resourceVersion, status } = step;
       const ref = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name };
-      ledger.wrote(await api.mergePatch(ref, { metadata: { uid }, status }, { subresource: "status", signal }));
+      const patch = { metadata: { uid, resourceVersion }, status };
+      ledger.wrote(await api.mergePatch(ref, patch, { subresource: "status", signal }));
     }
   }
 }

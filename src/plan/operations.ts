@@ -199,6 +199,7 @@ function report(
       namespace,
       name: operation.name,
       uid: operation.uid,
+      resourceVersion: operation.resourceVersion,
       status: {
         phase: next.phase,
         message,

@@ -54,11 +54,13 @@ export type Step =
       readonly peerName: string;
       readonly reason: string;
     }
+  /** Only over the version that was seen: a write that comes late must not undo the end of an operation. */
   | {
       readonly kind: "ReportOperation";
       readonly namespace: string;
       readonly name: string;
       readonly uid: string;
+      readonly resourceVersion: string;
       readonly status: OperationStatus;
       readonly reason: string;
     };

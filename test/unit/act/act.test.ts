@@ -63,6 +63,17 @@ describe("act", () => {
     ).resolves.toBeUndefined();
   });
 
+  test("says what became of an operation only over the version that was seen", async () => {
+    const { api, calls } = recordingApi();
+    const status = { phase: "Running", message: "orders-1 takes over" } as const;
+    const seen = { namespace: "shop", name: "move", uid: "o1", resourceVersion: "7" };
+    const step: Step = { kind: "ReportOperation", ...seen, status, reason: "it is Running" };
+    await act({ api, clock: systemClock, secretSource: randomSecrets }, [step], ledger(), signal);
+    const patch = { metadata: { uid: "o1", resourceVersion: "7" }, status };
+    const call = ["mergePatch", { kind: "ClusterOperation", name: "move" }, patch, { subresource: "status" }];
+    expect(calls).toMatchObject([call]);
+  });
+
   test("deletes exactly the incarnation that was seen", async () => {
     const { api, calls } = recordingApi();
     await act(
