@@ -202,6 +202,8 @@ const isEverything = process.env["EVERYTHING"] === "1";
 const isWanted = ({ name, isLong }: Suite): boolean =>
   wanted.length === 0 ? isLong !== true || isEverything : wanted.includes(name);
 const folder = await mkdtemp(join(tmpdir(), "quorate-test-"));
+// The suites start the same few programs hundreds of times: each is compiled once.
+process.env["NODE_COMPILE_CACHE"] ??= join(folder, "compiled");
 const total: Count = { passed: 0, failed: 0 };
 const rows: string[] = [];
 /** What failed, by name: said once more at the end, which is all that some readers of a long run see. */
