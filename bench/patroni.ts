@@ -48,10 +48,11 @@ export async function patroniSubject(
     untilHealthy: async (timeoutMs) => {
       await until("three streaming Patroni members", timeoutMs, async () => {
         const { pod } = await leader();
-        const members = JSON.parse(await patronictl(pod, "list", "-f", "json")) as { State: string }[];
-        const whole =
-          members.length === 3 && members.every((one) => one.State === "running" || one.State === "streaming");
-        return whole ? true : undefined;
+        const members = JSON.parse(await patronictl(pod, "list", "-f", "json")) as { State: string; Role: string }[];
+        const isRunning = members.every(({ State }) => State === "running" || State === "streaming");
+        // Who is not in the quorum yet may not take over: a leader drained before that takes the writes with it.
+        const standbys = members.filter(({ Role }) => Role === "Quorum Standby").length;
+        return isRunning && standbys === 2 ? true : undefined;
       });
     },
     isEngine: (process) => process.command.includes("postgres") && !process.command.includes("patroni"),
