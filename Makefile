@@ -59,6 +59,11 @@ bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=â€
 	node bench/change.ts
 	node bench/render.ts
 
+.PHONY: bench-agent
+bench-agent: images ## Measure what an agent costs on the lab: memory, CPU, traffic, start (REST_SECONDS=120, RUNS=5)
+	node bench/agent.ts
+	node bench/render.ts
+
 .PHONY: bench-simulator
 bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1)
 	node bench/simulator.ts

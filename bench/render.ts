@@ -137,6 +137,43 @@ function changeTable(figures: readonly Figure[]): string[] {
   return [...lines, ""];
 }
 
+/** What an agent costs, in the order of the table: case, metric, and what that is. */
+const AGENT_METRICS: readonly (readonly [string, string, string])[] = [
+  ["rest", "anonymous_memory", "anonymous memory at rest, MiB"],
+  ["rest", "rss", "memory at rest (RSS), MiB"],
+  ["rest", "cpu", "CPU at rest, % of a core"],
+  ["rest", "api_traffic", "traffic with the API server at rest, MiB an hour"],
+  ["start", "agent_to_engine", "from the agent's start to its engine's, ms"],
+];
+
+function agentTable(figures: readonly Figure[]): string[] {
+  const rows = figures.filter((figure) => figure.bench === "agent");
+  if (rows.length === 0) return [];
+  const lines = [
+    "## The agent beside its engine",
+    "",
+    "Three members of PostgreSQL, profile Fast. `node`: the same Node with an HTTP server that nobody asks. Made by `make bench-agent`.",
+    "",
+    "| what | values | median | P95 | max | node | commit |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  for (const [name, metric, what] of AGENT_METRICS) {
+    const find = (subject: string) =>
+      rows.find((row) => row.case === name && row.metric === metric && row.subject === subject);
+    const [own, bare] = [find("quorate"), find("node")];
+    if (own === undefined) continue;
+    const [p50, p95, max] = [own.p50, own.p95, own.max].map(rounded);
+    lines.push(
+      `| ${what} | ${own.n} | ${p50} | ${p95} | ${max} | ${bare === undefined ? "" : rounded(bare.p50)} | ${own.commit} |`,
+    );
+  }
+  return [...lines, ""];
+}
+
+function rounded(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
+
 function simulatorTable(figures: readonly Figure[]): string[] {
   const find = (metric: string) => figures.find((one) => one.bench === "simulator" && one.metric === metric);
   const [schedules, violations, rate] = [find("schedules"), find("violations"), find("rate")];
@@ -173,6 +210,7 @@ const text = [
   "",
   ...failoverTable(figures),
   ...changeTable(figures),
+  ...agentTable(figures),
   ...simulatorTable(figures),
   ...scaleTable(figures),
   notes,
