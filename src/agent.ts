@@ -22,6 +22,7 @@ import { inClusterConnection, kubeconfigConnection } from "./kube/connection.ts"
 import { createLogger, withContext } from "./telemetry/logger.ts";
 
 async function run(): Promise<void> {
+  delete process.env["MALLOC_ARENA_MAX"]; // quorate-init meant this process, not the engine's tools
   const settings = readSettings(process.env);
   const {
     QUORATE_NAMESPACE: namespace,

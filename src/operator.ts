@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { z } from "zod";
+import * as z from "zod";
 import { systemClock } from "./clock.ts";
 import { Controller } from "./controller/controller.ts";
 import { startHealthServer } from "./controller/health-server.ts";

@@ -1,5 +1,5 @@
 // What a cluster costs, by a table of prices that its owner wrote.
-import { z } from "zod";
+import * as z from "zod";
 import { AGENT_MEMORY_BYTES } from "../build/pod-template.ts";
 import type { Requested } from "./rightsizing.ts";
 

@@ -3,7 +3,7 @@
  * is started anew for that.
  */
 import { createSecureContext } from "node:tls";
-import { z } from "zod";
+import * as z from "zod";
 import type { Identification } from "../api/authority-note.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { fingerprint } from "../fingerprint.ts";

@@ -1,5 +1,5 @@
 /** Requests of the intent that are carried out once by one member: restart, rebuild, defragment and the Engine's hooks. Answers survive the agent. */
-import { z } from "zod";
+import * as z from "zod";
 import type { HookRequest, Intent, MemberReport } from "../api/agent-wire.ts";
 import { ActionError } from "./engine/driver.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";

@@ -3,7 +3,7 @@
  * were where it refuses one. A refused value must not be met again by the next start, which would fail over it.
  */
 import { writeFile } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import type { Intent } from "../api/agent-wire.ts";
 import { ActionError } from "./engine/driver.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";

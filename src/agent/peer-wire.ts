@@ -1,5 +1,5 @@
 /** The JSON that agents exchange: the protocol's messages in an envelope that says who speaks and where its pod is. */
-import { z } from "zod";
+import * as z from "zod";
 
 const PositionJson = z.object({
   history: z.string().max(128),

@@ -1,7 +1,7 @@
 /** What the agent is told at its start: environment variables and files of its pod. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import {
   nameOf,
   CREDENTIALS_DIR,

@@ -1,5 +1,5 @@
 /** Accounts and databases that a user wants for applications. */
-import { z } from "zod";
+import * as z from "zod";
 import { cel, listMap } from "./schema.ts";
 
 const name = (description: string): z.ZodString =>

@@ -1,5 +1,5 @@
 /** What operator and agents say to each other: the intent ConfigMap, the member status annotation, the Lease's annotations. */
-import { z } from "zod";
+import * as z from "zod";
 import { Identification } from "./authority-note.ts";
 import { EngineShard } from "./engine-observation.ts";
 

@@ -1,5 +1,5 @@
 /** What the operator notes down about the certificate of a cluster's members, on the Secret that holds it. */
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * How far the members are on their way from one authority to the next. Settled: there is one. Trust: the next one is trusted beside

@@ -1,5 +1,5 @@
 /** ClusterOperation: something to be done once to a cluster, such as a switchover. */
-import { z } from "zod";
+import * as z from "zod";
 import { cel, listSet, named, objectMeta, timestamp } from "./schema.ts";
 
 /** What a person states and accepts who lets a member lead although acknowledged writes may be lost. */

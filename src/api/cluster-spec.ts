@@ -1,5 +1,5 @@
 /** ClusterSpec: what a user writes. */
-import { z } from "zod";
+import * as z from "zod";
 import { Accounts } from "./accounts.ts";
 import { Disruption, PodOptions } from "./pods.ts";
 import { ClusterStatus } from "./cluster-status.ts";

@@ -1,5 +1,5 @@
 /** What quorate reports of a cluster back to its user. */
-import { z } from "zod";
+import * as z from "zod";
 import { Condition, listMap, timestamp } from "./schema.ts";
 import { SlotText } from "./engine-observation.ts";
 import { RolloutStatus } from "./update.ts";

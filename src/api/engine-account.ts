@@ -1,5 +1,5 @@
 /** Accounts of an engine, and how applications connect with them. */
-import { z } from "zod";
+import * as z from "zod";
 import { cel, named } from "./schema.ts";
 
 /** How applications connect to an engine. */

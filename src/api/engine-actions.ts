@@ -1,5 +1,5 @@
 /** What an agent can ask an engine to do, and which of it each topology needs. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Topology } from "./topology.ts";
 import { cel, type CelRule, named } from "./schema.ts";
 

@@ -1,5 +1,5 @@
 /** What the observe action of an Engine prints: where the engine's log ends, who follows, who is in its group. */
-import { z } from "zod";
+import * as z from "zod";
 
 /** A place in an engine's log. Values of different histories are comparable only through `ancestors`. */
 export const EnginePosition = z.object({

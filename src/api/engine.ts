@@ -2,7 +2,7 @@
  * The Engine contract: how one kind of software forms a cluster, as data.
  * Nothing under src/ knows an engine by name; whatever an engine can do is declared here.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { Connection, EngineAccount } from "./engine-account.ts";
 import { ARGUMENT, EngineActions, EngineSession, sessionRules, topologyRules } from "./engine-actions.ts";
 import { shardedEngineRules } from "./sharding.ts";

@@ -1,5 +1,5 @@
 /** What users are promised, when the operator may disturb them, and how a canary is judged. */
-import { z } from "zod";
+import * as z from "zod";
 import { cel, type CelRule, named } from "./schema.ts";
 
 const PERCENT = /^(100|[0-9]{1,2})(\.[0-9]{1,6})?$/;

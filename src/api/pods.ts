@@ -1,5 +1,5 @@
 /** Where members' pods run, and what may be done to them there. */
-import { z } from "zod";
+import * as z from "zod";
 import { annotationMap, cel, labelMap, listMap, named, reservedKeys } from "./schema.ts";
 
 /** A toleration as the Pod API has it, complete, so that a typing mistake is refused here and not in the pod. */

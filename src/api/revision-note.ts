@@ -1,5 +1,5 @@
 /** What the operator notes down about a revision of the members' pods, on the ControllerRevision that keeps its template. */
-import { z } from "zod";
+import * as z from "zod";
 import { HookName } from "./agent-wire.ts";
 
 /** What one of the Engine's hooks last answered about the update to a revision. */

@@ -5,7 +5,7 @@
  * say but a CRD cannot (refinements, unions of objects, floats, patterns with look-ahead) is an error there; rules
  * across fields are CEL, which the API server evaluates and zod does not.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** One CEL rule as a CRD carries it. The message names the field and the fix. */
 export interface CelRule {

@@ -1,5 +1,5 @@
 /** How clients outside and inside reach a cluster. */
-import { z } from "zod";
+import * as z from "zod";
 import { annotationMap, cel, reservedKeys } from "./schema.ts";
 
 /** One client Service. */

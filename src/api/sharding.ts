@@ -1,5 +1,5 @@
 /** Data parted by key over many shards, each of which is a cluster with a leader and followers of its own. */
-import { z } from "zod";
+import * as z from "zod";
 import { SlotText } from "./engine-observation.ts";
 import { cel, type CelRule, named, timestamp } from "./schema.ts";
 

@@ -1,5 +1,5 @@
 /** What only members without data can have: a number that follows the load, starts apart from each other, an end after the last client. */
-import { z } from "zod";
+import * as z from "zod";
 import { cel, type CelRule, listMap, named, quantity } from "./schema.ts";
 
 const Metric = z

@@ -1,5 +1,5 @@
 /** The shapes of clusters that work in this release. */
-import { z } from "zod";
+import * as z from "zod";
 
 /**
  * How the members of a cluster work together.

@@ -1,5 +1,5 @@
 /** The `update` block of a ClusterSpec: how a change of the members' pods is carried out. */
-import { z } from "zod";
+import * as z from "zod";
 import { Analysis } from "./objectives.ts";
 import { listMap, timestamp } from "./schema.ts";
 

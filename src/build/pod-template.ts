@@ -124,6 +124,9 @@ function installContainer(context: BuildContext): Record<string, unknown> {
 /** Numbers of the signals on Linux, for quorate-init: it stops the engine by itself when no agent is left to do it. */
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
 
+/** Collects young objects every MiB rather than every 16: an agent allocates little, and each pod would pay 10 MiB more for it. */
+const SMALL_HEAP = ["--max-semi-space-size=1"];
+
 function engineContainer(context: BuildContext, member: string): Record<string, unknown> {
   const { engine } = context;
   return {
@@ -141,6 +144,7 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
       "--library-path",
       `${RUNTIME_DIR}/lib`,
       `${RUNTIME_DIR}/bin/node`,
+      ...SMALL_HEAP,
       `${RUNTIME_DIR}/agent.mjs`,
       "run",
     ],

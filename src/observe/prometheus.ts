@@ -1,5 +1,5 @@
 // Asks one Prometheus, whose address is the operator's setting and never a user's word.
-import { z } from "zod";
+import * as z from "zod";
 import { RetryableError } from "../errors.ts";
 import type { Measurement } from "../slo/analysis.ts";
 import { exchangeText } from "./http-text.ts";

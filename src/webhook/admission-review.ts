@@ -1,5 +1,5 @@
 /** The API server's question and our answer, as admission.k8s.io/v1 has them. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Judgement } from "./judge.ts";
 
 export const AdmissionReview = z.object({

@@ -1,5 +1,5 @@
 /** The leader Lease as the protocol sees it: a register with compare-and-swap. Reads and writes the Kubernetes object. */
-import { z } from "zod";
+import * as z from "zod";
 import {
   ANNOTATION_ATTEMPT,
   ANNOTATION_FAILOVERS,

@@ -3,7 +3,7 @@
  * what it found. No fence is armed and no Lease is held: without a majority the engine lets nobody write.
  */
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
 import { sleep } from "../../clock.ts";
 import { ActionError } from "../engine/driver.ts";

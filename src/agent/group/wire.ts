@@ -1,5 +1,5 @@
 /** What members of a group say to each other, beside what their engines do. Nothing of it decides who may write: the engine does. */
-import { z } from "zod";
+import * as z from "zod";
 import { EngineGroupMember, EnginePosition } from "../../api/engine-observation.ts";
 import { PodInfo } from "../peer-wire.ts";
 

@@ -1,6 +1,6 @@
 // kubectl quorate force-promote: shows what would be lost; does it when told so, in the name of whoever is asking.
 import type { Command } from "commander";
-import { z } from "zod";
+import * as z from "zod";
 import type { ClusterSpec } from "../../api/cluster-spec.ts";
 import { ANNOTATION_LEADER, ANNOTATION_SYNC, nameOf } from "../../api/names.ts";
 import type { KubeObject } from "../../kube/object.ts";

@@ -77,7 +77,7 @@ test("the same cluster gives the same bytes, whatever the order of its keys", ()
 });
 
 test("the template hash is pinned: changing it asks the users of every cluster to accept a rollout", () => {
-  expect(revisionOf(contextOf()).templateHash).toBe("41d21db12b8645b4");
+  expect(revisionOf(contextOf()).templateHash).toBe("9d17de6443ccad82");
 });
 
 test.each([
