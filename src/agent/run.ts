@@ -1,0 +1,73 @@
+/** The agent as it runs: all its parts made and started. */
+import type { MemberParts } from "./equipment.ts";
+import { agentMetrics, usageMetrics } from "./metrics.ts";
+import { InitClient } from "./init-client.ts";
+import { GroupMember } from "./group/member.ts";
+import { Member } from "./member.ts";
+import { AGENT_VERSION } from "./version.ts";
+import { readEngine, readSettings } from "./settings.ts";
+import { readUsage } from "./usage.ts";
+import { startHealthServer } from "./health-server.ts";
+import { systemClock } from "../clock.ts";
+import { KubeClient } from "../kube/client.ts";
+import { EventRecorder } from "../kube/events.ts";
+import { inClusterConnection, kubeconfigConnection } from "../kube/connection.ts";
+import { createLogger, withContext } from "../telemetry/logger.ts";
+
+/** Starts the agent; resolves once it is at work. */
+export async function runAgent(): Promise<void> {
+  delete process.env["MALLOC_ARENA_MAX"]; // quorate-init meant this process, not the engine's tools
+  const settings = readSettings(process.env);
+  const {
+    QUORATE_NAMESPACE: namespace,
+    QUORATE_CLUSTER: cluster,
+    QUORATE_MEMBER: member,
+    QUORATE_NODE: node,
+  } = settings;
+  const log = withContext(
+    createLogger({ program: "agent", version: AGENT_VERSION, level: settings.QUORATE_LOG_LEVEL }),
+    { cluster, namespace, member, node },
+  );
+  const exit = (code: number): void => process.exit(code);
+  process.on("uncaughtException", (error) => {
+    log.fatal({ err: error }, "Uncaught exception");
+    exit(1);
+  });
+  const init = InitClient.open();
+  const boot = await init.hello();
+  const connection =
+    process.env["KUBERNETES_SERVICE_HOST"] === undefined
+      ? await kubeconfigConnection()
+      : await inClusterConnection(process.env);
+  const metrics = agentMetrics({ cluster, namespace, member, node });
+  const showUsage = usageMetrics(metrics.registry);
+  init.on("exited", () => metrics.engineExits.inc());
+  const api = new KubeClient(connection);
+  const events = new EventRecorder({ api, controller: "quorate.io/agent", instance: settings.QUORATE_POD });
+  const engine = await readEngine(settings.QUORATE_ENGINE_DIR);
+  const parts: MemberParts = {
+    settings,
+    engine,
+    api,
+    init,
+    clock: systemClock,
+    log,
+    metrics,
+    events,
+    exit,
+  };
+  const instance = engine.topologies.includes("Consensus") ? new GroupMember(parts) : new Member(parts);
+  await startHealthServer(
+    {
+      ready: () => instance.ready(),
+      metrics: async () => {
+        showUsage(await readUsage(settings.QUORATE_DATA_DIR));
+        return metrics.registry.metrics();
+      },
+      status: () => instance.status(),
+    },
+    settings.QUORATE_HEALTH_PORT,
+    settings.QUORATE_LISTEN_HOST,
+  );
+  await instance.start(boot);
+}
