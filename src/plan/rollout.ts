@@ -22,6 +22,7 @@ import { timestamp } from "./timestamp.ts";
 import { afterUpdate, beforeRollback, beforeUpdate } from "./update-hooks.ts";
 
 const LOOK_AGAIN_MS = 10_000;
+const NEW_LEADER_MS = 3_000;
 const BROKEN_AFTER_MS = 60_000; // a container restarts and a volume is attached in less
 
 /** One pass over a roll: where members are to go, and which are there. */
@@ -247,13 +248,23 @@ function unsettled(world: World, target: Target): readonly MemberView[] {
   return listedMembers(world).filter((m) => !isInSync(world, m) || settlingMs(world, target, m) > 0);
 }
 
-/** How long a member of the target must still stay ready before the next step; 0 for all others. */
-function settlingMs(world: World, target: Target, { pod }: MemberView): number {
-  if (pod?.templateHash !== target.templateHash) return 0;
+/** How long the next step must still wait for a member: one of the target that is not ready for long, or one that leads so. */
+function settlingMs(world: World, target: Target, { name, pod }: MemberView): number {
+  const arrivingMs = name === world.leader?.name ? clientsArriveMs(world, pod) : 0;
+  if (pod?.templateHash !== target.templateHash) return arrivingMs;
   const { minReadySeconds, jitterSeconds } = world.cluster.intent.update;
   const jitter = target.isProven ? 0 : jitterSeconds * lot(`${world.cluster.uid} ${pod.uid}`);
   const readyMs = world.seen.nowMs - (pod.readySinceMs ?? pod.createdMs);
-  return (minReadySeconds + jitter) * 1000 - readyMs;
+  return Math.max(arrivingMs, (minReadySeconds + jitter) * 1000 - readyMs);
+}
+
+/**
+ * How long clients may still be coming over to a new leader: what a pod's end and start cost its nodes would make them wait. A time
+ * of office that is far ahead of our clock says nothing.
+ */
+function clientsArriveMs({ seen }: World, pod: MemberView["pod"]): number {
+  const ledMs = seen.nowMs - Date.parse(pod?.report?.leaderSince ?? "");
+  return ledMs > -NEW_LEADER_MS && ledMs < NEW_LEADER_MS ? NEW_LEADER_MS - ledMs : 0;
 }
 
 /** A number from 0 to 1 that is always the same for the same text, and as good as random for others. */

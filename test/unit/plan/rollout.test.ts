@@ -56,6 +56,24 @@ describe("a rollout", () => {
     expect(replaced(world)).toEqual(["orders-2", "orders-1"]);
   });
 
+  test("leaves a new leader alone for a moment, in which clients come over, before the old one's pod ends", () => {
+    const world = rolling(3, { minReadySeconds: 0 });
+    while (world.leader === "orders-0") {
+      world.pass();
+      world.move();
+      world.nowMs += 1_000;
+    }
+    const report = world.pods.get(world.leader ?? "")?.report;
+    if (report !== undefined) Object.assign(report, { leaderSince: new Date(world.nowMs).toISOString() });
+    run(world);
+    expect(replaced(world)).toEqual(["orders-2", "orders-1"]);
+    expect(world.plan().requeueAfterMs).toBeLessThanOrEqual(3_000);
+    expect(world.plan().blocked).toEqual([]);
+    world.nowMs += 3_000;
+    run(world);
+    expect(replaced(world)).toEqual(["orders-2", "orders-1", "orders-0"]);
+  });
+
   test("waits for a lot before each step, which differs between clusters and stays the same in one", () => {
     const world = rolling(3, { minReadySeconds: 0, jitterSeconds: 3600 });
     for (const names of [[], ["orders-2"], ["orders-2", "orders-1"], ["orders-2", "orders-1", "orders-0"]]) {
