@@ -26,12 +26,15 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** Makes a new authority for one cluster, valid for ten years. */
+/**
+ * Makes a new authority for one cluster, valid for ten years. Each has a name of its own: while two are trusted, OpenSSL looks for
+ * the one that signed by its name, and takes any that has it.
+ */
 export async function createAuthority(cluster: string, now: Date): Promise<KeyPair> {
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
-    name: `CN=quorate ${cluster}`,
+    name: `CN=quorate ${cluster}, OU=${serialNumber()}`,
     notBefore: new Date(now.getTime() - BACKDATED_MS),
     notAfter: new Date(now.getTime() + AUTHORITY_DAYS * DAY_MS),
     signingAlgorithm: ALGORITHM,

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { createServer, connect } from "node:tls";
 import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { createAuthority, issueCertificate } from "../../../src/act/certificates.ts";
+import { createAuthority, issueCertificate, type KeyPair } from "../../../src/act/certificates.ts";
 
 const HOSTS = ["*.orders-members.shop.svc", "*.orders-members.shop.svc.cluster.local"];
 const DAY_MS = 86_400_000;
@@ -30,8 +30,22 @@ test("a certificate outlives an operator that is away for years, and its authori
 test("both sides of a TLS connection accept it", async () => {
   const now = new Date();
   const authority = await createAuthority("orders", now);
-  const { key, certificate: cert } = await issueCertificate(authority, HOSTS, now);
-  const ca = authority.certificate;
+  expect(await greet(await issueCertificate(authority, HOSTS, now), authority.certificate)).toBe("hello");
+});
+
+test("while one authority follows another, the work of either is accepted by who trusts both", async () => {
+  const now = new Date();
+  const authorities = [await createAuthority("orders", now), await createAuthority("orders", now)];
+  const trusted = authorities.map(({ certificate }) => certificate);
+  for (const ca of [trusted, trusted.toReversed()]) {
+    for (const authority of authorities) {
+      expect(await greet(await issueCertificate(authority, HOSTS, now), ca.join("\n"))).toBe("hello");
+    }
+  }
+});
+
+/** What a client hears from a server when both show this certificate. @param ca - Whom both trust. */
+async function greet({ key, certificate: cert }: KeyPair, ca: string): Promise<string> {
   const server = createServer({ key, cert, ca, requestCert: true, rejectUnauthorized: true }, (socket) =>
     socket.end("hello"),
   );
@@ -45,5 +59,5 @@ test("both sides of a TLS connection accept it", async () => {
     socket.once("error", reject);
   });
   server.close();
-  expect(heard).toBe("hello");
-});
+  return heard;
+}
