@@ -17,14 +17,14 @@ export type Preflight =
 export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   const { intent } = cluster;
   const { engine } = seen;
-  const refuse = ({ guard, message, fix }: IntentProblem): Preflight => {
+  const refuse = ({ guard, message, fix }: Omit<IntentProblem, "values">): Preflight => {
     const override = fix === undefined ? {} : { override: patchCommand(cluster, fix) };
     return { ok: false, blocked: [{ guard, object: cluster.name, message, ...override }] };
   };
   if (cluster.invalid !== undefined) {
     return refuse({ guard: "SpecValid", message: `The spec cannot be understood: ${cluster.invalid}.` });
   }
-  const problem = intentProblem(intent, engine);
+  const [problem] = intentProblems(intent, engine);
   const resolved = engine === undefined ? undefined : resolveVersion(intent, engine);
   if (engine === undefined || resolved === undefined || problem !== undefined)
     return refuse(problem ?? engineUnknown(intent));
@@ -47,58 +47,81 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
 /** What is wrong with a spec beside its Engine. `fix` is the change of `.spec` that mends it, where there is only one. */
 export interface IntentProblem {
   readonly guard: Block["guard"];
+  /** The values that are wrong, as the spec has them: what is left of them after a change is no new problem. */
+  readonly values: readonly string[];
   readonly message: string;
   readonly fix?: object;
 }
 
-/** The first thing that is wrong with a spec that the API server took: in itself, or beside the Engine that it names. */
-export function intentProblem(intent: ClusterIntent, engine: EngineSpec | undefined): IntentProblem | undefined {
-  const { name, version = "" } = intent.engine;
-  if (engine === undefined) return engineUnknown(intent);
-  if (resolveVersion(intent, engine) === undefined) {
-    const versions = engine.versions.map((v) => v.version).join(", ");
-    const message = `Engine ${name} has no version ${version}. Set spec.engine.version to one of ${versions}.`;
-    return { guard: "VersionKnown", message, fix: { engine: { version: engine.versions[0]?.version } } };
-  }
-  if (!engine.topologies.includes(intent.topology)) {
-    const topologies = engine.topologies.join(", ");
-    const message = `Engine ${name} cannot form the topology ${intent.topology}. Create the ClusterSpec anew with spec.topology ${topologies}: it cannot be changed.`;
-    return { guard: "TopologySupported", message };
-  }
-  const fixed = Object.keys(intent.parameters).filter((one) => engine.parameters.fixed.includes(one));
-  if (fixed.length > 0) {
-    const message = `quorate sets ${fixed.toSorted().join(", ")} itself. Remove it from spec.parameters.`;
-    return {
-      guard: "ParametersAllowed",
-      message,
-      fix: { parameters: Object.fromEntries(fixed.map((one) => [one, null])) },
-    };
-  }
-  if (!isFleet({ intent }) && !engine.durabilityModes.includes(intent.durability.mode)) {
-    const modes = engine.durabilityModes.join(", ");
-    const message = `Engine ${name} cannot keep durability ${intent.durability.mode}. Set spec.durability.mode to one of ${modes}.`;
-    return { guard: "DurabilitySupported", message, fix: { durability: { mode: engine.durabilityModes[0] } } };
-  }
-  const accounts = accountProblem(intent, engine);
-  if (accounts !== undefined) return { guard: "AccountsSupported", message: accounts };
-  const [window] = intent.maintenanceWindows.flatMap((one) => windowProblem(one) ?? []);
-  return window === undefined ? undefined : { guard: "WindowsValid", message: window };
+/** All that is wrong with a spec that the API server took, in itself or beside the Engine that it names; what hides the rest first. */
+export function intentProblems(intent: ClusterIntent, engine: EngineSpec | undefined): readonly IntentProblem[] {
+  if (engine === undefined) return [engineUnknown(intent)];
+  const problems = [versionProblem, topologyProblem, parametersProblem, durabilityProblem, accountsProblem];
+  const windows = intent.maintenanceWindows.flatMap((window): IntentProblem[] => {
+    const message = windowProblem(window);
+    return message === undefined ? [] : [{ guard: "WindowsValid", values: [message], message }];
+  });
+  return [...problems.flatMap((problemOf) => problemOf(intent, engine) ?? []), ...windows];
 }
 
 function engineUnknown({ engine: { name } }: ClusterIntent): IntentProblem {
-  return { guard: "EngineKnown", message: `There is no Engine ${name}. See kubectl get engines, or apply it.` };
+  const message = `There is no Engine ${name}. See kubectl get engines, or apply it.`;
+  return { guard: "EngineKnown", values: [name], message };
+}
+
+function versionProblem(intent: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  if (resolveVersion(intent, engine) !== undefined) return undefined;
+  const { name, version = "" } = intent.engine;
+  const versions = engine.versions.map((v) => v.version).join(", ");
+  return {
+    guard: "VersionKnown",
+    values: [version],
+    message: `Engine ${name} has no version ${version}. Set spec.engine.version to one of ${versions}.`,
+    fix: { engine: { version: engine.versions[0]?.version } },
+  };
+}
+
+function topologyProblem(intent: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  const { topology } = intent;
+  if (engine.topologies.includes(topology)) return undefined;
+  const topologies = engine.topologies.join(", ");
+  const message = `Engine ${intent.engine.name} cannot form the topology ${topology}. Create the ClusterSpec anew with spec.topology ${topologies}: it cannot be changed.`;
+  return { guard: "TopologySupported", values: [topology], message };
+}
+
+function parametersProblem({ parameters }: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  const fixed = Object.keys(parameters).filter((one) => engine.parameters.fixed.includes(one));
+  if (fixed.length === 0) return undefined;
+  return {
+    guard: "ParametersAllowed",
+    values: fixed,
+    message: `quorate sets ${fixed.toSorted().join(", ")} itself. Remove it from spec.parameters.`,
+    fix: { parameters: Object.fromEntries(fixed.map((one) => [one, null])) },
+  };
+}
+
+function durabilityProblem(intent: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  const { mode } = intent.durability;
+  if (isFleet({ intent }) || engine.durabilityModes.includes(mode)) return undefined;
+  const modes = engine.durabilityModes.join(", ");
+  return {
+    guard: "DurabilitySupported",
+    values: [mode],
+    message: `Engine ${intent.engine.name} cannot keep durability ${mode}. Set spec.durability.mode to one of ${modes}.`,
+    fix: { durability: { mode: engine.durabilityModes[0] } },
+  };
 }
 
 /** Why the Engine cannot have the accounts that the user asks for. */
-function accountProblem(intent: ClusterIntent, engine: EngineSpec): string | undefined {
-  const [first] = intent.accounts;
+function accountsProblem(intent: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  const names = intent.accounts.map(({ name }) => name);
+  const isOwn = (name: string): boolean => engine.accounts.some((own) => own.name === name || own.secretKey === name);
+  const values = engine.applicationConnection === undefined ? names : names.filter(isOwn);
+  const [first] = values;
   if (first === undefined) return undefined;
-  if (engine.applicationConnection === undefined) {
-    return `Engine ${intent.engine.name} has no accounts of users' own. Remove spec.accounts.`;
-  }
-  const taken = intent.accounts.find(({ name }) =>
-    engine.accounts.some((account) => account.name === name || account.secretKey === name),
-  );
-  if (taken === undefined) return undefined;
-  return `Engine ${intent.engine.name} has an account ${taken.name} of its own. Choose another name in spec.accounts.`;
+  const message =
+    engine.applicationConnection === undefined
+      ? `Engine ${intent.engine.name} has no accounts of users' own. Remove spec.accounts.`
+      : `Engine ${intent.engine.name} has an account ${first} of its own. Choose another name in spec.accounts.`;
+  return { guard: "AccountsSupported", values, message };
 }

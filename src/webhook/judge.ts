@@ -8,7 +8,7 @@ import type { ClusterSpec } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { resolveVersion } from "../build/context.ts";
 import type { Guard } from "../plan/guards.ts";
-import { intentProblem } from "../plan/preflight.ts";
+import { type IntentProblem, intentProblems } from "../plan/preflight.ts";
 
 /** A ClusterSpec, and the Engine that it names; undefined when there is none. */
 export interface Proposal {
@@ -36,17 +36,24 @@ const FIELDS: Partial<Record<Guard, string>> = {
  * Judges what is about to be written.
  *
  * @param before - What it replaces. What was wrong already neither refuses nor warns again: whoever changes something else, or
- * mends one of two things, must be able to.
+ * mends one of two things, must be able to. What is wrong beside it is refused all the same.
  */
 export function judgeProposal(proposal: Proposal, before: Proposal | undefined): Judgement {
-  const problem = intentProblem(proposal.cluster.spec, proposal.engine);
-  const former = before === undefined ? undefined : intentProblem(before.cluster.spec, before.engine);
-  const isNew = problem !== undefined && problem.message !== former?.message;
+  const former = before === undefined ? [] : problems(before);
+  const problem = problems(proposal).find((one) => !former.some((known) => isPartOf(one, known)));
   const warnings = [...mistakes(proposal), ...irreversible(proposal, before)];
   const known = before === undefined ? [] : mistakes(before);
   const news = warnings.filter((warning) => !known.includes(warning));
-  if (!isNew) return { warnings: news };
+  if (problem === undefined) return { warnings: news };
   return { refusal: { field: FIELDS[problem.guard] ?? "spec", message: problem.message }, warnings: news };
+}
+
+function problems({ cluster, engine }: Proposal): readonly IntentProblem[] {
+  return intentProblems(cluster.spec, engine);
+}
+
+function isPartOf(problem: IntentProblem, known: IntentProblem): boolean {
+  return problem.guard === known.guard && problem.values.every((value) => known.values.includes(value));
 }
 
 /** What the spec alone shows of the twenty mistakes. */
