@@ -6,8 +6,8 @@ import type { AddressInfo } from "node:net";
 export interface Listener {
   /** The port that it was given. */
   readonly port: number;
-  /** Ends it with all its connections. */
-  close(): Promise<void>;
+  /** Ends it with all its connections. @param graceMs - How long those that still wait for an answer are let live. */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** Begins to listen. @param port - 0: any free one. @param host - Absent: all addresses. @throws when the port is taken. */
@@ -18,10 +18,11 @@ export async function listen(server: Server, port: number, host?: string): Promi
   });
   return {
     port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close: async (graceMs = 0) => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+      await closed;
+      clearTimeout(timer);
+    },
   };
 }

@@ -92,16 +92,17 @@ export class WebhookKeeper {
     if (configuration === undefined) return; // it is not installed, or was taken away: nobody asks
     const asked = configuration.metadata.annotations?.[ANNOTATION_ROTATE_AUTHORITY] ?? "";
     const secret = await this.#read();
+    // It must believe a certificate before that is shown: who was told only now has until the next look to hear of it.
+    if (secret !== undefined && !isBelieved(configuration, secret)) return this.#believe(configuration, secret);
     const next = nextStage(secret, { asked, hosts: this.#options.hosts, nowMs: this.#nowMs(), stageMs: this.#stageMs });
-    // What the API server is to believe comes first: it must believe a certificate before that is shown.
-    const kept = next === undefined ? secret : await this.#issue(next);
-    if (kept !== undefined) await this.#believe(configuration, kept);
+    if (next === undefined) return;
+    const issued = await this.#issue(next);
+    if (!isBelieved(configuration, issued)) await this.#believe(configuration, issued);
   }
 
   async #believe(configuration: Stored<WebhookConfiguration>, secret: Stored<Secret>): Promise<void> {
     const caBundle = secret.data?.["ca.crt"];
     const { webhooks = [] } = configuration;
-    if (webhooks.every(({ clientConfig }) => clientConfig.caBundle === caBundle)) return;
     const { name, resourceVersion } = configuration.metadata;
     const patched = webhooks.map((one) => ({ ...one, clientConfig: { ...one.clientConfig, caBundle } }));
     await this.#options.api.mergePatch(
@@ -149,6 +150,11 @@ const CONFIGURATION = {
   apiVersion: "admissionregistration.k8s.io/v1",
   kind: "ValidatingWebhookConfiguration",
 } as const;
+
+/** Whether the API server is told to believe what is stored. */
+function isBelieved({ webhooks = [] }: WebhookConfiguration, { data }: Secret): boolean {
+  return webhooks.every(({ clientConfig }) => clientConfig.caBundle === data?.["ca.crt"]);
+}
 
 interface StageQuestion {
   readonly asked: string;

@@ -14,6 +14,15 @@ export const WEBHOOK_PATH = "/v1/clusterspecs";
 /** The largest object that the API server stores has 1.5 MiB; a question holds two. */
 const MAX_BODY_BYTES = 4 * 2 ** 20;
 
+/**
+ * Longer than the API server keeps a connection that it does not use, 90 s: whoever asks at the moment in which the other side ends
+ * the connection gets no answer, and does not ask again.
+ */
+const KEEP_ALIVE_MS = 120_000;
+
+/** As long as the API server waits for an answer. */
+const LAST_ANSWERS_MS = 3000;
+
 /** Certificate and key that are shown to the API server, as PEM. */
 export interface ServerIdentity {
   readonly cert: string;
@@ -32,22 +41,32 @@ export interface WebhookServerOptions {
 /** A running server. */
 export class WebhookServer {
   readonly #server: Server;
+  readonly #unanswered: ReadonlySet<ServerResponse>;
   readonly #listener: Listener;
 
-  private constructor(server: Server, listener: Listener) {
-    this.#server = server;
-    this.#listener = listener;
+  private constructor(parts: {
+    readonly server: Server;
+    readonly unanswered: ReadonlySet<ServerResponse>;
+    readonly listener: Listener;
+  }) {
+    this.#server = parts.server;
+    this.#unanswered = parts.unanswered;
+    this.#listener = parts.listener;
   }
 
   static async start(options: WebhookServerOptions): Promise<WebhookServer> {
-    const server = createServer({ ...options.identity, minVersion: "TLSv1.3" }, (request, response) => {
+    const about = { ...options.identity, minVersion: "TLSv1.3", keepAliveTimeout: KEEP_ALIVE_MS } as const;
+    const unanswered = new Set<ServerResponse>();
+    const server = createServer(about, (request, response) => {
+      unanswered.add(response);
+      response.once("close", () => unanswered.delete(response));
       answer(options, request, response).catch((error: unknown) => {
         options.log.warn({ err: error }, "An admission request could not be judged; the API server goes on without");
         if (response.headersSent) response.destroy();
         else send(response, 500, { error: "it could not be judged" });
       });
     });
-    return new WebhookServer(server, await listen(server, options.port));
+    return new WebhookServer({ server, unanswered, listener: await listen(server, options.port) });
   }
 
   get port(): number {
@@ -59,8 +78,11 @@ export class WebhookServer {
     this.#server.setSecureContext({ ...identity, minVersion: "TLSv1.3" });
   }
 
+  /** Takes no more questions, answers those that it was asked, and ends. */
   close(): Promise<void> {
-    return this.#listener.close();
+    // So that nobody asks again on a connection that ends with its answer.
+    for (const response of this.#unanswered) if (!response.headersSent) response.setHeader("connection", "close");
+    return this.#listener.close(LAST_ANSWERS_MS);
   }
 }
 
