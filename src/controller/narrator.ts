@@ -20,7 +20,7 @@ export interface News {
   readonly event: EventNote;
 }
 
-/** What is new since the status that `cluster` carries: leader, fenced members, rolls, blocked steps, ended operations. */
+/** What is new since the status that `cluster` carries: leader, fenced members, rolls, authorities, blocked steps, ended operations. */
 export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): readonly News[] {
   const about: EventSubject = {
     apiVersion: API_VERSION,
@@ -34,6 +34,7 @@ export function newsOf(seen: Observation, cluster: ClusterView, plan: Plan): rea
     ...stopNews(seen, cluster),
     ...memberNews(seen, cluster),
     ...rolloutNews(cluster.status.rollout, plan.rollout).map(({ event }) => event),
+    ...plan.steps.flatMap((step) => authorityNews(step, seen.nowMs)),
     ...pendingNews(cluster, plan),
     ...blockedNews(cluster, plan),
     ...objectivesNews(seen, cluster),
@@ -152,6 +153,21 @@ function blockedNews(cluster: ClusterView, plan: Plan): EventNote[] {
       return { type: "Normal", reason: "StepUnblocked", action: guard, note };
     }),
   ];
+}
+
+/** Each step of the members from one authority to the next. A certificate that is renewed by the same one is no news. */
+function authorityNews(step: Step, nowMs: number): EventNote[] {
+  if (step.kind !== "IssueCertificates" || step.from === step.to) return [];
+  const { to, overlapMs, reason } = step;
+  const told = (what: string, note: string): EventNote[] => [
+    { type: "Normal", reason: `Authority${what}`, action: "ReplaceAuthority", note: `${note} Why now: ${reason}.` },
+  ];
+  if (to === "Settled") return told("Settled", "The former authority is trusted no more; the next one took its place.");
+  if (to === "Sign") return told("Signs", "The next authority signs the members' certificate; both are still trusted.");
+  const untilMs = nowMs + overlapMs;
+  const clients =
+    overlapMs === 0 ? "" : ` and signs nothing before ${timestamp(untilMs)}, so that clients can read ca.crt`;
+  return told("Trusted", `A next authority is trusted beside the former${clients}.`);
 }
 
 const ENDED = ["Done", "Refused", "Failed"];
