@@ -15,43 +15,73 @@ const pages = [
     .map((name) => join("docs", name)),
 ].map((name) => ({ name, text: readFileSync(join(root, name), "utf8") }));
 
-/** Lines that people are told to type: of `sh` blocks, and those after a prompt. */
+/** Programs in commands that no test runs as they stand, and why none needs to. */
+const UNTESTED: Readonly<Record<string, string>> = {
+  chmod: "of the machine; what it installs is built by make bundle",
+  etcdctl: "a client's program against a cluster that runs: test/engine does the same through its own client",
+  printf: "of the machine; the plugin that it installs is run like that by test/api",
+  sed: "of the machine; test/api/examples.test.ts applies what it makes",
+};
+
+/** Lines that people are told to type: of `sh` blocks, and those after a prompt. Here-documents are theirs, not commands. */
 function commandsOf(text: string): string[] {
-  const blocks = [...text.matchAll(/^```(sh|console)\n([^]*?)^```/gm)];
+  const blocks = [...text.matchAll(/^ *```(sh|console)\n([^]*?)^ *```/gm)];
   return blocks.flatMap(([, language, block = ""]) => {
-    const lines = block.replaceAll("\\\n", " ").split("\n");
-    return language === "sh" ? lines : lines.flatMap((line) => (line.startsWith("$ ") ? line.slice(2) : []));
+    const whole = block.replaceAll("\\\n", " ").replaceAll(/(<<EOF\n)[^]*?^ *EOF\n/gm, "$1");
+    const lines = whole.split("\n").map((line) => line.trim());
+    const typed = language === "sh" ? lines : lines.flatMap((line) => (line.startsWith("$ ") ? line.slice(2) : []));
+    return typed.map((line) => line.replace(/(^|\s)#.*$/, "").trim()).filter((line) => line !== "");
   });
 }
 
-/** What is wrong with the arguments of the plugin; empty when nothing is. */
-function problemsOf(words: readonly string[]): string[] {
+/** What the plugin's own parser says of its arguments; undefined when it takes them. */
+async function problemOf(words: readonly string[]): Promise<string | undefined> {
   const program = buildProgram();
-  let command: Command = program;
-  const problems: string[] = [];
-  for (const word of words) {
-    const next = command.commands.find((one) => one.name() === word);
-    if (next !== undefined) command = next;
-    else if (word.startsWith("-") && !isOption(word, [command, program]))
-      problems.push(`${command.name()} has no ${word}`);
+  let ran = false;
+  const quieten = (command: Command): void => {
+    command.exitOverride().configureOutput({ writeOut: () => undefined, writeErr: () => undefined });
+    if (command.commands.length === 0) command.action(() => void (ran = true));
+    for (const next of command.commands) quieten(next);
+  };
+  quieten(program);
+  try {
+    await program.parseAsync(words, { from: "user" });
+    return ran ? undefined : `no command in ${words.join(" ")}`;
+  } catch (error) {
+    return `${words.join(" ")}: ${(error as Error).message}`;
   }
-  return command === program ? [...problems, `there is no command ${words.join(" ")}`] : problems;
 }
 
-function isOption(word: string, commands: readonly Command[]): boolean {
-  return commands.some(({ options }) => options.some(({ short, long }) => short === word || long === word));
+/** The words of a line, as a shell would part them, where nothing is quoted but whole words. */
+function wordsOf(line: string): string[] {
+  return [...line.matchAll(/'[^']*'|"[^"]*"|[^\s|>;&]+/g)].map(([word]) => word.replaceAll(/^['"]|['"]$/g, ""));
 }
+
+test("a call that the plugin does not understand would be found", async () => {
+  expect(await problemOf(["status", "orders"])).toBeUndefined();
+  expect(await problemOf(["status", "orders", "--colour"])).toContain("unknown option '--colour'");
+  expect(await problemOf(["status", "orders", "carts"])).toContain("too many arguments");
+  expect(await problemOf(["stauts"])).toContain("unknown command");
+});
 
 describe.each(pages)("$name", ({ name, text }) => {
-  test("names commands of the plugin that exist", () => {
-    const calls = commandsOf(text).flatMap((line) => /kubectl quorate ([^|>#&;]+)/.exec(line)?.[1] ?? []);
-    expect(calls.flatMap((call) => problemsOf(call.trim().split(/\s+/)))).toEqual([]);
+  test("tells the plugin only what it understands", async () => {
+    const calls = commandsOf(text).flatMap((line) => /kubectl quorate ([^|>;&]+)/.exec(line)?.[1] ?? []);
+    const problems = await Promise.all(calls.map((call) => problemOf(wordsOf(call))));
+    expect(problems.filter((problem) => problem !== undefined)).toEqual([]);
+  });
+
+  test("tells people to type nothing that no test knows", () => {
+    // Those of kubectl are run by test/api/examples.test.ts and test/api/runbooks.test.ts, Helm's by test/api/chart.test.ts.
+    const known = ["kubectl", "helm", "make", ...Object.keys(UNTESTED)];
+    const unknown = commandsOf(text).filter((line) => !known.includes(wordsOf(line)[0] ?? ""));
+    expect(unknown).toEqual([]);
   });
 
   test("names files and targets of make that exist", () => {
     const makefiles = ["Makefile", "hack/lab/lab.mk", "hack/generate/generate.mk", "init/build.mk"];
     const targets = makefiles.map((file) => readFileSync(join(root, file), "utf8")).join("\n");
-    const words = commandsOf(text).flatMap((line) => line.replace(/#.*/, "").split(/\s+/));
+    const words = commandsOf(text).flatMap((line) => line.split(/\s+/));
     // deploy/NAME is kubectl's short word for a Deployment, too.
     const files = words
       .filter((word) => word !== "deploy/quorate-operator")
