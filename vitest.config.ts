@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { SumLast } from "./test/api/rights-notes.ts";
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: SumLast },
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
       { test: { name: "model", include: ["test/model/**/*.test.ts"], testTimeout: 600_000 } },
@@ -59,6 +61,7 @@ export default defineConfig({
           name: "api",
           include: ["test/api/**/*.test.ts"],
           exclude: ["test/api/overload.test.ts"],
+          globalSetup: ["test/api/rights-notes.ts"],
           testTimeout: 60_000,
           hookTimeout: 120_000,
           fileParallelism: false,

@@ -14,13 +14,16 @@ export interface AuditRule {
 export interface AuditEvent {
   readonly verb: string;
   readonly user: { readonly username: string };
+  readonly requestURI: string;
   readonly objectRef?: {
     readonly resource: string;
+    readonly apiGroup?: string;
     readonly subresource?: string;
     readonly namespace?: string;
     readonly name?: string;
   };
-  readonly responseStatus?: { readonly code: number };
+  readonly responseStatus?: { readonly code: number; readonly message?: string };
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly requestReceivedTimestamp: string;
   readonly stageTimestamp: string;
 }

@@ -128,6 +128,14 @@ test("the autoscaler's number stays when something else changes", async () => {
   expect((await deploymentOf("busy")).spec.replicas).toBe(7);
 });
 
+test("the autoscaler goes with spec.autoscaling", async () => {
+  await created("tamed", { autoscaling: { maxMembers: 9 } });
+  const autoscaler = ref("autoscaling/v2", "HorizontalPodAutoscaler", "tamed");
+  await eventually(async () => expect(await admin.get(autoscaler)).toBeDefined());
+  await admin.mergePatch(clusterRef("tamed"), { spec: { autoscaling: null } });
+  await eventually(async () => expect(await admin.get(autoscaler)).toBeUndefined());
+});
+
 test("kubectl scale changes the number of a cluster without autoscaling", async () => {
   await created("sized");
   await plane.kubectl("scale", "qcs/sized", "--replicas=5");

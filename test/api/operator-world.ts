@@ -1,10 +1,11 @@
-// A real API server with the operator's controller on it. There is no kubelet and no StatefulSet controller: tests make the pods
-// and speak for the agents. One API server for each test file, one operator for each test.
+// A real API server with the operator's controller on it, which has the rights that it is installed with. There is no kubelet and
+// no StatefulSet controller: tests make the pods and speak for the agents. One API server for each test file, one operator for each
+// test.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from "vitest";
 import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
@@ -15,6 +16,7 @@ import type { KubeObject, ObjectRef, Stored } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
 import { runMember as runMemberAt } from "./fake-members.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
+import { auditOf, noteOperator, OPERATOR_ACCOUNT } from "./rights.ts";
 
 /** Any object, with the parts that tests look into. */
 export interface Any extends KubeObject {
@@ -44,14 +46,17 @@ let agentImage = "quorate/agent:test";
 let stopOperator: () => Promise<void> = () => Promise.resolve();
 
 beforeAll(async () => {
-  plane = await startControlPlane();
+  plane = await startControlPlane({ audit: [auditOf(OPERATOR_ACCOUNT)] });
   admin = await plane.client();
+  await plane.kubectl("create", "namespace", OPERATOR_ACCOUNT.namespace);
+  await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../deploy/rbac"));
   await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../crds"));
   await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
   await plane.apply(await readFile(join(import.meta.dirname, "../../engines/postgres.yaml"), "utf8"));
 });
 
 afterAll(async () => {
+  if (plane !== undefined) await noteOperator(plane.folder, inject("rightsNotes"));
   await admin?.close();
   await plane?.stop();
 });
@@ -75,7 +80,9 @@ export async function startOperator(image = agentImage): Promise<void> {
   const stop = new AbortController();
   calls = [];
   passes = [];
-  const api = await plane.client(undefined, { observe: (call) => calls.push(call) });
+  const { namespace, name } = OPERATOR_ACCOUNT;
+  const kubeconfig = await plane.accountKubeconfig(namespace, name);
+  const api = await plane.client(kubeconfig, { observe: (call) => calls.push(call) });
   controller = new Controller({
     api,
     settings: { agentImage },

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
 import { INTENT_KEY, Intent } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
@@ -19,11 +19,12 @@ import { type AuditEvent, readAudit, WRITE_VERBS } from "./audit.ts";
 import { minimalCluster } from "./crd-cases.ts";
 import { runMember } from "./fake-members.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
+import { auditOf, noteOperator, OPERATOR_ACCOUNT } from "./rights.ts";
 
 const CLUSTERS = Array.from({ length: 20 }, (_, at) => `rest-${at}`);
 const NODES = ["node-0", "node-1", "node-2"];
 const NAMESPACE = "default";
-const OPERATOR = { namespace: "quorate-system", name: "quorate-operator" }; // its account, and its Lease
+const OPERATOR = OPERATOR_ACCOUNT; // its Lease has the same name
 const MINUTE_MS = 60_000;
 const TICK_MS = 10;
 /** Resyncs are ten minutes apart, give or take a tenth: so many fit into an hour in any case. */
@@ -34,7 +35,7 @@ let admin: KubeClient;
 let passes: string[] = [];
 
 beforeAll(async () => {
-  plane = await startControlPlane({ audit: [{ level: "Metadata", verbs: [...WRITE_VERBS, "get"] }] });
+  plane = await startControlPlane({ audit: [auditOf(OPERATOR)] });
   admin = await plane.client();
   await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../deploy/default"));
   await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
@@ -44,6 +45,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  if (plane !== undefined) await noteOperator(plane.folder, inject("rightsNotes"));
   await admin?.close();
   await plane?.stop();
 });

@@ -10,6 +10,7 @@ import { Access } from "../../src/web/access.ts";
 import { clusterNames, clusterPage } from "../../src/web/cluster-pages.ts";
 import { startStatusServer } from "../../src/web/server.ts";
 import { admin, atRest, clusterRef, controller, plane, runningCluster } from "./operator-world.ts";
+import { OPERATOR_ACCOUNT } from "./rights.ts";
 
 const PHONE = { width: 390, height: 844 };
 /** Where pictures go, for people to look at. */
@@ -22,9 +23,8 @@ let reviewer: KubeClient;
 beforeAll(async () => {
   await mkdir(PICTURES, { recursive: true });
   browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
-  await plane.kubectl("create", "namespace", "quorate-system");
-  await plane.kubectl("apply", "-k", join(import.meta.dirname, "../../deploy/rbac"));
-  reviewer = await plane.client(await plane.accountKubeconfig("quorate-system", "quorate-operator"));
+  const { namespace, name } = OPERATOR_ACCOUNT;
+  reviewer = await plane.client(await plane.accountKubeconfig(namespace, name));
 });
 afterAll(async () => {
   await browser?.close();

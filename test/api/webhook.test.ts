@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { load } from "js-yaml";
 import { pino } from "pino";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
 import { nameOf } from "../../src/api/names.ts";
 import { readAuthorityNote } from "../../src/build/certificate.ts";
 import { ANNOTATION_ROTATE_AUTHORITY } from "../../src/build/labels.ts";
@@ -18,6 +18,7 @@ import { WEBHOOK_PATH } from "../../src/webhook/server.ts";
 import { Webhook } from "../../src/webhook/webhook.ts";
 import { minimalCluster, minimalEngine, type NamedObject } from "./crd-cases.ts";
 import { binary, type ControlPlane, startControlPlane } from "./harness.ts";
+import { auditOf, noteOperator, OPERATOR_ACCOUNT } from "./rights.ts";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
@@ -38,7 +39,7 @@ interface Configuration extends KubeObject {
 }
 
 beforeAll(async () => {
-  plane = await startControlPlane();
+  plane = await startControlPlane({ audit: [auditOf(OPERATOR_ACCOUNT)] });
   admin = await plane.client();
   await plane.kubectl("apply", "--server-side", "-k", join(root, "deploy/crds"));
   await plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s");
@@ -56,6 +57,7 @@ beforeAll(async () => {
   await plane.apply(await configuration());
 });
 afterAll(async () => {
+  if (plane !== undefined) await noteOperator(plane.folder, inject("rightsNotes"));
   await operator?.close();
   await admin?.close();
   await plane?.stop();

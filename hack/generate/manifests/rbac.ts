@@ -26,33 +26,39 @@ interface Rule {
   readonly condition?: Condition;
 }
 
-const CHILD_VERBS = ["create", "delete", "get", "list", "patch", "watch"];
+/** Children that go with their cluster: the garbage collector takes them. */
+const CHILD_VERBS = ["create", "list", "patch", "watch"];
+/** Children that the operator takes away itself. */
+const SPARE_CHILD_VERBS = ["create", "delete", "list", "patch", "watch"];
 
 const RULES: readonly Rule[] = [
   {
     why: "What users want, and what came of it. Never written but for status, and for the ClusterSpecs of shards, which are ours.",
     group: "quorate.io",
     resources: ["clusterspecs"],
-    verbs: CHILD_VERBS,
+    verbs: ["create", "delete", "get", "list", "patch", "watch"],
   },
-  { group: "quorate.io", resources: ["clusteroperations"], verbs: ["get", "list", "watch"] },
+  { group: "quorate.io", resources: ["clusteroperations"], verbs: ["list", "watch"] },
   { group: "quorate.io", resources: ["engines"], verbs: ["get", "list", "watch"], isClusterScoped: true },
+  { group: "quorate.io", resources: ["clusteroperations/status", "clusterspecs/status"], verbs: ["patch"] },
   {
-    group: "quorate.io",
-    resources: ["clusteroperations/status", "clusterspecs/status"],
-    verbs: ["patch", "update"],
-  },
-  {
-    why: "Children of a cluster. Server-side apply needs patch, and create for what is not there yet.",
+    why: "Children of a cluster that it keeps until its end. Server-side apply needs patch, and create for what is not there yet.\nGranted: get of configmaps.",
     group: "",
-    resources: ["configmaps", "persistentvolumeclaims", "serviceaccounts", "services"],
+    resources: ["serviceaccounts", "services"],
     verbs: CHILD_VERBS,
   },
-  { group: "apps", resources: ["controllerrevisions", "deployments", "statefulsets"], verbs: CHILD_VERBS },
-  { group: "autoscaling", resources: ["horizontalpodautoscalers"], verbs: CHILD_VERBS },
+  { group: "", resources: ["configmaps"], verbs: ["create", "get", "list", "patch", "watch"] },
   { group: "networking.k8s.io", resources: ["networkpolicies"], verbs: CHILD_VERBS },
   { group: "policy", resources: ["poddisruptionbudgets"], verbs: CHILD_VERBS },
   { group: "rbac.authorization.k8s.io", resources: ["rolebindings", "roles"], verbs: CHILD_VERBS },
+  {
+    why: "Children that the operator takes away when they are not wanted any more: members, volumes, canaries, old revisions.",
+    group: "",
+    resources: ["persistentvolumeclaims"],
+    verbs: SPARE_CHILD_VERBS,
+  },
+  { group: "apps", resources: ["controllerrevisions", "deployments", "statefulsets"], verbs: SPARE_CHILD_VERBS },
+  { group: "autoscaling", resources: ["horizontalpodautoscalers"], verbs: SPARE_CHILD_VERBS },
   {
     why: "Secrets are read one by one, by the names the operator gave them: it cannot see those of others by listing.",
     group: "",
@@ -79,18 +85,18 @@ const RULES: readonly Rule[] = [
     verbs: ["get"],
     isClusterScoped: true,
   },
-  { group: "storage.k8s.io", resources: ["storageclasses"], verbs: ["get", "list", "watch"], isClusterScoped: true },
+  { group: "storage.k8s.io", resources: ["storageclasses"], verbs: ["list", "watch"], isClusterScoped: true },
   {
     why: "Leases: created once for each cluster and written by members only; the operator's own is its leader election.\nGranted: get, list, update, watch.",
     group: "coordination.k8s.io",
     resources: ["leases"],
-    verbs: ["create", "delete", "get", "list", "update", "watch"],
+    verbs: ["create", "get", "list", "update", "watch"],
   },
   {
     why: "Routes of -rw and -ro: created once and written by the leading member. Granted: get, list, update, watch.",
     group: "discovery.k8s.io",
     resources: ["endpointslices"],
-    verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
+    verbs: ["create", "get", "list", "update", "watch"],
   },
   {
     why: "Rules for Prometheus, of clusters that state objectives. Only where the Prometheus Operator's kinds are there.",

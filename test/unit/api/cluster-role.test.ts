@@ -23,7 +23,7 @@ function verbsOn(resource: string): string[] {
 }
 
 test("everything that is watched may be watched", () => {
-  for (const { name } of WATCHED) expect(verbsOn(name)).toEqual(expect.arrayContaining(["get", "list", "watch"]));
+  for (const { name } of WATCHED) expect(verbsOn(name)).toEqual(expect.arrayContaining(["list", "watch"]));
 });
 
 test("nothing is granted by a wildcard", () => {
@@ -47,7 +47,8 @@ test("nobody's containers are entered, and no token is made", () => {
 });
 
 test("what users wrote is not changed", () => {
-  for (const kind of ["engines", "clusteroperations"]) expect(verbsOn(kind)).toEqual(["get", "list", "watch"]);
+  expect(verbsOn("engines")).toEqual(["get", "list", "watch"]);
+  expect(verbsOn("clusteroperations")).toEqual(["list", "watch"]);
   // Those of shards are made by the operator.
   expect(verbsOn("clusterspecs")).toEqual(["create", "delete", "get", "list", "patch", "watch"]);
 });
