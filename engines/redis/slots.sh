@@ -98,6 +98,38 @@ read_slots() {
   while IFS='|' read -r OWNED MOVING MOVING_TO; do break; done < <(sed -n 's/^-- owned|//p' <<<"$code")
 }
 
+# peer COMMAND…: asks the server at PEER_HOST and PEER_PORT, which may be gone.
+peer() {
+  [[ -n ${SECRET:-} ]] || read_secret quorate
+  REDISCLI_AUTH=$SECRET timeout 3 redis-cli -e --user quorate -h "$PEER_HOST" -p "$PEER_PORT" "$@"
+}
+
+# both SLOTS SOME: the slots that are in both.
+both() { without "$1" "$(without "$1" "$2")"; }
+
+# refuse_others SLOTS: dies unless every other shard says that none of them is its own. A copy that is behind may claim what its shard
+# has given away since, and then it is asked again; what nobody of a shard denies may be that shard's.
+refuse_others() {
+  local entry shard said taken own_shard=${QUORATE_MEMBER%-*}
+  local -A silent=()
+  read_secret quorate
+  for entry in ${QUORATE_SHARD_PEERS//,/ }; do
+    shard=${entry%%=*} shard=${shard%-*}
+    [[ $shard != "$own_shard" ]] || continue
+    IFS=: read -r PEER_HOST PEER_PORT _ <<<"${entry#*=}"
+    if ! said=$(read_slots peer 2>/dev/null && printf '%s,%s' "$OWNED" "$MOVING"); then
+      silent[$shard]=${silent[$shard]-yes}
+      continue
+    fi
+    silent[$shard]=''
+    taken=$(both "$1" "${said#,}")
+    [[ -z $taken ]] || die "slots $taken are owned by $shard, as ${entry%%=*} says"
+  done
+  for shard in "${!silent[@]}"; do
+    [[ -z ${silent[$shard]} ]] || die "$shard does not say which slots it owns: it may own $1"
+  done
+}
+
 # write_slots ASK OWNED MOVING MOVING_TO: returns once every follower that is connected has it, too. Whoever leads next must know.
 write_slots() {
   local answers followers

@@ -9,7 +9,7 @@ export type Setting = readonly [path: string, value: string | number];
 
 /** One judgement. Unknown: what was seen is too little to say anything. */
 export interface Advice {
-  readonly subject: "Cpu" | "Memory" | "Volume" | "Members" | "Lease" | "Probes";
+  readonly subject: "Cpu" | "Memory" | "Volume" | "Members" | "Lease" | "Probes" | "Load" | "Size";
   readonly verdict: "Keep" | "Raise" | "Lower" | "Change" | "Unknown";
   /** What was seen, as a clause with its figures. */
   readonly found: string;

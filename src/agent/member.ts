@@ -33,6 +33,7 @@ import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
 import { accountsFile } from "./settings.ts";
+import { measureSlots, shardMetrics } from "./slot-load.ts";
 import { SlotKeeper } from "./slots.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
@@ -191,6 +192,14 @@ export class Member {
         driver: this.#equipment.driver,
         servingEpoch: () => this.#servingEpoch(),
         metrics: this.#parts.metrics,
+        clock: this.#parts.clock,
+        signal: this.#equipment.stopped,
+      }),
+      measureSlots({
+        driver: this.#equipment.driver,
+        servingEpoch: () => this.#servingEpoch(),
+        isOfShard: () => this.#intent?.shard !== undefined,
+        show: shardMetrics(this.#parts.metrics.registry),
         clock: this.#parts.clock,
         signal: this.#equipment.stopped,
       }),

@@ -137,7 +137,7 @@ const consensusActions = {
 /** Actions of an engine whose data is parted by key into slots, each of which one shard owns (topology Sharded). */
 const shardActions = {
   assignSlots: EngineAction.describe(
-    "assignSlots makes the shard own QUORATE_SLOTS (such as 0-99,120), which no shard owns. Runs on the shard's leader; succeeds when it owns them already.",
+    "assignSlots makes the shard own QUORATE_SLOTS (such as 0-99,120), which no shard owns. Runs on the shard's leader; succeeds when it owns them already. It must refuse them when another of QUORATE_SHARD_PEERS says that they are its shard's, or when nobody of a shard says anything: whoever asks may know less than the data does.",
   ),
   moveSlots: EngineAction.describe(
     "moveSlots moves QUORATE_SLOTS with their data to the shard QUORATE_TARGET, whose leader is at QUORATE_TARGET_HOST and QUORATE_TARGET_PORT, while clients read and write. Runs on the leader of the shard that owns them. Run again after it was cut short, on whichever leader, it goes on; those that the shard does not own any more count as moved.",
@@ -168,6 +168,9 @@ export const EngineActions = z.object({
   ),
   makeAccounts: EngineAction.optional().describe(
     "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader, again whenever a password or the list changes.",
+  ),
+  measureSlots: EngineAction.optional().describe(
+    "measureSlots prints one line of JSON, a SlotLoad: what the shard holds and was asked for, and which of its slots a short look found busiest. Runs on the shard's leader every ten seconds while clients are served: it must disturb nobody.",
   ),
   probeWrite: EngineAction.optional().describe(
     "probeWrite commits something small; the agent measures it for the write-availability objective.",

@@ -55,6 +55,20 @@ export const EngineShard = z.object({
 });
 export type EngineShard = z.infer<typeof EngineShard>;
 
+/** The line of JSON that the measureSlots action prints: what a shard holds, and what it was asked for. */
+export const SlotLoad = z.object({
+  /** Operations since the server's start. */
+  operations: z.int().min(0),
+  keys: z.int().min(0),
+  /** What the data takes in memory, or on disk where it is not kept in memory. */
+  bytes: z.int().min(0),
+  /** How many operations on keys a short look saw; a look that saw few says little. */
+  sampled: z.int().min(0),
+  /** The slot that most of those were about. */
+  busiest: z.object({ slot: z.int().min(0), operations: z.int().min(1) }).optional(),
+});
+export type SlotLoad = z.infer<typeof SlotLoad>;
+
 /** The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads. */
 export const EngineObservation = z.object({
   writable: z.boolean(),

@@ -65,16 +65,41 @@ export interface UsageSample {
 
 /** Reads the usage out of an agent's metrics. */
 export function toUsageSample(text: string): UsageSample {
-  const lines = text.split("\n");
-  const value = (name: string) => {
-    const line = lines.find((one) => one.startsWith(`quorate_member_${name}{`));
-    return line === undefined ? undefined : toSeries(line).value;
-  };
+  const value = valuesOf(text, "quorate_member_");
   return {
     cpuSeconds: value("cpu_seconds_total"),
     memoryBytes: value("memory_bytes"),
     volumeSizeBytes: value("volume_size_bytes"),
     volumeFreeBytes: value("volume_free_bytes"),
+  };
+}
+
+/** What the leader of a shard says of it; what it does not say is undefined. */
+export interface ShardSample {
+  readonly operationsPerSecond: number | undefined;
+  readonly keys: number | undefined;
+  readonly bytes: number | undefined;
+  readonly busiest: { readonly slot: number; readonly share: number } | undefined;
+}
+
+/** Reads what the shard holds and is asked for out of its leader's metrics. */
+export function toShardSample(text: string): ShardSample {
+  const value = valuesOf(text, "quorate_shard_");
+  const [slot, share] = [value("busiest_slot"), value("busiest_slot_share")];
+  return {
+    operationsPerSecond: value("operations_per_second"),
+    keys: value("keys"),
+    bytes: value("data_bytes"),
+    busiest: slot === undefined || share === undefined ? undefined : { slot, share },
+  };
+}
+
+/** Values by name, of what has one series. */
+function valuesOf(text: string, prefix: string): (name: string) => number | undefined {
+  const lines = text.split("\n");
+  return (name) => {
+    const line = lines.find((one) => one.startsWith(`${prefix}${name}{`));
+    return line === undefined ? undefined : toSeries(line).value;
   };
 }
 

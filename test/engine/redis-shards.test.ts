@@ -128,6 +128,20 @@ describe.skipIf(!hasRedis)("redis as shards", () => {
     expect(ask(first, ["function flush"]).join()).toContain("NOPERM");
     await first.run("probeWrite", { QUORATE_EPOCH: "1" });
     await second.run("probeWrite", { QUORATE_EPOCH: "1" });
+    const loads = await Promise.all([first, second].map((leader) => leader.driver.measureSlots()));
+    expect(loads.reduce((sum, { keys }) => sum + keys, 0)).toBeGreaterThanOrEqual(KEYS.length);
+    for (const { operations } of loads) expect(operations).toBeGreaterThan(KEYS.length / 3);
+  });
+
+  it("slots that another shard owns are refused, and so are any while nobody says what that shard owns", async () => {
+    const [, other] = shards as [HostCluster, HostCluster];
+    const assigned = first.run("assignSlots", { QUORATE_SLOTS: "8000-8200" });
+    await expect(assigned).rejects.toThrow("slots 8192-8200 are owned by cache-s1, as cache-s1-a says");
+    await first.run("assignSlots", { QUORATE_SLOTS: "0-8191" }); // its own are its own
+    for (const member of other.members) await member.kill();
+    const unsure = first.run("assignSlots", { QUORATE_SLOTS: "8192" });
+    await expect(unsure).rejects.toThrow("cache-s1 does not say which slots it owns");
+    expect(await slotsOf(first)).toEqual({ slots: "0-8191", moving: "", movingTo: "" });
   });
 
   it("a shard that lost its leader is led by its follower, with its slots; the former leader comes back owning nothing", async () => {

@@ -1,8 +1,9 @@
 /** Runs the actions that an Engine declares. Knows the contract, and no engine. */
 import { spawn } from "node:child_process";
+import type * as z from "zod";
 import type { EngineSpec } from "../../api/engine.ts";
 import type { EngineAction, EngineActions } from "../../api/engine-actions.ts";
-import { EngineObservation } from "../../api/engine-observation.ts";
+import { EngineObservation, SlotLoad } from "../../api/engine-observation.ts";
 import { withoutPasswords } from "./conceal.ts";
 import { type ActionContext, expand } from "./context.ts";
 import { EngineSession } from "./session.ts";
@@ -108,20 +109,30 @@ export class EngineDriver {
    * @throws {ActionError} also for an answer that is not an EngineObservation: an engine that lies about its form is
    *   not believed in part.
    */
-  async observe(context: Partial<ActionContext> = {}): Promise<EngineObservation> {
-    const { stdout } = await this.run("observe", context);
+  observe(context: Partial<ActionContext> = {}): Promise<EngineObservation> {
+    return this.#ask("observe", EngineObservation, context);
+  }
+
+  /** Asks the leader of a shard what it holds and is asked for. @throws {ActionError} also for an answer that is no SlotLoad. */
+  measureSlots(context: Partial<ActionContext> = {}): Promise<SlotLoad> {
+    return this.#ask("measureSlots", SlotLoad, context);
+  }
+
+  /** Runs an action whose last line is JSON of a known form. */
+  async #ask<T>(name: ActionName, form: z.ZodType<T>, context: Partial<ActionContext>): Promise<T> {
+    const { stdout } = await this.run(name, context);
     const line = stdout.trim().split("\n").at(-1) ?? "";
     let json: unknown;
     try {
       json = JSON.parse(line);
     } catch {
       const said = await this.#repeatable(line, context);
-      throw new ActionError("observe", 1, `printed no JSON: ${said.slice(0, 200)}`);
+      throw new ActionError(name, 1, `printed no JSON: ${said.slice(0, 200)}`);
     }
-    const parsed = EngineObservation.safeParse(json);
+    const parsed = form.safeParse(json);
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
-      throw new ActionError("observe", 1, `field ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+      throw new ActionError(name, 1, `field ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
     }
     return parsed.data;
   }

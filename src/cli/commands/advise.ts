@@ -6,11 +6,12 @@ import { adviseCluster, type Setting, toPatch } from "../../advice/advice.ts";
 import { type Cost, costOf, parsePrices, type PriceTable } from "../../advice/cost.ts";
 import type { Facts, Seen } from "../../advice/facts.ts";
 import { requestedOf } from "../../advice/rightsizing.ts";
+import { adviseShards } from "../../advice/shards.ts";
 import { ClusterIntent, type ClusterSpec } from "../../api/cluster-spec.ts";
-import { renderAdvice } from "../advice-view.ts";
+import { type AdviceView, renderAdvice } from "../advice-view.ts";
 import { gatherFacts } from "./gather-facts.ts";
 import { EXIT, type Format, formatted, inSession, readCluster, type Session } from "./session.ts";
-import { askAgents, askPrometheus } from "./usage.ts";
+import { askAgents, askPrometheus, askShards } from "./usage.ts";
 
 interface AdviseOptions {
   readonly prometheus?: string;
@@ -19,6 +20,9 @@ interface AdviseOptions {
   readonly prices?: string;
   readonly output?: Format;
 }
+
+/** Over so long the leader of a shard counts operations. */
+const SHARD_LOOK_SECONDS = 10;
 
 /** Adds the command. */
 export function addAdvise(program: Command): void {
@@ -31,7 +35,7 @@ export function addAdvise(program: Command): void {
     .option("--prices <file>", "price table, to say what the cluster costs")
     .addOption(new Option("-o, --output <format>", "print the advice as data").choices(["json", "yaml"]))
     .description(
-      "Say what a cluster could ask for instead: resources by what is used, members by the objective, the lease by the API server's answers. Changes nothing. Exits with 2 when there is something to change.",
+      "Say what a cluster could ask for instead: resources by what is used, members by the objective, the lease by the API server's answers, shards by how busy and how full each is. Changes nothing. Exits with 2 when there is something to change.",
     )
     .action((name: string, options: AdviseOptions, command: Command) =>
       inSession(command, (session) => advise(session, name, options)),
@@ -43,6 +47,7 @@ async function advise(session: Session, name: string, options: AdviseOptions): P
   const cluster = await readCluster(session, name);
   if (cluster.spec.topology === "Stateless")
     throw new Error(`${name} is Stateless: its members have no agents that say what they use`);
+  if (cluster.spec.topology === "Sharded") return adviseWhole(session, cluster, options);
   const { engine, pods } = await gatherFacts(session, cluster);
   if (engine === undefined) throw new Error(`Engine ${cluster.spec.engine.name} cannot be read`);
   const tolerated = (pods ?? []).flatMap(({ liveness }) => liveness?.toleratesSeconds ?? []);
@@ -57,9 +62,26 @@ async function advise(session: Session, name: string, options: AdviseOptions): P
   const settings = advice.flatMap((one) => one.settings);
   const patch = toPatch(settings);
   const cost = prices === undefined ? undefined : costs(prices, facts, settings);
-  if (advice.some(({ verdict }) => !["Keep", "Unknown"].includes(verdict))) process.exitCode = EXIT.no;
-  const view = { name, namespace: session.namespace, seen: facts.seen, advice, patch, cost };
-  session.print(options.output === undefined ? renderAdvice(view, session.palette) : formatted(options.output, view));
+  show(session, { name, namespace: session.namespace, seen: facts.seen, advice, patch, cost }, options);
+}
+
+/** Of a whole its shards are judged beside each other; each of them has a ClusterSpec, of which the rest can be asked. */
+async function adviseWhole(session: Session, { metadata, status }: ClusterSpec, options: AdviseOptions): Promise<void> {
+  const shards = status?.shards ?? [];
+  const { name } = metadata;
+  if (options.prometheus !== undefined || options.prices !== undefined)
+    throw new Error(
+      `${name} is parted into shards: leave --prometheus and --prices out here, and ask with them about one, such as ${shards[0]?.name ?? `${name}-s0`}`,
+    );
+  const advice = adviseShards(await askShards(session, shards));
+  const patch = toPatch(advice.flatMap((one) => one.settings));
+  const seen = { source: "Agents", overSeconds: SHARD_LOOK_SECONDS } as const;
+  show(session, { name, namespace: session.namespace, seen, advice, patch, cost: undefined }, options);
+}
+
+function show(session: Session, view: AdviceView, { output }: AdviseOptions): void {
+  if (view.advice.some(({ verdict }) => !["Keep", "Unknown"].includes(verdict))) process.exitCode = EXIT.no;
+  session.print(output === undefined ? renderAdvice(view, session.palette) : formatted(output, view));
 }
 
 /** What was seen of those that are members now: whoever left says nothing about whoever stays. */

@@ -2,9 +2,12 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Seen } from "../../advice/facts.ts";
 import { type MemberLook, seenByAgents, seenByPrometheus } from "../../advice/looks.ts";
+import type { ShardLoad } from "../../advice/shards.ts";
 import { clusterQueries, memberQueries } from "../../advice/usage-queries.ts";
-import { HEALTH_PORT } from "../../api/names.ts";
-import { toSample, toUsageSample } from "../../observe/exposition.ts";
+import type { ShardSummary } from "../../api/cluster-status.ts";
+import { HEALTH_PORT, nameOf } from "../../api/names.ts";
+import { isForbidden } from "../../kube/api-error.ts";
+import { toSample, toShardSample, toUsageSample } from "../../observe/exposition.ts";
 import { Prometheus } from "../../observe/prometheus.ts";
 import type { Subject } from "../../slo/queries.ts";
 import { memberOf, memberPods } from "./logs.ts";
@@ -60,6 +63,25 @@ export async function askAgents(session: Session, cluster: string, seconds: numb
     `no member of ${cluster} says what it uses${why instanceof Error ? `: ${why.message}` : ""}; name a Prometheus with --prometheus`,
     { cause: why },
   );
+}
+
+/** What the leaders of the shards say of them; of one that has none, or cannot be asked, nothing is known. */
+export function askShards(session: Session, shards: readonly ShardSummary[]): Promise<readonly ShardLoad[]> {
+  return Promise.all(
+    shards.map(async ({ name: shard, leader }) => {
+      const text = leader === undefined ? "" : await shardText(session, leader);
+      return { shard, ...toShardSample(text) };
+    }),
+  );
+}
+
+async function shardText({ api, namespace, signal }: Session, leader: string): Promise<string> {
+  try {
+    return await api.podText({ namespace, name: nameOf.pod(leader) }, HEALTH_PORT, "/metrics", signal);
+  } catch (error) {
+    if (isForbidden(error)) throw error; // nobody else may be asked either
+    return "";
+  }
 }
 
 async function look({ api, namespace, signal }: Session, member: string, name: string): Promise<MemberLook> {
