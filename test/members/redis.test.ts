@@ -32,7 +32,7 @@ async function until<T>(what: string, ask: () => Promise<T | undefined>): Promis
 }
 
 interface Status {
-  readonly state: { readonly role: { readonly kind: string } } | null;
+  readonly state: { readonly role: { readonly kind: string; readonly epoch?: number } } | null;
   readonly observation: { readonly followers: readonly { readonly streaming: boolean }[] } | null;
 }
 
@@ -51,6 +51,21 @@ function untilAnotherLeads(old: TestMember): Promise<TestMember> {
   return until(`another leader than ${old.name}`, async () => {
     const leader = await cluster.routed().catch(() => undefined);
     return leader !== undefined && leader !== old ? leader : undefined;
+  });
+}
+
+/** The epoch in which a member leads; undefined while it does not. */
+async function epochOf(member: TestMember): Promise<number | undefined> {
+  const status = (await cluster.status(member).catch(() => undefined)) as Status | undefined;
+  return status?.state?.role.kind === "leader" ? status.state.role.epoch : undefined;
+}
+
+/** Waits until somebody leads in a later epoch, whoever it is. */
+function untilLedAnew(epoch: number): Promise<number> {
+  return until(`a leader in a later epoch than ${epoch}`, async () => {
+    const leader = await cluster.routed().catch(() => undefined);
+    const now = leader === undefined ? undefined : await epochOf(leader);
+    return now !== undefined && now > epoch ? now : undefined;
   });
 }
 
@@ -109,9 +124,11 @@ describe.skipIf(!hasRedis)("redis", () => {
 
   test("the server dies", () =>
     expectNothingLost(1, async (leader) => {
+      const epoch = await until("its epoch", () => epochOf(leader));
       const [main] = cluster.pids(leader, SERVER);
       process.kill(main ?? Number.NaN, "SIGKILL");
-      await untilAnotherLeads(leader);
+      // Nobody but the last leader is sure to hold everything that it acknowledged: back within its lease, it leads again.
+      await untilLedAnew(epoch);
     }));
 
   test("the whole container dies", () =>
