@@ -60,7 +60,7 @@ bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=â€
 	node bench/render.ts
 
 .PHONY: bench-agent
-bench-agent: images ## Measure what an agent costs on the lab: memory, CPU, traffic, start (REST_SECONDS=120, RUNS=5)
+bench-agent: images ## Measure what an agent costs on the lab: memory, CPU, start (REST_SECONDS=120, RUNS=5)
 	node bench/agent.ts
 	node bench/render.ts
 

@@ -1,6 +1,6 @@
 /**
- * What an agent costs beside its engine: memory, CPU and traffic with the API server at rest, and how soon after its start the
- * engine starts. Beside it, in the same run, a bare Node with an HTTP server (`node`): the floor of the language.
+ * What an agent costs beside its engine: memory and CPU at rest, and how soon after its start the engine starts. Beside it, in the
+ * same run, a bare Node with an HTTP server (`node`): the floor of the language.
  *
  * REST_SECONDS (120) is how long rest is watched; RUNS (5) how often each member's container is started anew. Appends to
  * bench/results/agent.jsonl.
@@ -10,7 +10,7 @@ import { readFile } from "node:fs/promises";
 import { applyExample, removeNamespace } from "../hack/scenario/example.ts";
 import { installOperator } from "../hack/scenario/install.ts";
 import { kubectl, lab, type PodProcess, podProcesses } from "../hack/scenario/lab.ts";
-import { pause, run, until } from "../hack/scenario/shell.ts";
+import { pause, until } from "../hack/scenario/shell.ts";
 import { quorateSubject } from "../hack/scenario/subject.ts";
 import { nameOf } from "../src/api/names.ts";
 import { type About, record } from "./figures.ts";
@@ -55,12 +55,6 @@ async function pidOf(pod: string, which: (process: PodProcess) => boolean): Prom
   return until(`a process of ${pod}`, 1_000, () => Promise.resolve(pids[0]));
 }
 
-/** Bytes that went between a process's network and the API server's port so far, both ways, on connections that stand. */
-async function apiBytes(pid: number): Promise<number> {
-  const text = await run(["nsenter", "-t", String(pid), "-n", "ss", "-tinH", "dport", "=", ":6443"]);
-  return [...text.matchAll(/bytes_(?:sent|received):([0-9]+)/g)].reduce((all, [, bytes]) => all + Number(bytes), 0);
-}
-
 /** Bare Node, with an HTTP server that nobody asks, until `end` is called. */
 async function bareNode(): Promise<{ readonly pid: number; readonly end: () => void }> {
   const program = "require('node:http').createServer((_, answer) => answer.end()).listen(0, '127.0.0.1')";
@@ -78,10 +72,9 @@ async function measureRest(pods: readonly string[]): Promise<void> {
   const agents = await Promise.all(pods.map((pod) => pidOf(pod, SUBJECT.isAgent)));
   await pause(SETTLE_MS);
   const look = (pids: readonly number[]): Promise<ProcessCost[]> => Promise.all(pids.map(costOf));
-  const traffic = (): Promise<number[]> => Promise.all(agents.map(apiBytes));
-  const [before, bytesBefore] = [await look([...agents, bare.pid]), await traffic()];
+  const before = await look([...agents, bare.pid]);
   await pause(REST_SECONDS * 1000);
-  const [after, bytesAfter] = [await look([...agents, bare.pid]), await traffic()];
+  const after = await look([...agents, bare.pid]);
   bare.end();
   const cpuPercent = (at: number): number =>
     (100 * ((after[at]?.cpuSeconds ?? 0) - (before[at]?.cpuSeconds ?? 0))) / REST_SECONDS;
@@ -96,8 +89,6 @@ async function measureRest(pods: readonly string[]): Promise<void> {
   };
   await noteRest("quorate", [...agents.keys()]);
   await noteRest("node", [agents.length]);
-  const perHour = bytesAfter.map((bytes, at) => ((bytes - (bytesBefore[at] ?? 0)) * 3600) / REST_SECONDS / 2 ** 20);
-  await note({ case: "rest", subject: "quorate", metric: "api_traffic", unit: "MiB an hour" }, perHour);
 }
 
 /** Starts every member's container anew and takes the time from its agent's start to its engine's. */

@@ -142,7 +142,6 @@ const AGENT_METRICS: readonly (readonly [string, string, string])[] = [
   ["rest", "anonymous_memory", "anonymous memory at rest, MiB"],
   ["rest", "rss", "memory at rest (RSS), MiB"],
   ["rest", "cpu", "CPU at rest, % of a core"],
-  ["rest", "api_traffic", "traffic with the API server at rest, MiB an hour"],
   ["start", "agent_to_engine", "from the agent's start to its engine's, ms"],
 ];
 

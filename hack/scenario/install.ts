@@ -12,7 +12,10 @@ export async function installOperator(): Promise<void> {
   const serverSide = ["--server-side", "--force-conflicts"];
   await run([...KUBECTL, "apply", ...serverSide, "-k", join(ROOT, "deploy/crds")]);
   await kubectl("wait", "--for=condition=Established", "--timeout=30s", ...CRDS);
+  const former = await kubectl("-n", "quorate-system", "get", "deployment", "--ignore-not-found", "-o", "name");
   await run([...KUBECTL, "apply", ...serverSide, "-k", join(ROOT, "deploy/default")]);
+  // The tag of a build on this machine stays the same: a pod that runs may be of an earlier one.
+  if (former !== "") await kubectl("-n", "quorate-system", "rollout", "restart", "deployment/quorate-operator");
   for (const file of await readdir(join(ROOT, "engines"))) {
     if (file.endsWith(".yaml")) await run([...KUBECTL, "apply", ...serverSide, "-f", join(ROOT, "engines", file)]);
   }
