@@ -264,11 +264,14 @@ function settleSwitchover(
   const request = intent?.switchover ?? undefined;
   const settled = settle(request, reports, "switchover");
   if (request === undefined || settled.state !== "Open") return settled;
-  // The one who answers may be gone with its pod; that another leads now is answer enough.
-  if (request.from !== null && leader !== undefined && leader !== request.from && (request.to ?? leader) === leader) {
-    return { state: "Done", id: request.id, message: `${leader} leads` };
-  }
   const sinceMs = requestedMs(request.id);
+  // The one who answers may be gone with its pod; that another leads now is answer enough. The planner only wants a member to lead
+  // no more, a person wants another one to lead.
+  if (request.from !== null && leader !== undefined && leader !== request.from) {
+    return sinceMs !== undefined || (request.to ?? leader) === leader
+      ? { state: "Done", id: request.id, message: `${leader} leads` }
+      : { state: "Failed", id: request.id, message: `${leader} leads, not ${request.to}` };
+  }
   const deadlineMs = switchoverDeadlineMs(cluster);
   if (sinceMs === undefined || nowMs - sinceMs < deadlineMs) return settled;
   return { state: "Failed", id: request.id, message: `no answer within ${deadlineMs / 1000} s` };

@@ -272,6 +272,22 @@ describe("operations", () => {
     expect(world.operations.get("asked")?.status).toMatchObject({ phase });
   });
 
+  test("that ask a leader who is lost before it answers end once another leads", () => {
+    const world = running(3);
+    world.operate("to-1", { type: "Switchover", member: "orders-1" });
+    world.pass();
+    expect(world.intent?.switchover).toMatchObject({ from: "orders-0", to: "orders-1" });
+    const lost = world.pods.get("orders-0");
+    const next = world.pods.get("orders-2");
+    if (lost !== undefined) Object.assign(lost, { ready: false, report: undefined });
+    if (next?.report !== undefined) next.report = { ...next.report, role: "leader", epoch: 9 };
+    world.pass();
+    const { status } = world.operations.get("to-1") ?? {};
+    expect(status).toMatchObject({ phase: "Failed", message: "orders-2 leads, not orders-1" });
+    world.pass();
+    expect(world.intent?.switchover).toBeNull();
+  });
+
   test("end as Failed at their deadline", () => {
     const world = running(3);
     world.operate("late", { type: "Switchover", member: "orders-1", deadlineSeconds: 10 });
