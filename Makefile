@@ -44,6 +44,11 @@ sbom: deps ## What the images are made of, as CycloneDX: dist/sbom.cdx.json
 	mkdir -p dist
 	npm sbom --package-lock-only --omit dev --sbom-type application --sbom-format cyclonedx > dist/sbom.cdx.json
 
+.PHONY: release
+release: images sbom ## Pack a release into dist/release: images, chart, CRDs, plugin, SBOM, checksums (RELEASE_URL=…)
+	hack/lab/lab build-checkers
+	node hack/release/release.ts
+
 .PHONY: images
 images: bundle ## Build the images of the lab
 	hack/lab/lab build

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /** `kubectl quorate`: looks at clusters, foretells changes, and asks for what is done once. */
 import { EXIT } from "./cli/commands/session.ts";
 import { buildProgram } from "./cli/program.ts";

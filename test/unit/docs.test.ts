@@ -18,8 +18,10 @@ const pages = [
 /** Programs in commands that no test runs as they stand, and why none needs to. */
 const UNTESTED: Readonly<Record<string, string>> = {
   chmod: "of the machine; what it installs is built by make bundle",
+  cosign: "checks what a release signed; test/unit/hack/release.test.ts reads the workflow that signs",
   etcdctl: "a client's program against a cluster that runs: test/engine does the same through its own client",
   printf: "of the machine; the plugin that it installs is run like that by test/api",
+  sha256sum: "of the machine; the sums are made by hack/release",
   sed: "of the machine; test/api/examples.test.ts applies what it makes",
 };
 

@@ -1,0 +1,23 @@
+/** Archives whose bytes depend on nothing but what is in them. */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/** Owner, time and order say nothing of where and when it was packed. */
+const REPRODUCIBLE = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--format=gnu"];
+
+/** Packs what is in a folder into a .tar.gz; links are followed, and everybody may read and run what the owner may. */
+export async function packFolder(folder: string, file: string): Promise<void> {
+  const mode = ["--mode=u=rwX,go=rX", "--dereference", "--hard-dereference"];
+  await run("tar", ["-C", folder, ...REPRODUCIBLE, ...mode, "--use-compress-program=gzip -n", "-cf", file, "."]);
+}
+
+/** The SHA-256 of a file, in hexadecimal. */
+export async function sha256Of(file: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(file))
+    .digest("hex");
+}
