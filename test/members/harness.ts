@@ -229,6 +229,8 @@ export class MemberCluster {
 
   async #prepare(count: number, listed: number): Promise<void> {
     const engine = Engine.parse(load(await readFile(join(ROOT, `engines/${this.#engine.name}.yaml`), "utf8")));
+    // As the operator hands them on. Without them a leader keeps no log for a member whose clone is not connected yet.
+    this.#intent = { ...this.#intent, parameters: engine.spec.parameters.defaults };
     await mkdir(join(this.folder, "bin"));
     for (const [name, file] of Object.entries(this.#engine.programs)) {
       await copyFile(file, join(this.folder, "bin", name));
