@@ -13,8 +13,8 @@ import { basename, join } from "node:path";
 interface Suite {
   readonly name: string;
   readonly before: readonly (readonly string[])[];
-  /** Vitest project; none for a suite that is only its steps, each of which counts as one test. */
-  readonly project?: string;
+  /** Vitest projects, run as one; none for a suite that is only its steps, each of which counts as one test. */
+  readonly projects?: readonly string[];
   /** Runs only when it is asked for, by its name or with everything. */
   readonly isLong?: boolean;
   /** Computes all the time and measures none: runs at the lowest priority, in what its neighbours leave. */
@@ -32,10 +32,10 @@ const LINT: Suite = {
     ["make", "-s", "verify"],
   ],
 };
-const UNIT: Suite = { name: "unit", before: [], project: "unit" };
-const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-sanitized"]], project: "init" };
-const MODEL: Suite = { name: "model", before: [], project: "model", isYielding: true };
-const SIM: Suite = { name: "sim", before: [], project: "sim", isYielding: true };
+const UNIT: Suite = { name: "unit", before: [], projects: ["unit"] };
+const INIT: Suite = { name: "init", before: [["make", "-s", "init", "init-sanitized"]], projects: ["init"] };
+const MODEL: Suite = { name: "model", before: [], projects: ["model"], isYielding: true };
+const SIM: Suite = { name: "sim", before: [], projects: ["sim"], isYielding: true };
 /** What the suites after it need, made or installed once: two lanes would install beside each other, or build the same twice. */
 const TOOLS: Suite = {
   name: "tools",
@@ -48,30 +48,30 @@ const TOOLS: Suite = {
     ["hack/host-browser"],
   ],
 };
-const API: Suite = { name: "api", before: [], project: "api" };
+const API: Suite = { name: "api", before: [], projects: ["api", "api-rights"] };
 /** The operator with an API server that is overloaded in every way. */
-const API_LONG: Suite = { name: "api-long", before: [], project: "api-long", isLong: true };
-const ENGINE: Suite = { name: "engine", before: [], project: "engine" };
+const API_LONG: Suite = { name: "api-long", before: [], projects: ["api-long"], isLong: true };
+const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
 /** Every built-in Engine against every rule of the contract, broken ones, and slots that move between real servers. */
-const ENGINE_LONG: Suite = { name: "engine-long", before: [], project: "engine-long", isLong: true };
-const PROMETHEUS: Suite = { name: "prometheus", before: [], project: "prometheus" };
+const ENGINE_LONG: Suite = { name: "engine-long", before: [], projects: ["engine-long"], isLong: true };
+const PROMETHEUS: Suite = { name: "prometheus", before: [], projects: ["prometheus"] };
 const MEMBERS: Suite = {
   name: "members",
   before: [["make", "-s", "bundle"]],
-  project: "members",
+  projects: ["members"],
 };
 /** Groups whose sizes change, hooks, rolls and alerts: minutes each. */
 const MEMBERS_LONG: Suite = {
   name: "members-long",
   before: [["make", "-s", "bundle"]],
-  project: "members-long",
+  projects: ["members-long"],
   isLong: true,
 };
 /** Both operators of the benchmark of scale, on few clusters: minutes. */
 const BENCH_LONG: Suite = {
   name: "bench-long",
   before: [["make", "-s", "scale-subjects"]],
-  project: "bench-long",
+  projects: ["bench-long"],
   isLong: true,
 };
 /** Built while the lane beside it still waits for its API servers; the lab finds them made. */
@@ -80,17 +80,17 @@ const LAB_BEFORE: Suite["before"] = [
   ["make", "-s", "images"],
   ["hack/lab/lab", "up"],
 ];
-const LAB: Suite = { name: "lab", before: LAB_BEFORE, project: "lab" };
+const LAB: Suite = { name: "lab", before: LAB_BEFORE, projects: ["lab"] };
 /** Changes, sizes, installations and outages that take minutes each. */
-const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, project: "lab-long", isLong: true };
+const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, projects: ["lab-long"], isLong: true };
 
 // The members' tests are about time: beside them run what mostly waits and what yields.
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
   [
-    [MEMBERS, ENGINE, PROMETHEUS, IMAGES, ENGINE_LONG, MEMBERS_LONG],
-    [API, API_LONG, BENCH_LONG],
+    [MEMBERS, ENGINE, IMAGES, ENGINE_LONG, MEMBERS_LONG],
+    [API, PROMETHEUS, API_LONG, BENCH_LONG],
     [MODEL, SIM],
   ],
   [[LAB, LAB_LONG]],
@@ -122,12 +122,12 @@ interface FileReport {
 }
 
 /** A line for each test of a file that failed, or for the file if it could not be loaded or set up. */
-function failuresOf(project: string, { name, status, message, assertionResults }: FileReport): string[] {
+function failuresOf(suite: string, { name, status, message, assertionResults }: FileReport): string[] {
   const firstLine = (text = ""): string => text.split("\n", 1)[0]?.slice(0, 200) ?? "";
   const failed = assertionResults.filter((test) => test.status === "failed");
-  if (failed.length === 0) return status === "failed" ? [`${project}: ${basename(name)}: ${firstLine(message)}`] : [];
+  if (failed.length === 0) return status === "failed" ? [`${suite}: ${basename(name)}: ${firstLine(message)}`] : [];
   return failed.map(
-    (test) => `${project}: ${basename(name)}: ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`,
+    (test) => `${suite}: ${basename(name)}: ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`,
   );
 }
 
@@ -147,14 +147,15 @@ function run(argv: readonly string[], output: Output): Promise<boolean> {
   });
 }
 
-async function runProject({ project = "", isYielding }: Suite, folder: string, output: Output): Promise<Count> {
-  const report = join(folder, `${project}.json`);
+async function runProjects({ name, projects = [], isYielding }: Suite, folder: string, output: Output): Promise<Count> {
+  const report = join(folder, `${name}.json`);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   const priority = isYielding === true ? ["nice", "-n", "19"] : [];
-  const ok = await run([...priority, "vitest", "run", "--project", project, ...reporters], output);
+  const chosen = projects.flatMap((project) => ["--project", project]);
+  const ok = await run([...priority, "vitest", "run", ...chosen, ...reporters], output);
   try {
     const result = JSON.parse(await readFile(report, "utf8")) as Report;
-    failures.push(...result.testResults.flatMap((file) => failuresOf(project, file)));
+    failures.push(...result.testResults.flatMap((file) => failuresOf(name, file)));
     // A file that could not even be loaded has no failed test and still is a failure.
     const failed = result.numFailedTests === 0 && !(ok && result.success) ? 1 : result.numFailedTests;
     return { passed: result.numPassedTests, failed };
@@ -166,14 +167,14 @@ async function runProject({ project = "", isYielding }: Suite, folder: string, o
 async function runSuite(suite: Suite, folder: string, output: Output): Promise<Count> {
   const count: Count = { passed: 0, failed: 0 };
   for (const step of suite.before) {
-    if (await run(step, output)) count.passed += suite.project === undefined ? 1 : 0;
+    if (await run(step, output)) count.passed += suite.projects === undefined ? 1 : 0;
     else {
       output(`${suite.name}: ${step.join(" ")} failed\n`);
       count.failed++;
     }
   }
-  if (suite.project !== undefined && count.failed === 0) {
-    const tests = await runProject(suite, folder, output);
+  if (suite.projects !== undefined && count.failed === 0) {
+    const tests = await runProjects(suite, folder, output);
     count.passed += tests.passed;
     count.failed += tests.failed;
   }

@@ -1,5 +1,5 @@
 // Least privilege, both ways: what the operator asked of the API servers of this whole suite, against the roles that are shipped.
-// It runs after all other files, and only together with them.
+// It is a project of its own, which runs after all other files, and only together with them.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { load } from "js-yaml";
@@ -29,7 +29,7 @@ function granted(): readonly string[] {
 async function suite(): Promise<readonly RightsAsked[]> {
   const notes = await readNotes(inject("rightsNotes"));
   // Each file with an operator leaves a note: fewer would prove nothing.
-  if (notes.length < 10) throw new Error("there is nothing to sum up: run all of the project api, not this file alone");
+  if (notes.length < 10) throw new Error("there is nothing to sum up: run all of the projects api and api-rights, not this file alone");
   return notes;
 }
 

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { hasServer, PostgresCluster } from "./host-cluster.ts";
+import { untilCaughtUp } from "../../src/conformance/check.ts";
 import { HostMember } from "../../src/conformance/host-member.ts";
 import { claimPorts } from "../../src/conformance/ports.ts";
 
@@ -24,6 +25,7 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     await cluster.form();
     await sql(get(a), "CREATE TABLE rows (n bigint PRIMARY KEY)");
+    await untilCaughtUp(get(a), get(b), get(c)); // so that any of them can lead
   });
   afterAll(async () => {
     for (const former of clusters) await former.close();
@@ -41,9 +43,11 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
   };
   const rowsOf = (member: HostMember): Promise<unknown[]> => sql(member, "SELECT n::int FROM rows ORDER BY n");
 
-  /** Rows that only `member` has, in a log that nobody receives; then it is killed. */
+  /** Rows that only `member` has, in a log that nobody receives; then it is killed. The others have the same log. */
   const growTailAndKill = async (member: HostMember, from: number): Promise<void> => {
-    for (const other of cluster.members) if (other !== member && other.running) await other.run("seal");
+    const others = cluster.members.filter((other) => other !== member && other.running);
+    await untilCaughtUp(member, ...others);
+    for (const other of others) await other.run("seal");
     await sql(
       member,
       "SET synchronous_commit = local",
