@@ -20,6 +20,8 @@ export interface BuildContext {
   readonly engineVersion: string;
   /** The engine's image after spec.engine.image, spec.engine.version and the Engine's default were looked at. */
   readonly engineImage: string;
+  /** Parameters that members were told to take while they run: those of the intent that is in force. */
+  readonly told: Readonly<Record<string, string>>;
   readonly settings: BuildSettings;
 }
 
@@ -41,17 +43,20 @@ function effectiveParameters(context: BuildContext): Record<string, string> {
 
 /** Those of `effectiveParameters` that take effect only after a restart; they travel in the pod's template. */
 export function restartParameters(context: BuildContext): Record<string, string> {
-  return parametersThat(context, (isReloadable) => !isReloadable);
-}
-
-/** Those of `effectiveParameters` that a running engine can take; they travel in the intent, to all members at once. */
-export function reloadableParameters(context: BuildContext): Record<string, string> {
-  return parametersThat(context, (isReloadable) => isReloadable);
-}
-
-function parametersThat(context: BuildContext, wants: (isReloadable: boolean) => boolean): Record<string, string> {
   const reloadable = new Set(context.engine.parameters.reloadable);
-  return Object.fromEntries(
-    Object.entries(effectiveParameters(context)).filter(([name]) => wants(reloadable.has(name))),
-  );
+  return Object.fromEntries(Object.entries(effectiveParameters(context)).filter(([name]) => !reloadable.has(name)));
+}
+
+/**
+ * Those of `effectiveParameters` that running engines have or can take; they travel in the intent, to all members at once. One that
+ * members were told of stays there as long as its value does, even if the Engine says by now that it needs a restart.
+ */
+export function reloadableParameters(context: BuildContext): Record<string, string> {
+  return Object.fromEntries(Object.entries(effectiveParameters(context)).filter(isWithoutRestart(context)));
+}
+
+/** Tells which parameters, with their values, need no restart: the Engine says so, or said so when members were told of them. */
+export function isWithoutRestart({ engine, told }: BuildContext): (parameter: [string, string]) => boolean {
+  const reloadable = new Set(engine.parameters.reloadable);
+  return ([name, value]) => reloadable.has(name) || told[name] === value;
 }

@@ -19,7 +19,7 @@ import {
   RESTRICTED,
   userVariables,
 } from "./container.ts";
-import type { BuildContext } from "./context.ts";
+import { type BuildContext, isWithoutRestart } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, memberLabels } from "./labels.ts";
 import { placement } from "./placement.ts";
@@ -56,8 +56,8 @@ export function templateHash(context: BuildContext): string {
  */
 export function inputHash(context: BuildContext, carried: readonly string[] = []): string {
   const { engine, resources, pods, parameters, serving } = context.intent;
-  const reloadable = new Set(context.engine.parameters.reloadable.filter((name) => !carried.includes(name)));
-  const atRestart = Object.entries(parameters).filter(([name]) => !reloadable.has(name));
+  const isReloaded = isWithoutRestart(context);
+  const atRestart = Object.entries(parameters).filter((one) => carried.includes(one[0]) || !isReloaded(one));
   return contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving });
 }
 

@@ -39,6 +39,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
       engine,
       engineVersion: resolved.version,
       engineImage: resolved.image,
+      told: seen.intent?.intent?.parameters ?? {},
       settings: seen.settings,
     },
   };

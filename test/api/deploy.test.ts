@@ -66,6 +66,7 @@ async function orders(): Promise<BuildContext> {
     engine,
     engineVersion: version?.version ?? "",
     engineImage: version?.image ?? "",
+    told: {},
     settings: { agentImage: "quorate/agent:dev" },
   };
 }

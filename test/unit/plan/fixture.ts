@@ -53,6 +53,7 @@ export function contextOf(spec: object = {}, agentImage = "quorate/agent:1"): Bu
     engine,
     engineVersion: resolved?.version ?? "",
     engineImage: resolved?.image ?? "",
+    told: {},
     settings: { agentImage },
   };
 }

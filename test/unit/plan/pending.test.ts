@@ -91,6 +91,23 @@ test("an Engine that takes a parameter without a restart from now on restarts no
   expect(pendingOf(world)).toBeUndefined();
 });
 
+test("an Engine that takes a parameter only with a restart from now on restarts nothing, and takes nothing away", () => {
+  const spec = { members: 3, parameters: { verbosity: "2" } };
+  const world = new Simulator(spec);
+  world.settle();
+  const before = [...world.pods.values()].map((pod) => pod.uid);
+  world.engine = { ...engine, parameters: { ...engine.parameters, reloadable: [] } };
+  world.settle();
+  expect(kept(world, before)).toBe(3);
+  expect(world.intent?.parameters).toMatchObject({ verbosity: "2" }); // else running engines would lose it
+  expect(pendingOf(world)?.message).toContain("QUORATE_PARAMETER_verbosity");
+  world.change({ ...spec, parameters: { verbosity: "3" } });
+  world.settle();
+  expect(kept(world, before)).toBe(0);
+  expect(world.intent?.parameters).toEqual({});
+  expect(pendingOf(world)).toBeUndefined();
+});
+
 describe("differences of templates", () => {
   const pod = (container: object, rest: object = {}) => ({
     metadata: { labels: { a: "1" }, annotations: { "quorate.io/template-hash": "x" } },
