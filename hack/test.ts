@@ -126,9 +126,7 @@ function failuresOf(suite: string, { name, status, message, assertionResults }: 
   const firstLine = (text = ""): string => text.split("\n", 1)[0]?.slice(0, 200) ?? "";
   const failed = assertionResults.filter((test) => test.status === "failed");
   if (failed.length === 0) return status === "failed" ? [`${suite}: ${basename(name)}: ${firstLine(message)}`] : [];
-  return failed.map(
-    (test) => `${suite}: ${basename(name)}: ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`,
-  );
+  return failed.map((test) => `${suite}: ${basename(name)}: ${test.fullName}: ${firstLine(test.failureMessages?.[0])}`);
 }
 
 /** Where a suite's output goes: to the terminal as it comes, or together once the suite has ended. */

@@ -29,7 +29,8 @@ function granted(): readonly string[] {
 async function suite(): Promise<readonly RightsAsked[]> {
   const notes = await readNotes(inject("rightsNotes"));
   // Each file with an operator leaves a note: fewer would prove nothing.
-  if (notes.length < 10) throw new Error("there is nothing to sum up: run all of the projects api and api-rights, not this file alone");
+  if (notes.length < 10)
+    throw new Error("there is nothing to sum up: run all of the projects api and api-rights, not this file alone");
   return notes;
 }
 
