@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { patchSpec } from "../../hack/scenario/change.ts";
 import { applyExample, removeNamespace } from "../../hack/scenario/example.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { KUBECONFIG, KUBECTL, kubectl, lab } from "../../hack/scenario/lab.ts";
@@ -39,6 +40,7 @@ beforeAll(async () => {
   await lab("up");
   await installOperator();
   await applyExample({ namespace: NAMESPACE, cluster: CLUSTER, members: 3 });
+  await patchSpec(NAMESPACE, CLUSTER, { slo: {} }); // pages about objectives are for clusters that have some
   await untilWell();
   folder = await mkdtemp(join(tmpdir(), "quorate-runbooks-"));
   terminal = await Terminal.open(folder, KUBECTL[0] ?? "kubectl", KUBECONFIG);
