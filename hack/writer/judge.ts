@@ -16,6 +16,8 @@ export interface Tally {
   readonly warned: number[];
   /** Sent, and no answer: may or may not exist. */
   readonly unknown: number[];
+  /** The server answered that it takes no writes: must not exist. */
+  readonly rejected: number[];
   refused: number;
   readonly ackTimes: number[];
   /** `timeline/epoch` of each acknowledged row, as the server returned it. */
@@ -34,10 +36,11 @@ export interface Verdict {
   readonly acked: number;
   readonly warned: number;
   readonly unknown: number;
+  readonly rejected: number;
   readonly refusedConnections: number;
   /** Acknowledged and not there at the end. */
   readonly lost: number;
-  /** There at the end and never attempted. */
+  /** There at the end and never attempted, or rejected. */
   readonly unexpected: number;
   /** Rows that a server of an older timeline took after one of a newer had. */
   readonly outOfOrder: number;
@@ -47,11 +50,19 @@ export interface Verdict {
 }
 
 const REPORTED_GAP_MS = 150;
+/** SQLSTATE read_only_sql_transaction: the server is a follower, perhaps one that is just promoted. */
+const READ_ONLY = "25006";
+
+/** Whether this is a server's answer that it did not take a write. */
+export function isRejection(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === READ_ONLY;
+}
 
 /** Compares what the client saw with what is there. Rows are in order of `seq`, which is the order of the client. */
 export function judge(tally: Tally, rows: readonly Row[]): Verdict {
   const present = new Set(rows.map((row) => row.seq));
-  const attempted = new Set(tally.attempted);
+  const possible = new Set(tally.attempted);
+  for (const seq of tally.rejected) possible.delete(seq);
   const gaps: Gap[] = [];
   let largestGapMs = 0;
   for (let index = 1; index < tally.ackTimes.length; index++) {
@@ -65,9 +76,10 @@ export function judge(tally: Tally, rows: readonly Row[]): Verdict {
     acked: tally.acked.length,
     warned: tally.warned.length,
     unknown: tally.unknown.length,
+    rejected: tally.rejected.length,
     refusedConnections: tally.refused,
     lost: tally.acked.filter((seq) => !present.has(seq)).length,
-    unexpected: rows.filter((row) => !attempted.has(row.seq)).length,
+    unexpected: rows.filter((row) => !possible.has(row.seq)).length,
     outOfOrder:
       countDescents(rows.map((row) => row.timeline)) +
       countDescents(tally.epochs.map((one) => one.split("/")[0] ?? "")),

@@ -1,12 +1,12 @@
 /**
  * A client that counts: inserts one row every few milliseconds through one address and keeps apart what was attempted,
- * acknowledged, acknowledged with a warning, refused, and unknown. At the end it reads everything back and judges.
+ * acknowledged, acknowledged with a warning, rejected, refused, and unknown. At the end it reads everything back and judges.
  *
  * Runs for --seconds (0: until SIGTERM). Prints JSON lines: `{"type":"tick",…}` ten times a second while it runs, one `{"type":"verdict",…}` at the end.
  */
 import { parseArgs } from "node:util";
 import { Client, type QueryResult, type QueryResultRow } from "pg";
-import { judge, type Row, type Tally } from "./judge.ts";
+import { isRejection, judge, type Row, type Tally } from "./judge.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -130,8 +130,8 @@ async function write(tally: Tally, endMs: number): Promise<void> {
     } catch (error) {
       if (process.env["WRITER_DEBUG"] !== undefined)
         process.stderr.write(`${new Date().toISOString()} insert ${String(error)}\n`);
-      tally.unknown.push(id);
-      connection.close();
+      (isRejection(error) ? tally.rejected : tally.unknown).push(id);
+      connection.close(); // also then: it may be a follower that will stay one
       connection = undefined;
     }
     next = Math.max(next + INTERVAL_MS, performance.now());
@@ -162,7 +162,16 @@ async function readBack(first: number): Promise<Row[]> {
 }
 
 const started = Date.now();
-const tally: Tally = { attempted: [], acked: [], warned: [], unknown: [], refused: 0, ackTimes: [], epochs: [] };
+const tally: Tally = {
+  attempted: [],
+  acked: [],
+  warned: [],
+  unknown: [],
+  rejected: [],
+  refused: 0,
+  ackTimes: [],
+  epochs: [],
+};
 let ackedBefore = 0;
 const ticker = setInterval(() => {
   const acked = tally.acked.length;

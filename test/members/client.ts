@@ -1,6 +1,6 @@
 // A client that follows the write route and counts: one row after the other, what was attempted, acknowledged, unknown.
 import { Client, type QueryResult } from "pg";
-import { judge, type Row, type Tally, type Verdict } from "../../hack/writer/judge.ts";
+import { isRejection, judge, type Row, type Tally, type Verdict } from "../../hack/writer/judge.ts";
 import type { MemberCluster } from "./harness.ts";
 
 const DEADLINE_MS = 1000;
@@ -13,7 +13,16 @@ const CREATE = `create table if not exists writes (
 /** Writes until told to stop, then reads everything back. */
 export class CountingClient {
   readonly #cluster: MemberCluster;
-  readonly #tally: Tally = { attempted: [], acked: [], warned: [], unknown: [], refused: 0, ackTimes: [], epochs: [] };
+  readonly #tally: Tally = {
+    attempted: [],
+    acked: [],
+    warned: [],
+    unknown: [],
+    rejected: [],
+    refused: 0,
+    ackTimes: [],
+    epochs: [],
+  };
   readonly #stop = new AbortController();
   /** Rows of earlier clients lie below. */
   readonly #first = Date.now() * 1000;
@@ -102,8 +111,8 @@ export class CountingClient {
           this.#tally.ackTimes.push(Date.now());
           this.#tally.epochs.push(result.rows[0]?.timeline ?? "");
         }
-      } catch {
-        this.#tally.unknown.push(id);
+      } catch (error) {
+        (isRejection(error) ? this.#tally.rejected : this.#tally.unknown).push(id);
         cut(client);
         client = undefined;
       }

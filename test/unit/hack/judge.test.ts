@@ -7,6 +7,7 @@ function tallyOf(change: Partial<Tally>): Tally {
     acked: [1, 2, 3],
     warned: [],
     unknown: [],
+    rejected: [],
     refused: 0,
     ackTimes: [1000, 1020, 1040],
     epochs: ["1/", "1/", "1/"],
@@ -29,8 +30,9 @@ describe("the verdict", () => {
     expect(judge(tallyOf({ acked: [1, 3], unknown: [2] }), rowsOf([1, "1"], [3, "1"])).lost).toBe(0);
   });
 
-  test("counts a row that nobody attempted", () => {
+  test("counts a row that nobody attempted, or that was rejected", () => {
     expect(judge(tallyOf({}), rowsOf([1, "1"], [2, "1"], [3, "1"], [9, "1"])).unexpected).toBe(1);
+    expect(judge(tallyOf({ acked: [1, 3], rejected: [2] }), rowsOf([1, "1"], [2, "1"], [3, "1"])).unexpected).toBe(1);
   });
 
   test("sees an old leader that writes after a new one", () => {
