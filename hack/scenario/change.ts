@@ -27,8 +27,8 @@ export interface ChangeResult {
   /** Sum of all stretches without an acknowledged write. */
   readonly totalGapMs: number;
   readonly largestGapMs: number;
-  /** Each of them, and what the status said was going on when it ended. */
-  readonly gaps: readonly { readonly ms: number; readonly during: string }[];
+  /** Each of them, when it began, and what the status said was going on when it ended. */
+  readonly gaps: readonly { readonly atMs: number; readonly ms: number; readonly during: string }[];
   /** How often leadership passed. */
   readonly leaderChanges: number;
   /** Fewest members that served at once. */
@@ -98,7 +98,7 @@ export async function measureChange(subject: Subject, cluster: string, change: C
     totalGapMs: gaps.reduce((sum, gap) => sum + gap.ms, 0),
     largestGapMs: Math.max(0, ...gaps.map((gap) => gap.ms)),
     gaps: gaps.map(({ atMs, ms }) => {
-      return { ms, during: told.findLast((one) => one.atMs <= atMs + ms)?.doing ?? "" };
+      return { atMs, ms, during: told.findLast((one) => one.atMs <= atMs + ms)?.doing ?? "" };
     }),
     leaderChanges: (after.status?.epoch ?? 0) - (before.status?.epoch ?? 0),
     leastServing,
