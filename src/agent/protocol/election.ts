@@ -5,12 +5,12 @@
 import { absentMembers, isOrdered, obstacleToForce } from "./forced.ts";
 import { readLease, writeLease } from "./lease.ts";
 import { standDown } from "./office.ts";
-import { compareVersions, isNamedIn, mayLead, mostAdvanced } from "./quorum.ts";
+import { compareVersions, isNamedIn, mayLead, mostAdvanced, obstacleToLead } from "./quorum.ts";
 import { expiryWaitMs } from "./profile.ts";
 import type { Candidate, ElectionCause, State } from "./state.ts";
 import type { Turn } from "./turn.ts";
 import type { ReplyMessage } from "./exchange.ts";
-import { FAILOVER_BUDGET, type Intent, type LeaseContent, type SyncSet } from "./types.ts";
+import { FAILOVER_BUDGET, type LeaseContent, type SyncSet } from "./types.ts";
 
 /** Whether the register shows less than some member has persisted: it went back, or was lost and created anew. */
 export function isRegressed(state: State): boolean {
@@ -200,18 +200,10 @@ function countPreVotes(turn: Turn, candidate: Candidate): void {
   if (terms.pending) return;
   const ahead = mostAdvanced(own, candidate.answers, terms.recover ? null : candidate.base);
   if (ahead !== null) turn.send([ahead], { type: "Nominate", epoch: candidate.epoch }, candidate.round);
-  reportObstacle(turn, candidate, intent);
-  standDown(turn);
-}
-
-function reportObstacle(turn: Turn, candidate: Candidate, intent: Intent): void {
-  const asked = Object.keys(candidate.answers).length;
-  const { reason, message } = obstacleToForce(turn.state, candidate) ?? {
-    reason: "NotEnoughVoters",
-    message: `Only ${asked} of ${intent.members.length} members answered for epoch ${candidate.epoch}`,
-  };
+  const { reason, message } = obstacleToForce(turn.state, candidate) ?? obstacleToLead(own, candidate.answers, terms);
   turn.set({ blocked: reason });
   turn.report("warning", reason, message);
+  standDown(turn);
 }
 
 function acquire(turn: Turn, candidate: Candidate): void {

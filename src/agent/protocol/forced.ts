@@ -5,6 +5,7 @@
  * speaks is not lost, and has to be sealed like the others.
  */
 import { isAtLeast } from "./position.ts";
+import type { Obstacle } from "./quorum.ts";
 import type { Candidate, State } from "./state.ts";
 import type { SyncSet } from "./types.ts";
 
@@ -25,7 +26,7 @@ function hasSpoken(state: State, { startedAtMs }: Candidate, member: string): bo
   return heardAtMs !== null && heardAtMs >= startedAtMs;
 }
 
-function outdatedOrder({ intent, identity }: State, { base }: Candidate): ReturnType<typeof obstacleToForce> {
+function outdatedOrder({ intent, identity }: State, { base }: Candidate): Obstacle | null {
   const forced = intent?.forced ?? null;
   if (forced === null || forced.member !== identity.member || base === null) return null;
   const message = `The order is for the vacancy of epoch ${forced.epoch}; the last leader's epoch was ${base.epoch}`;
@@ -33,10 +34,7 @@ function outdatedOrder({ intent, identity }: State, { base }: Candidate): Return
 }
 
 /** What stands in the way of the order that this member leads, most telling first; null when there is no such order. */
-export function obstacleToForce(
-  state: State,
-  candidate: Candidate,
-): { readonly reason: string; readonly message: string } | null {
+export function obstacleToForce(state: State, candidate: Candidate): Obstacle | null {
   const { intent, identity } = state;
   const absent = absentMembers(state, candidate);
   if (intent === null) return null;

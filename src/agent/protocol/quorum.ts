@@ -48,10 +48,7 @@ export interface ElectionTerms {
  */
 export function mayLead(own: Position, answers: Answers, terms: ElectionTerms): boolean {
   const { base, recover, pending, intent, absent } = terms;
-  const isCovered = (member: string): boolean => {
-    const answer = answers[member];
-    return answer !== undefined && answer !== null && isAtLeast(own, answer);
-  };
+  const isCovered = coverage(own, answers);
   if (recover) return intent.members.every(isCovered);
   // Every member is sealed or cannot run: nobody is left that could confirm a write of an earlier leader.
   if (absent !== null)
@@ -63,21 +60,62 @@ export function mayLead(own: Position, answers: Answers, terms: ElectionTerms): 
     const isBehind = Object.values(answers).some((answer) => answer !== null && isOvertaken(own, answer));
     return !pending && !isBehind && isWithinLag(own, terms);
   }
-  if (!isEverySetCovered(base, isCovered)) return false;
+  if (uncoveredSet(base, isCovered) !== null) return false;
   if (base.ack === 0 || intent.durability.whenDegraded === "Async") return true;
   return 2 * Object.keys(answers).length > intent.members.length;
+}
+
+/** Tells whose copy the candidate at `own` is known to hold all of. */
+function coverage(own: Position, answers: Answers): (member: string) => boolean {
+  return (member) => {
+    const answer = answers[member];
+    return answer !== undefined && answer !== null && isAtLeast(own, answer);
+  };
 }
 
 /**
  * From the newest set back: a set's own leader had everything acknowledged up to its epoch; without it an R-set of each
  * set is needed, because standbys of a newer one may not have received yet what an older one acknowledged.
+ *
+ * @returns The first for which there is neither, null when there is none.
  */
-function isEverySetCovered(base: SyncSet, isCovered: (member: string) => boolean): boolean {
+function uncoveredSet(base: SyncSet, isCovered: (member: string) => boolean): SyncBase | null {
   for (const set of [base, ...base.unproven.toReversed()]) {
-    if (isCovered(set.leader)) return true;
-    if (set.mode !== "Async" && set.names.filter(isCovered).length < requiredSealed(set)) return false;
+    if (isCovered(set.leader)) return null;
+    if (set.mode !== "Async" && set.names.filter(isCovered).length < requiredSealed(set)) return set;
   }
-  return true;
+  return null;
+}
+
+/** Why nobody may lead, in one word and in a sentence for people. */
+export interface Obstacle {
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Why `mayLead` says no when nothing is forced and nobody is waited for any more. */
+export function obstacleToLead(own: Position, answers: Answers, { base, recover, intent }: ElectionTerms): Obstacle {
+  const silent = intent.members.filter((member) => (answers[member] ?? null) === null).join(", ") || "nobody";
+  if (recover || base === null)
+    return {
+      reason: "NotEveryoneAnswered",
+      message: `The Lease was lost or went back, so every member has to tell what it knows; silent: ${silent}`,
+    };
+  if (base.mode === "Async" && base.ack === 0)
+    return {
+      reason: "MayLackTooMuch",
+      message: `${base.leader} may have written more than failover.maxLag that the others lack, and is silent: bring it back, or force a promotion`,
+    };
+  const isCovered = coverage(own, answers);
+  const set = uncoveredSet(base, isCovered);
+  if (set === null)
+    return { reason: "NotEnoughVoters", message: `A majority of the members has to answer; silent: ${silent}` };
+  const missing = set.names.filter((member) => !isCovered(member));
+  const needed = requiredSealed(set) - (set.names.length - missing.length);
+  return {
+    reason: "MayLackAcknowledged",
+    message: `${set.leader} may have acknowledged writes that whoever answered lacks: bring it back, or ${needed} of ${missing.join(", ")}`,
+  };
 }
 
 /** The sets that a new epoch's candidates must satisfy besides its own; an older one that a newer one repeats is dropped. */

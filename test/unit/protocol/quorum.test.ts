@@ -2,7 +2,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../../src/agent/protocol/position.ts";
-import { jointSet, mayLead, requiredSealed, unprovenAfter, wantedAck } from "../../../src/agent/protocol/quorum.ts";
+import {
+  jointSet,
+  mayLead,
+  obstacleToLead,
+  requiredSealed,
+  unprovenAfter,
+  wantedAck,
+} from "../../../src/agent/protocol/quorum.ts";
 import type { Intent, SyncSet } from "../../../src/agent/protocol/types.ts";
 
 const MEMBERS = ["a", "b", "c", "d", "e"];
@@ -110,5 +117,42 @@ describe("mayLead", () => {
     const alone = { ...terms, base: { ...base, names: [], ack: 0 } };
     expect(mayLead(position, answers("b", "c", "d", "e"), alone)).toBe(false);
     expect(mayLead(position, answers("a"), alone)).toBe(true);
+  });
+});
+
+describe("why nobody may lead", () => {
+  const behind: Position = { history: "1", value: "9", ancestors: [] };
+  const answered = { ...answers("b", "d", "e"), b: behind };
+  const async: SyncSet = { ...base, mode: "Async", names: [], ack: 0 };
+  const bound: Intent = { ...intent, durability: { mode: "Quorum", whenDegraded: "Block" } };
+
+  test.each([
+    {
+      when: "the register went back",
+      change: { recover: true },
+      obstacle: { reason: "NotEveryoneAnswered", message: expect.stringContaining("silent: a, c") },
+    },
+    {
+      when: "who must have it is silent",
+      obstacle: {
+        reason: "MayLackAcknowledged",
+        message: "a may have acknowledged writes that whoever answered lacks: bring it back, or 1 of c",
+      },
+    },
+    {
+      when: "nobody had to have it",
+      change: { base: async, leaderPosition: { ...position, history: "2" } },
+      obstacle: { reason: "MayLackTooMuch", message: expect.stringContaining("a may have written more than") },
+    },
+    {
+      when: "too few would know of a newer set",
+      given: answers("b", "c"),
+      change: { intent: bound },
+      obstacle: { reason: "NotEnoughVoters", message: expect.stringContaining("silent: a, d, e") },
+    },
+  ])("$when", ({ given = answered, change, obstacle }) => {
+    const asked = { ...terms, ...change };
+    expect(mayLead(position, given, asked)).toBe(false);
+    expect(obstacleToLead(position, given, asked)).toEqual(obstacle);
   });
 });
