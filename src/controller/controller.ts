@@ -15,6 +15,7 @@ import { Stores } from "../observe/stores.ts";
 import type { Step } from "../plan/plan.ts";
 import type { BudgetState } from "../slo/budget.ts";
 import { WorkQueue } from "../queue/queue.ts";
+import { clusterLabels } from "../telemetry/cluster-gauge.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
@@ -189,8 +190,9 @@ export class Controller {
       onAsked: ({ key, failed, error, isNews }) => {
         this.#observeQueryErrors(failed);
         if (!isNews) return;
-        if (failed > 0) log.warn({ key, failed, err: error }, "Prometheus does not answer about objectives");
-        else log.info({ key }, "Prometheus answers about objectives again");
+        if (failed > 0)
+          log.warn({ ...clusterLabels(key), failed, err: error }, "Prometheus does not answer about objectives");
+        else log.info(clusterLabels(key), "Prometheus answers about objectives again");
       },
     });
   }
@@ -213,7 +215,7 @@ export class Controller {
       statuses: new StatusWriter(api, this.#clock),
       measurer,
       settings,
-      onStep: (key, step) => log.info({ key, ...describeStep(step) }, "Step was carried out"),
+      onStep: (key, step) => log.info({ ...clusterLabels(key), ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {
         const key = `${cluster.namespace}/${cluster.name}`;
         this.#podEnds.known(key);

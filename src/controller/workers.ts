@@ -2,6 +2,7 @@
 import { type Clock, type Random, sleep } from "../clock.ts";
 import { OperatorError, RetryableError } from "../errors.ts";
 import type { Priority, QueueItem, WorkQueue } from "../queue/queue.ts";
+import { clusterLabels } from "../telemetry/cluster-gauge.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ReconcileResult } from "../telemetry/metrics.ts";
 import type { Pass, PassResult } from "./reconcile.ts";
@@ -69,13 +70,13 @@ function settleFailure({ queue, log }: WorkersOptions, item: QueueItem, error: u
   const priority = item.priority === "failover" ? "failover" : "change"; // what failed once is no mere resync any more
   if (!(error instanceof OperatorError)) {
     queue.retry(key, 0, priority);
-    log.error({ key, err: error }, "Pass ended by a bug");
+    log.error({ ...clusterLabels(key), err: error }, "Pass ended by a bug");
     return "bug";
   }
   if (error.retry === "never") {
     queue.forget(key);
     queue.addAfter(key, RESYNC_MS, "resync");
-    log.error({ key, err: error }, "Pass was refused and waits for a change");
+    log.error({ ...clusterLabels(key), err: error }, "Pass was refused and waits for a change");
     return "terminal";
   }
   const retryAfterMs = error instanceof RetryableError ? (error.retryAfterMs ?? 0) : 0;
@@ -85,6 +86,6 @@ function settleFailure({ queue, log }: WorkersOptions, item: QueueItem, error: u
   }
   const delayMs = queue.retry(key, retryAfterMs, priority);
   const level = failures < 2 ? "debug" : "warn";
-  log[level]({ key, failures, delayMs, err: error }, "Pass failed and is tried again");
+  log[level]({ ...clusterLabels(key), failures, delayMs, err: error }, "Pass failed and is tried again");
   return "retryable";
 }

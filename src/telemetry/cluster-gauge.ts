@@ -30,7 +30,7 @@ export function clusterGauge(registry: Registry, text: GaugeText, rows: () => It
   registry.registerMetric(gauge);
 }
 
-/** The labels that name a cluster. */
+/** The labels, and fields of log lines, that name a cluster. @param key - `namespace/name`. */
 export function clusterLabels(key: string): { readonly namespace: string; readonly cluster: string } {
   const [namespace = "", cluster = ""] = key.split("/");
   return { namespace, cluster };

@@ -22,7 +22,18 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
-const SECRET_FIELDS = ["authorization", "body", "data", "headers", "key", "password", "secret", "stringData", "token"];
+/** Fields whose values are never written, whatever they are: nothing else may be called so. */
+export const SECRET_FIELDS = [
+  "authorization",
+  "body",
+  "data",
+  "headers",
+  "key",
+  "password",
+  "secret",
+  "stringData",
+  "token",
+];
 
 /** Creates the root logger of a program. */
 export function createLogger(options: LoggerOptions): Logger {

@@ -1,8 +1,9 @@
+import { readdir, readFile } from "node:fs/promises";
 import { Writable } from "node:stream";
 import { Registry } from "prom-client";
 import { expect, test } from "vitest";
 import { RetryableError } from "../../../src/errors.ts";
-import { createLogger, withContext } from "../../../src/telemetry/logger.ts";
+import { createLogger, SECRET_FIELDS, withContext } from "../../../src/telemetry/logger.ts";
 import * as metrics from "../../../src/telemetry/metrics.ts";
 
 function logged(write: (logger: ReturnType<typeof createLogger>) => void): {
@@ -65,6 +66,23 @@ test("an error that nobody threw on purpose keeps its stack", () => {
   expect(line).toMatchObject({
     error: { type: "TypeError", stack: expect.stringContaining("logger.test.ts") as string },
   });
+});
+
+test("no line names what it is about in a field that is never written", async () => {
+  const folder = new URL("../../../src/", import.meta.url);
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".ts"));
+  const found: string[] = [];
+  let calls = 0;
+  for (const file of files) {
+    const text = await readFile(new URL(file, folder), "utf8");
+    for (const [call, fields = ""] of text.matchAll(/\blog(?:\.\w+|\[\w+\])\(\s*\{([^}]*)\}/g)) {
+      calls++;
+      if (fields.split(",").some((field) => SECRET_FIELDS.includes(field.split(":")[0]?.trim() ?? "")))
+        found.push(`${file}: ${call}`);
+    }
+  }
+  expect(calls).toBeGreaterThan(20);
+  expect(found).toEqual([]);
 });
 
 test("every series is there from the start, with base units and no double registration", async () => {
