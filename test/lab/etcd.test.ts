@@ -29,7 +29,7 @@ async function untilSize(members: number): Promise<void> {
 }
 
 async function podAddresses(): Promise<readonly string[]> {
-  const columns = '{range .items[*]}{.status.podIP}{"\n"}{end}';
+  const columns = '{range .items[*]}{.status.podIP}{"\\n"}{end}';
   const selector = `quorate.io/cluster=${CLUSTER}`;
   const text = await kubectl("-n", NAMESPACE, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
   return text.split("\n").flatMap((address) => (address === "" ? [] : [`${address}:${PORT}`]));
@@ -42,7 +42,10 @@ function rememberedAddresses(): () => Promise<readonly string[]> {
   let atMs = Number.NEGATIVE_INFINITY;
   const look = async (): Promise<void> => {
     atMs = performance.now();
-    const found = await podAddresses().catch(() => []);
+    const found = await podAddresses().catch((error: unknown) => {
+      if (known.length === 0) throw error; // else the API server may just be away
+      return [];
+    });
     if (found.length > 0) known = found;
     looking = undefined;
   };
