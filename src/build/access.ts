@@ -43,7 +43,7 @@ function rules(context: BuildContext, members: readonly string[]): Record<string
       apiGroups: [""],
       resources: ["configmaps"],
       resourceNames: [nameOf.intent(name)],
-      verbs: ["get", "list", "watch"],
+      verbs: ["list", "watch"],
     },
     { apiGroups: [""], resources: ["pods"], resourceNames: members.map(nameOf.pod), verbs: ["get", "patch"] },
     { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },

@@ -185,3 +185,9 @@ describe("no change of leader", () => {
       expect((await cluster.routed())?.name).toBe(leader.name);
     }));
 });
+
+test("all that the agents asked for meanwhile was allowed, and they have no right that they never use", async () => {
+  const { refused, unused } = await cluster.rights();
+  expect(refused).toEqual([]);
+  expect(unused).toEqual([]);
+});

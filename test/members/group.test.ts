@@ -233,3 +233,7 @@ describe("a group that lost its majority for good", () => {
     expect(await client.finish()).toMatchObject({ lost: 0, stale: 0 });
   });
 });
+
+test("nothing that the agents asked for meanwhile was refused", async () => {
+  expect((await cluster.rights()).refused).toEqual([]);
+});

