@@ -45,7 +45,7 @@ sbom: deps ## What the images are made of, as CycloneDX: dist/sbom.cdx.json
 	npm sbom --package-lock-only --omit dev --sbom-type application --sbom-format cyclonedx > dist/sbom.cdx.json
 
 .PHONY: release
-release: images sbom ## Pack a release into dist/release: images, chart, CRDs, plugin, SBOM, checksums (RELEASE_URL=…)
+release: images sbom ## Pack a release into dist/release: images, chart, CRDs, overlays, plugin, SBOM, checksums (RELEASE_URL=…)
 	hack/lab/lab build-checkers
 	node hack/release/release.ts
 

@@ -14,16 +14,16 @@ import { apiCallMetrics, leadershipMetrics } from "./telemetry/metrics.ts";
 import { Access } from "./web/access.ts";
 import { clusterNames, clusterPage } from "./web/cluster-pages.ts";
 import { startStatusServer } from "./web/server.ts";
+import { AGENT_IMAGE, VERSION } from "./version.ts";
 import { Webhook } from "./webhook/webhook.ts";
 
-const VERSION = "0.1.0";
 const LEASE = "quorate-operator";
 /** The Service in front of the operator's pods. */
 const SERVICE = "quorate-operator";
 
 /** Environment of the operator; every variable has a default. */
 const Environment = z.object({
-  QUORATE_AGENT_IMAGE: z.string().min(1).default("quorate/agent:dev"),
+  QUORATE_AGENT_IMAGE: z.string().min(1).default(AGENT_IMAGE),
   /** Where the operator's own Lease is; the pod's or the kubeconfig's namespace when absent. */
   QUORATE_OPERATOR_NAMESPACE: z.string().optional(),
   /** Look after the clusters of this namespace only. */

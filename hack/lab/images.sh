@@ -14,6 +14,17 @@ RUNTIME_ROOT=opt/quorate
 
 DEFAULT_IMAGES=(pause client agent operator postgres etcd redis)
 
+# What the product's images are called by manifests of the working copy, and by the chart, whose images are those of its version.
+image_references() { # NAME: one a line
+  local version
+  case $1 in
+    agent | operator)
+      version=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$REPOSITORY/package.json")
+      printf 'docker.io/quorate/%s\n' "$1:dev" "$1:$version"
+      ;;
+    *) image_reference "$1" ;;
+  esac
+}
 image_reference() {
   case $1 in
     agent | operator) echo "docker.io/quorate/$1:dev" ;;
@@ -203,7 +214,7 @@ pause_layer() {
 # --- images: CACHE/images/NAME-KEY/ is the unpacked archive; CACHE/images/NAME is a link to the current one
 
 write_image() { # NAME ENTRYPOINT-JSON USER LAYER...
-  local name=$1 entrypoint=$2 user=$3 layer digest path config folder ids="" paths=""
+  local name=$1 entrypoint=$2 user=$3 layer digest path config folder references ids="" paths=""
   shift 3
   path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   # Debian's psql and others are wrappers in Perl; the real ones come first.
@@ -214,12 +225,13 @@ write_image() { # NAME ENTRYPOINT-JSON USER LAYER...
     paths+="${paths:+,}\"$digest/layer.tar\""
   done
   config="{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Entrypoint\":$entrypoint,\"User\":\"$user\",\"Env\":[\"PATH=$path\",\"LANG=C.UTF-8\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[$ids]}}"
-  folder=$CACHE/images/$name-$(content_key "$config")
+  references=$(image_references "$name")
+  folder=$CACHE/images/$name-$(content_key "$config" "$references")
   if [ ! -d "$folder" ]; then
     rm -rf "$folder.part"
     mkdir -p "$folder.part"
     printf '%s' "$config" >"$folder.part/config.json"
-    printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":[%s]}]' "$(image_reference "$name")" "$paths" >"$folder.part/manifest.json"
+    printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":[%s]}]' "${references//$'\n'/\",\"}" "$paths" >"$folder.part/manifest.json"
     for layer in "$@"; do
       mkdir -p "$folder.part/$(<"$layer/digest")"
       ln "$layer/layer.tar" "$folder.part/$(<"$layer/digest")/layer.tar"

@@ -1,7 +1,9 @@
 /** Archives whose bytes depend on nothing but what is in them. */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -13,6 +15,17 @@ const REPRODUCIBLE = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner"
 export async function packFolder(folder: string, file: string): Promise<void> {
   const mode = ["--mode=u=rwX,go=rX", "--dereference", "--hard-dereference"];
   await run("tar", ["-C", folder, ...REPRODUCIBLE, ...mode, "--use-compress-program=gzip -n", "-cf", file, "."]);
+}
+
+/** Packs what `fill` puts into the folder that it is given; the folder is gone afterwards. */
+export async function packNew(file: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "quorate-release-"));
+  try {
+    await fill(folder);
+    await packFolder(folder, file);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 /** The SHA-256 of a file, in hexadecimal. */

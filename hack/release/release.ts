@@ -1,15 +1,18 @@
 /**
- * Packs what a release consists of into dist/release: images as archives for `docker load`, chart, CRDs, the plugin with its manifest
- * for krew, the list of what it is made of, and the checksums of all that. `make release` builds the parts first.
+ * Packs what a release consists of into dist/release: images as archives for `docker load`, chart, CRDs, kustomize's overlays, the plugin
+ * with its manifest for krew, the list of what it is made of, and the checksums of all that. `make release` builds the parts first.
  *
  * RELEASE_URL is where the files will be found, for the manifest of krew.
  */
 import { execFileSync } from "node:child_process";
-import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { chmod, copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
 import { dump } from "js-yaml";
-import { packFolder, sha256Of } from "./archive.ts";
+import { VERSION } from "../../src/version.ts";
+import { packNew, sha256Of } from "./archive.ts";
+import { packImage } from "./image.ts";
+import { installationOf } from "./installation.ts";
 import { krewManifest, PLUGIN_PROGRAM } from "./krew.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -17,20 +20,33 @@ const RELEASE = join(ROOT, "dist/release");
 const CACHE = process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate");
 const IMAGES = ["operator", "agent"];
 
-async function packPlugin(version: string, url: string): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "quorate-plugin-"));
-  try {
+/** The lab's images, which run as `dev`, under the version that chart, manifests and operator ask for. */
+async function packImages(): Promise<void> {
+  for (const image of IMAGES) {
+    const reference = `docker.io/quorate/${image}:${VERSION}`;
+    await packImage(join(CACHE, "images", image), reference, join(RELEASE, `${image}-${VERSION}.tar.gz`));
+  }
+}
+
+async function packPlugin(url: string): Promise<void> {
+  const name = `kubectl-quorate-${VERSION}.tar.gz`;
+  await packNew(join(RELEASE, name), async (folder) => {
     await copyFile(join(ROOT, "dist", PLUGIN_PROGRAM), join(folder, PLUGIN_PROGRAM));
     await chmod(join(folder, PLUGIN_PROGRAM), 0o755);
     await copyFile(join(ROOT, "LICENSE"), join(folder, "LICENSE"));
-    const name = `kubectl-quorate-${version}.tar.gz`;
-    await packFolder(folder, join(RELEASE, name));
-    const sha256 = await sha256Of(join(RELEASE, name));
-    const manifest = krewManifest({ version, url: `${url}/${name}`, sha256 });
-    await writeFile(join(RELEASE, "quorate.krew.yaml"), dump(manifest, { lineWidth: -1, noRefs: true }));
-  } finally {
-    await rm(folder, { recursive: true });
-  }
+  });
+  const sha256 = await sha256Of(join(RELEASE, name));
+  const manifest = krewManifest({ version: VERSION, url: `${url}/${name}`, sha256 });
+  await writeFile(join(RELEASE, "quorate.krew.yaml"), dump(manifest, { lineWidth: -1, noRefs: true }));
+}
+
+async function packInstallation(): Promise<void> {
+  await packNew(join(RELEASE, `quorate-deploy-${VERSION}.tar.gz`), async (folder) => {
+    for (const [path, text] of installationOf(ROOT, VERSION)) {
+      await mkdir(join(folder, dirname(path)), { recursive: true });
+      await writeFile(join(folder, path), text);
+    }
+  });
 }
 
 async function packCrds(): Promise<void> {
@@ -47,7 +63,6 @@ async function writeSums(): Promise<void> {
   await writeFile(join(RELEASE, "SHA256SUMS"), lines.join(""));
 }
 
-const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as { readonly version: string };
 const url = process.env["RELEASE_URL"];
 if (url === undefined || !URL.canParse(url)) {
   throw new Error(
@@ -56,10 +71,11 @@ if (url === undefined || !URL.canParse(url)) {
 }
 await rm(RELEASE, { recursive: true, force: true });
 await mkdir(RELEASE, { recursive: true });
-for (const image of IMAGES) await packFolder(join(CACHE, "images", image), join(RELEASE, `${image}-${version}.tar.gz`));
+await packImages();
 execFileSync(join(CACHE, "bin/helm-v3.22.0"), ["package", join(ROOT, "charts/quorate"), "--destination", RELEASE]);
 await copyFile(join(ROOT, "dist/sbom.cdx.json"), join(RELEASE, "sbom.cdx.json"));
 await packCrds();
-await packPlugin(version, url.replace(/\/+$/, ""));
+await packInstallation();
+await packPlugin(url.replace(/\/+$/, ""));
 await writeSums();
 process.stdout.write(`${(await readdir(RELEASE)).join("\n")}\n`);

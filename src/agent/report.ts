@@ -4,7 +4,7 @@ import type { MemberReport } from "../api/agent-wire.ts";
 import { lagBucket } from "./cluster/member-report.ts";
 import { distanceBehind, type Position } from "./protocol/position.ts";
 import type { MemberView } from "./protocol/types.ts";
-import { AGENT_VERSION } from "./version.ts";
+import { VERSION } from "../version.ts";
 
 /** Everything the report is made of. */
 export interface ReportParts {
@@ -46,7 +46,7 @@ export function buildReport(parts: ReportParts): MemberReport {
     ...(view.role === "leader" && parts.intentGeneration !== undefined
       ? { intentGeneration: parts.intentGeneration }
       : {}),
-    agentVersion: AGENT_VERSION,
+    agentVersion: VERSION,
     engineVersion: observation?.version ?? null,
     leaderSince: parts.leaderSince,
     switchover: parts.switchover,

@@ -4,7 +4,7 @@ import { agentMetrics, usageMetrics } from "./metrics.ts";
 import { InitClient } from "./init-client.ts";
 import { GroupMember } from "./group/member.ts";
 import { Member } from "./member.ts";
-import { AGENT_VERSION } from "./version.ts";
+import { VERSION } from "../version.ts";
 import { readEngine, readSettings } from "./settings.ts";
 import { readUsage } from "./usage.ts";
 import { startHealthServer } from "./health-server.ts";
@@ -24,10 +24,12 @@ export async function runAgent(): Promise<void> {
     QUORATE_MEMBER: member,
     QUORATE_NODE: node,
   } = settings;
-  const log = withContext(
-    createLogger({ program: "agent", version: AGENT_VERSION, level: settings.QUORATE_LOG_LEVEL }),
-    { cluster, namespace, member, node },
-  );
+  const log = withContext(createLogger({ program: "agent", version: VERSION, level: settings.QUORATE_LOG_LEVEL }), {
+    cluster,
+    namespace,
+    member,
+    node,
+  });
   const exit = (code: number): void => process.exit(code);
   process.on("uncaughtException", (error) => {
     log.fatal({ err: error }, "Uncaught exception");

@@ -10,24 +10,25 @@ import { kustomizeFiles } from "./kustomize.ts";
 import { chartSources } from "./observability.ts";
 import { chartValues } from "./values.ts";
 
-/** The tag of images that are built from a working copy, which kustomize's installation runs. */
-export const WORKING_TAG = "dev";
+/** How to write what the installations share with other folders, and what to install. */
+export interface InstallationStyle {
+  /** Text of a CRD's file. */
+  readonly crdText: (crd: object) => string;
+  /** Text of a file with rules. */
+  readonly rulesText: (rules: object) => string;
+  /** Of the images that kustomize's installation runs; the chart's are of its version. */
+  readonly tag: string;
+}
 
-/**
- * Every generated file of both installations, by its path from the root of the repository.
- * @param crdText - Text of a CRD's file.
- * @param rulesText - Text of a file with rules.
- */
+/** Every generated file of both installations, by its path from the root of the repository. */
 export function installationFiles(
   root: string,
-  crdText: (crd: object) => string,
-  rulesText: (rules: object) => string,
+  { crdText, rulesText, tag }: InstallationStyle,
 ): ReadonlyMap<string, string> {
   const engines = builtInEngines(join(root, "engines"));
   const schema = chartValues([...engines.keys()]);
-  const tag = { tag: WORKING_TAG };
   const files = new Map<string, string>();
-  for (const [path, text] of kustomizeFiles(schema.parse({ image: tag, agentImage: tag }))) {
+  for (const [path, text] of kustomizeFiles(schema.parse({ image: { tag }, agentImage: { tag } }))) {
     files.set(`deploy/${path}`, text);
   }
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { readonly version: string };

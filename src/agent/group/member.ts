@@ -13,7 +13,7 @@ import type { PeerServer } from "../peers.ts";
 import { PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
 import { runHook } from "../update-hooks.ts";
-import { AGENT_VERSION } from "../version.ts";
+import { VERSION } from "../../version.ts";
 import { probeWrites } from "../write-probe.ts";
 import { decide, isMissing, standing } from "./decide.ts";
 import { describeGroup, entriesBehind } from "./describe.ts";
@@ -345,7 +345,7 @@ export class GroupMember {
     const { refused } = parameters;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
-      agentVersion: AGENT_VERSION,
+      agentVersion: VERSION,
       engineVersion: this.#watch?.observation?.version ?? null,
       leaderSince: this.#route.since,
       switchover: this.#switchover,

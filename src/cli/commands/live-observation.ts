@@ -12,10 +12,10 @@ import { ANNOTATION_ROTATE_AUTHORITY } from "../../build/labels.ts";
 import { preflight } from "../../plan/preflight.ts";
 import { observe } from "../../observe/observe.ts";
 import { Stores } from "../../observe/stores.ts";
+import { AGENT_IMAGE } from "../../version.ts";
 
 const DEADLINE_MS = 30_000;
 const DAY_MS = 86_400_000;
-const UNKNOWN_AGENT = "quorate/agent:dev";
 
 /**
  * Observes a cluster that exists. Secrets are not read: they are taken to be as the operator keeps them.
@@ -58,7 +58,7 @@ export function observeUnborn(cluster: Stored<KubeObject>, engine: unknown, name
   const { uid, resourceVersion = "1", name } = { ...cluster.metadata, ...metadata };
   return {
     nowMs: Date.now(),
-    settings: { agentImage: UNKNOWN_AGENT },
+    settings: { agentImage: AGENT_IMAGE },
     namespace,
     name,
     cluster: {
@@ -149,7 +149,7 @@ interface SetObject extends KubeObject {
 function agentImageOf(stores: Stores, namespace: string, name: string): string {
   const sets = stores.of("StatefulSet").ofCluster(namespace, name) as readonly SetObject[];
   const images = [...sets].flatMap(({ spec }) => spec?.template?.spec?.initContainers?.[0]?.image ?? []);
-  return images[0] ?? UNKNOWN_AGENT;
+  return images[0] ?? AGENT_IMAGE;
 }
 
 /** A certificate that nothing is to be done about. */

@@ -1,15 +1,19 @@
 // What a release is made of: the plugin's archive and manifest by the rules that krew checks, and a workflow that cannot be changed
 // from outside. krew's own checks are Go code (internal/index/validation); they are followed here one by one.
 import { execFileSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { load } from "js-yaml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { packFolder, sha256Of } from "../../../hack/release/archive.ts";
+import { packImage } from "../../../hack/release/image.ts";
+import { installationOf } from "../../../hack/release/installation.ts";
 import { krewManifest } from "../../../hack/release/krew.ts";
+import { AGENT_IMAGE, VERSION } from "../../../src/version.ts";
 
-const WORKFLOW = join(import.meta.dirname, "../../../.github/workflows/release.yaml");
+const ROOT = join(import.meta.dirname, "../../..");
+const WORKFLOW = join(ROOT, ".github/workflows/release.yaml");
 const ADDRESS = "https://example.com/quorate/quorate/releases/download/v1.2.3/kubectl-quorate-1.2.3.tar.gz";
 
 let folder: string;
@@ -36,6 +40,47 @@ test("an archive has the same bytes wherever and whenever it is packed, and its 
   const unpacked = await mkdtemp(join(folder, "unpacked-"));
   execFileSync("tar", ["-C", unpacked, "-xzf", one]);
   expect(execFileSync(join(unpacked, "kubectl-quorate.mjs"), { encoding: "utf8" })).toBe("it runs\n");
+});
+
+test("an image is packed under the name of its release, with everything that is in it", async () => {
+  const image = join(folder, "agent-0123");
+  await mkdir(join(image, "abcd"), { recursive: true });
+  await writeFile(join(image, "abcd/layer.tar"), "layer");
+  await writeFile(join(image, "config.json"), "{}");
+  const manifest = { Config: "config.json", RepoTags: ["docker.io/quorate/agent:dev"], Layers: ["abcd/layer.tar"] };
+  await writeFile(join(image, "manifest.json"), JSON.stringify([manifest]));
+  await symlink(image, join(folder, "agent"));
+  await packImage(join(folder, "agent"), "docker.io/quorate/agent:1.2.3", join(folder, "agent.tar.gz"));
+  const read = (name: string): string =>
+    execFileSync("tar", ["-xzOf", join(folder, "agent.tar.gz"), `./${name}`], { encoding: "utf8" });
+  expect(JSON.parse(read("manifest.json"))).toEqual([{ ...manifest, RepoTags: ["docker.io/quorate/agent:1.2.3"] }]);
+  expect([read("config.json"), read("abcd/layer.tar")]).toEqual(["{}", "layer"]);
+});
+
+test("programs, chart and packages are of one version, and an operator starts agents of its own", async () => {
+  const read = async (file: string): Promise<{ version: string; appVersion?: string }> =>
+    load(await readFile(join(ROOT, file), "utf8")) as { version: string };
+  expect((await read("package.json")).version).toBe(VERSION);
+  expect((await read("package-lock.json")).version).toBe(VERSION);
+  expect(await read("charts/quorate/Chart.yaml")).toMatchObject({ version: VERSION, appVersion: VERSION });
+  expect(AGENT_IMAGE).toBe(`quorate/agent:${VERSION}`);
+});
+
+test("the overlays of a release run its own images, and bring all that they refer to", () => {
+  const files = installationOf(ROOT, "1.2.3");
+  const images = [...files].flatMap(([path, text]) =>
+    path.startsWith("deploy/") ? [...text.matchAll(/quorate\/(operator|agent)[:@](\S+)/g)].map(([image]) => image) : [],
+  );
+  expect([...new Set(images)].toSorted()).toEqual(["quorate/agent:1.2.3", "quorate/operator:1.2.3"]);
+  expect(files.get("crds/clusterspecs.quorate.io.yaml")).toContain("kind: CustomResourceDefinition");
+  for (const [path, text] of files) {
+    if (!path.endsWith("/kustomization.yaml")) continue;
+    const { resources = [] } = load(text) as { readonly resources?: readonly string[] };
+    for (const resource of resources) {
+      const named = join(path, "..", resource);
+      expect(files.has(named) || files.has(join(named, "kustomization.yaml")), `${path}: ${resource}`).toBe(true);
+    }
+  }
 });
 
 interface Platform {
