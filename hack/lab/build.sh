@@ -124,12 +124,13 @@ fetch_monitoring_kinds() {
   step "fetched ${target##*/}"
 }
 
-# What judges manifests and installs the chart in tests.
+# What judges manifests and workflows, and installs the chart, in tests.
 lab_build_checkers() {
   mkdir -p "$CACHE/bin"
   build_module helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm
   build_module kubeconform "$KUBECONFORM_VERSION" github.com/yannh/kubeconform/cmd/kubeconform
   build_module kube-score "$KUBE_SCORE_VERSION" github.com/zegl/kube-score/cmd/kube-score
+  build_module actionlint "$ACTIONLINT_VERSION" github.com/rhysd/actionlint/cmd/actionlint github.com/rhysd/actionlint
   fetch_monitoring_kinds
 }
 

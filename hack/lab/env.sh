@@ -8,6 +8,7 @@ KWOK_VERSION=v0.8.0
 HELM_VERSION=v3.22.0
 KUBECONFORM_VERSION=v0.8.0
 KUBE_SCORE_VERSION=v1.20.0
+ACTIONLINT_VERSION=v1.7.12
 PROMETHEUS_OPERATOR_VERSION=v0.79.2
 
 STATE=${QUORATE_LAB:-/var/lib/quorate-lab}
@@ -35,6 +36,7 @@ bin() { # NAME: the cached program
     helm) version=$HELM_VERSION ;;
     kubeconform) version=$KUBECONFORM_VERSION ;;
     kube-score) version=$KUBE_SCORE_VERSION ;;
+    actionlint) version=$ACTIONLINT_VERSION ;;
   esac
   printf '%s/bin/%s-%s' "$CACHE" "$1" "$version"
 }

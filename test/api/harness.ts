@@ -25,6 +25,7 @@ const VERSIONS: Readonly<Record<string, string>> = {
   helm: "v3.22.0",
   kubeconform: "v0.8.0",
   "kube-score": "v1.20.0",
+  actionlint: "v1.7.12",
 };
 const START_DEADLINE_MS = 60_000;
 
