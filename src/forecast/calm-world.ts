@@ -234,12 +234,11 @@ function withVolumes(seen: Observation): Observation {
   });
 }
 
-/** Without a leader the one that led last leads, or the lowest that may. */
+/** Without a leader the one that led last leads, or the lowest that may: a moment after it is ready, when others have had their say. */
 function withLeader(seen: Observation): Observation {
   if (leaderOf(seen.members) !== undefined || seen.intent?.intent?.paused === true) return seen;
-  const able = seen.members.filter(
-    (member) => member.pod?.ready === true && isListed(seen, member) && canServe(seen, member),
-  );
+  const wasReady = ({ pod }: MemberView): boolean => pod?.ready === true && (pod.readySinceMs ?? 0) < seen.nowMs;
+  const able = seen.members.filter((member) => wasReady(member) && isListed(seen, member) && canServe(seen, member));
   const byOrdinal = able.toSorted((a, b) => a.ordinal - b.ordinal);
   const chosen = able.find(({ name }) => name === seen.named.lastLeader) ?? byOrdinal[0];
   return chosen === undefined ? seen : led(seen, chosen.name);

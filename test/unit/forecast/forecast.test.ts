@@ -1,9 +1,10 @@
 // What is forecast must be what then happens. What happens is taken from the simulator, in which agents and kubelets were written
 // anew, step by step and in any order; the forecast's world knows nothing of it.
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { forecast, type ForecastEvent } from "../../../src/forecast/forecast.ts";
 import { engine, intentOf } from "../plan/fixture.ts";
-import { lottery } from "../plan/pairs.ts";
+import { CHANGES, lottery } from "../plan/pairs.ts";
 import { running } from "../plan/running.ts";
 import { Simulator } from "../plan/simulator.ts";
 
@@ -11,16 +12,16 @@ const SOON = { update: { minReadySeconds: 1 } };
 const VERSION_2 = { engine: { name: "example", version: "2" } };
 const CANARY = { update: { strategy: "Canary", canary: { bakeSeconds: 60 } } };
 
-/** What people would notice of what the simulator went through, in order. */
+/** What people would notice of what the simulator went through, in order, and when writes had to wait. */
 function happened(world: Simulator): string[] {
   const seen: string[] = [];
   let { leader } = world;
   let idle = 0;
-  for (let turn = 0; turn < 600 && idle < 4; turn += 1) {
-    const before = world.trace.length;
-    const sets = new Set(world.children.keys());
+  for (let turn = 0; turn < 900 && idle < 4; turn += 1) {
+    const before = { steps: world.trace.length, leader: world.leader, replicas: replicasOf(world) };
     const planned = world.pass();
-    for (const line of world.trace.slice(before)) seen.push(...noticed(line, sets));
+    const replicas = replicasOf(world);
+    for (const line of world.trace.slice(before.steps)) seen.push(...noticed(line, { ...before, after: replicas }));
     const moved = world.move();
     if (world.leader !== undefined && leader !== undefined && world.leader !== leader) {
       seen.push(`hand over ${leader} → ${world.leader}`);
@@ -32,32 +33,66 @@ function happened(world: Simulator): string[] {
   return seen;
 }
 
-function noticed(line: string, before: ReadonlySet<string>): string[] {
+/** How many pods each member's set asks for. */
+function replicasOf({ children }: Simulator): ReadonlyMap<string, number> {
+  const sets = [...children].filter(([key]) => key.startsWith("StatefulSet/"));
+  return new Map(
+    sets.map(([key, { manifest }]) => [
+      key.slice("StatefulSet/".length),
+      (manifest["spec"] as { readonly replicas?: number }).replicas ?? 1,
+    ]),
+  );
+}
+
+interface Around {
+  /** Who led before the step. */
+  readonly leader: string | undefined;
+  readonly replicas: ReadonlyMap<string, number>;
+  readonly after: ReadonlyMap<string, number>;
+}
+
+function noticed(line: string, { leader, replicas, after }: Around): string[] {
   const [, verb, kind, name = ""] = /^(\w+) (\w+) ([\w-]+):/.exec(line) ?? [];
-  if (verb === "Delete" && kind === "Pod") return [`replace ${name.replace(/-0$/, "")}`];
+  const member = name.replace(/-0$/, "");
+  const unlessLed = (text: string, who: string): string => (who === leader ? `${text}, writes wait` : text);
+  if (verb === "Delete" && kind === "Pod") return [unlessLed(`replace ${member}`, member)];
   if (verb === "Delete" && kind === "StatefulSet") return [`remove ${name}`];
   if (verb === "Delete" && kind === "PersistentVolumeClaim") return [`delete volume ${name}`];
-  if (verb === "Apply" && kind === "StatefulSet" && !before.has(`StatefulSet/${name}`)) return [`add ${name}`];
-  return [];
+  if (verb !== "Apply" || kind !== "StatefulSet" || replicas.get(name) === after.get(name)) return [];
+  if (!replicas.has(name)) return [`add ${name}`];
+  return after.get(name) === 0 ? [unlessLed(`stop ${name}`, name)] : [`start ${name}`];
 }
 
 function foretold(events: readonly ForecastEvent[]): string[] {
-  return events.flatMap(({ kind, object, detail }) => {
+  return events.flatMap(({ kind, object, detail, gap }) => {
+    const waits = gap === "UntilBack" ? ", writes wait" : "";
     switch (kind) {
       case "ReplacePod":
-        return [`replace ${object}`];
+        return [`replace ${object}${waits}`];
       case "RemoveMember":
-        return [`remove ${object}`];
+        return [`remove ${object}${waits}`];
       case "DeleteVolume":
-        return [`delete volume ${object}`];
+        return [`delete volume ${object}${waits}`];
       case "AddMember":
-        return [`add ${object}`];
+        return [`add ${object}${waits}`];
+      case "StopMember":
+        return [`stop ${object}${waits}`];
+      case "StartMember":
+        return [`start ${object}${waits}`];
       case "HandOver":
         return [`hand over ${detail}`];
       default:
-        return [];
+        return waits === "" ? [] : [`${kind} ${object}${waits}`];
     }
   });
+}
+
+/** Changes the spec: what happens then, in order, is what was foretold before, and so is who has to wait. */
+function expectForetold(world: Simulator, spec: object): void {
+  const { events, blocked } = forecast(world.observe(), intentOf(spec));
+  world.change(spec);
+  expect(happened(world)).toEqual(foretold(events));
+  expect((world.status.blocked ?? []).map(({ guard }) => guard)).toEqual(blocked.map(({ guard }) => guard));
 }
 
 const EDITS: Readonly<Record<string, object>> = {
@@ -86,10 +121,7 @@ describe.each([1, 2, 3])("of %i members", (members) => {
 
   test.each(Object.entries(EDITS).filter(([, edit]) => offers(edit)))("a change of %s goes as foretold", (_, edit) => {
     const world = running(members, SOON);
-    const { events, blocked } = forecast(world.observe(), intentOf({ members, ...edit }));
-    world.change({ members, ...edit });
-    expect(happened(world)).toEqual(foretold(events));
-    expect(world.status.blocked ?? []).toHaveLength(blocked.length);
+    expectForetold(world, { members, ...edit });
   });
 
   test("a roll goes as foretold in whatever order the world moves, but for who takes over", () => {
@@ -101,6 +133,34 @@ describe.each([1, 2, 3])("of %i members", (members) => {
       world.change({ members, ...SOON, ...VERSION_2 });
       expect(happened(world).map(who)).toEqual(foretold(events).map(who));
     }
+  });
+});
+
+describe("of the suite of changes, while nothing fails", () => {
+  /** Those whose spec cannot work fail on the way, which no forecast can know. */
+  const works = ([name, change]: readonly [string, object]) => "spec" in change && !name.startsWith("Bad");
+  const specs = Object.entries(CHANGES)
+    .filter(works)
+    .map(([name, change]) => [name, (change as { readonly spec: object }).spec] as const);
+
+  test.each(specs)("%s goes as foretold, and back", (_, spec) => {
+    const world = running(3, SOON);
+    expectForetold(world, { members: 3, ...SOON, ...spec });
+    expectForetold(world, { members: 3, ...SOON });
+  });
+
+  test("any of them together, one edit after the other, from whatever the one before left", () => {
+    const edit = fc
+      .uniqueArray(fc.constantFrom(...specs), { minLength: 1, maxLength: 3, selector: ([name]) => name })
+      .map((chosen) => chosen.reduce((spec: object, [, one]) => ({ ...spec, ...one }), {}));
+    const edits = fc.array(edit, { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 3 }), edits, (members, drawn) => {
+        const world = running(members, SOON);
+        for (const spec of drawn) expectForetold(world, { members, ...SOON, ...spec });
+      }),
+      { numRuns: 12 },
+    );
   });
 });
 

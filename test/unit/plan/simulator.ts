@@ -262,7 +262,10 @@ export class Simulator {
     const listed = intent.members.map((m) => m.name);
     const { leader } = this;
     if (leader === undefined) {
-      for (const name of listed) if (this.#mayLead(name, intent)) moves.push(() => this.#promote(name));
+      // Who led last has everything, and is the first in line.
+      const { lastLeader } = this.#named;
+      const inLine = listed.toSorted((a, b) => Number(b === lastLeader) - Number(a === lastLeader));
+      for (const name of inLine) if (this.#mayLead(name, intent)) moves.push(() => this.#promote(name));
       return moves;
     }
     const report = this.pods.get(leader)?.report;
