@@ -1,17 +1,15 @@
 /** The Helm chart on a real cluster: installed, upgraded, uninstalled and installed again, under a client that counts. */
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { removeNamespace } from "../../hack/scenario/example.ts";
-import { installOperator } from "../../hack/scenario/install.ts";
-import { apply, KUBECONFIG, kubectl, lab } from "../../hack/scenario/lab.ts";
-import { run, until } from "../../hack/scenario/shell.ts";
+import { CHART, helm, installOperator, removeOperator } from "../../hack/scenario/install.ts";
+import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const CHART = join(ROOT, "charts/quorate");
 const SYSTEM = "quorate-system";
 const NAMESPACE = "helmed";
 const CLUSTER = "kept";
@@ -19,20 +17,6 @@ const SUBJECT = quorateSubject(NAMESPACE, CLUSTER);
 /** The lab builds images under this tag. */
 const DEV = ["--set", "image.tag=dev,agentImage.tag=dev"];
 const WAIT = ["--wait", "--timeout", "5m"];
-
-function helm(...args: readonly string[]): Promise<string> {
-  const program = join(process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate"), "bin/helm-v3.22.0");
-  return run([program, "--kubeconfig", KUBECONFIG, "--namespace", SYSTEM, ...args], { timeoutMs: 330_000 });
-}
-
-/** The operator as kustomize installed it would be in Helm's way; CRDs and clusters stay. */
-async function removeOperator(): Promise<void> {
-  await helm("uninstall", "quorate", "--ignore-not-found", "--wait");
-  for (const overlay of ["operator", "rbac", "flowschema", "admission"]) {
-    await kubectl("delete", "--ignore-not-found", "--wait", "-k", join(ROOT, "deploy", overlay));
-  }
-  await kubectl("delete", "engines", "--all");
-}
 
 async function podUids(): Promise<string[]> {
   const path = "jsonpath={range .items[*]}{.metadata.uid}{' '}{end}";
@@ -43,8 +27,6 @@ async function podUids(): Promise<string[]> {
 beforeAll(async () => {
   await lab("up");
   await removeOperator();
-  // What `helm show crds | kubectl apply` does, where an earlier version's are there.
-  await kubectl("apply", "--server-side", "--force-conflicts", "-f", join(CHART, "crds"));
   await kubectl("create", "namespace", NAMESPACE).catch(() => undefined);
 });
 
