@@ -78,7 +78,7 @@ export const ClusterStatus = z
       .meta(listMap("type"))
       .optional()
       .describe(
-        "conditions: Ready, Reconciling, Stalled, Blocked, PendingChange, Available, Progressing, Degraded, SLOHealthy.",
+        "conditions: Ready, Reconciling, Stalled, Blocked, PendingChange, AgentOutdated, Available, Progressing, Degraded, SLOHealthy, PromotedByForce.",
       ),
     members: z
       .array(MemberStatus)

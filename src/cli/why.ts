@@ -24,7 +24,10 @@ export interface Circumstances {
 
 const MAX_EVENTS = 10;
 /** Conditions that are bad when true; the others are bad when not. */
-const ABNORMAL = ["Reconciling", "Stalled", "Degraded", "Blocked", "PendingChange", "Progressing"];
+const ABNORMAL = [
+  ...["Reconciling", "Stalled", "Degraded", "Blocked", "Progressing"],
+  ...["PendingChange", "AgentOutdated", "PromotedByForce"],
+];
 
 /** The answer, most important first. */
 export function renderWhy(known: Circumstances, palette: Palette): string[] {

@@ -13,6 +13,8 @@ import { isWhole } from "../plan/shards.ts";
 import { isStopped } from "../plan/stop.ts";
 import { timestamp } from "../plan/timestamp.ts";
 import { smallestRemaining } from "../slo/verdict.ts";
+import { VERSION } from "../version.ts";
+import { agentVerdict } from "./agents.ts";
 import { type Verdict, withTimes } from "./conditions.ts";
 import { countFleet, fleetVerdicts } from "./fleet-status.ts";
 import { countShards, shardsVerdicts } from "./shards-status.ts";
@@ -140,6 +142,7 @@ function verdictsOf(facts: Facts): Verdict[] {
   const stalled = stalledVerdict(facts);
   const blocked = blockedVerdict(facts);
   const progressing = progressingVerdict(facts);
+  const outdated = agentVerdict(facts.members, VERSION);
   const reconciling = stalled === undefined && progressing.status === "True";
   const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;
   const why = [stalled, available, degraded, progressing].find((v) => v !== undefined && isBad(v));
@@ -157,6 +160,7 @@ function verdictsOf(facts: Facts): Verdict[] {
     ...(stalled === undefined ? [] : [stalled]),
     ...(blocked === undefined ? [] : [blocked]),
     ...pendingVerdicts(facts),
+    ...(outdated === undefined ? [] : [outdated]),
     ...forcedVerdicts(facts),
   ];
 }

@@ -1,0 +1,43 @@
+/** Agents that are older than the operator. What they say to each other and to it grows by what need not be understood (api/agent-wire.ts). */
+import type { MemberView } from "../plan/observation.ts";
+import type { Verdict } from "./conditions.ts";
+
+/** How many minor versions agents may be behind the operator and each other. */
+const SUPPORTED_MINORS = 2;
+
+/** What is said of agents that are older than `version`, the operator's; undefined when none is, or none says what it is. */
+export function agentVerdict(members: readonly MemberView[], version: string): Verdict | undefined {
+  const own = parse(version);
+  const outdated = members.flatMap(({ name, pod }) => {
+    const text = pod?.report?.agentVersion ?? "";
+    const agent = parse(text);
+    return own === undefined || agent === undefined || !isOlder(agent, own) ? [] : { name, text, agent, own };
+  });
+  if (outdated.length === 0) return undefined;
+  const unsupported = outdated.filter(({ agent, own: [major, minor] }) => {
+    return agent[0] !== major || minor - agent[1] > SUPPORTED_MINORS;
+  });
+  const list = outdated.map(({ name, text }) => `${name} ${text}`).join(", ");
+  const message = `Agents are older than this operator, ${version}: ${list}.`;
+  return unsupported.length === 0
+    ? {
+        ...{ type: "AgentOutdated", status: "True", reason: "Behind" },
+        message: `${message} They work together; the roll that PendingChange waits for replaces them.`,
+      }
+    : {
+        ...{ type: "AgentOutdated", status: "True", reason: "Unsupported" },
+        message: `${message} More than ${SUPPORTED_MINORS} minor versions apart nobody has tried them together: accept the pending change, see status.blocked.`,
+      };
+}
+
+type Version = readonly [major: number, minor: number, patch: number];
+
+function parse(text: string): Version | undefined {
+  const [, major, minor, patch] = /^(\d+)\.(\d+)\.(\d+)/.exec(text) ?? [];
+  return major === undefined ? undefined : [Number(major), Number(minor), Number(patch)];
+}
+
+function isOlder(one: Version, other: Version): boolean {
+  const at = one.findIndex((part, index) => part !== other[index]);
+  return at >= 0 && (one[at] ?? 0) < (other[at] ?? 0);
+}
