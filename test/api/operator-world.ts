@@ -40,6 +40,8 @@ export let calls: ApiCall[] = [];
 export let passes: PassResult[] = [];
 /** The present operator's metrics. */
 export let registry: Registry;
+/** What all operators of this file logged, a line each. */
+export const logged: string[] = [];
 /** The present operator. */
 export let controller: Controller;
 let agentImage = "quorate/agent:test";
@@ -87,7 +89,7 @@ export async function startOperator(image = agentImage): Promise<void> {
     api,
     settings: { agentImage },
     registry,
-    log: pino({ level: "fatal" }),
+    log: pino({ level: "debug" }, { write: (line: string) => void logged.push(line) }),
     instance: "test",
     onPass: (_key, result) => passes.push(result),
   });

@@ -13,11 +13,13 @@ import {
   createCluster,
   eventually,
   intentOf,
+  logged,
   NAMESPACE,
   passes,
   plane,
   read,
   ref,
+  registry,
   runMember,
   runningCluster,
   startOperator,
@@ -287,4 +289,42 @@ describe("a deleted ClusterSpec", () => {
       expect(await admin.get(ref("v1", "Secret", "gone-credentials"))).toBeUndefined();
     });
   });
+});
+
+/** Keys of Secrets whose values nobody else may see; all others are addresses, names and certificates. */
+const CONFIDENTIAL = /^(admin|app|replication|postgres|password|uri|.*\.key)$/;
+
+/** Everything confidential in this namespace, as it could turn up: as it is, in base64, in an address, a line of a key. */
+async function confidences(): Promise<readonly string[]> {
+  const found = JSON.parse(await plane.kubectl("-n", NAMESPACE, "get", "secrets", "-o", "json")) as {
+    readonly items: readonly Any[];
+  };
+  return found.items.flatMap(({ metadata, data = {} }) =>
+    Object.entries(data)
+      .filter(([key]) => CONFIDENTIAL.test(key) || metadata.name?.endsWith("-credentials"))
+      .flatMap(([, base64]) => {
+        const text = Buffer.from(base64, "base64").toString();
+        const line = text.split("\n").find((one) => one.length >= 40 && !one.startsWith("-----"));
+        return text.includes("BEGIN") ? [base64, line ?? base64] : [base64, text, encodeURIComponent(text)];
+      }),
+  );
+}
+
+test("after all of that, nothing confidential is anywhere but in Secrets: no object, Event, metric or line of a log", async () => {
+  const secrets = await confidences();
+  expect(secrets.length).toBeGreaterThan(30);
+  const kinds = await plane.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name");
+  const others = kinds
+    .trim()
+    .split("\n")
+    .filter((kind) => kind !== "secrets" && !kind.endsWith(".metrics.k8s.io"));
+  const objects = await plane.kubectl("get", others.join(","), "--all-namespaces", "-o", "json");
+  const seen = { objects, metrics: await registry.metrics(), log: logged.join("") };
+  const leaks = Object.entries(seen).flatMap(([where, text]) =>
+    secrets.filter((secret) => text.includes(secret)).map((secret) => `${where}: ${secret.slice(0, 6)}…`),
+  );
+  expect(leaks).toEqual([]);
+  // It looked at what there is: clusters and their Events, and at an operator that said something.
+  for (const part of ["ClusterSpec", "LeaderChanged", "linked-rw"]) expect(objects).toContain(part);
+  expect(seen.log.split("\n").length).toBeGreaterThan(10);
 });
