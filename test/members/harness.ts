@@ -269,6 +269,7 @@ export class MemberCluster {
       engineName: this.#engine.name,
       engineVersion: version?.version ?? "",
       engineImage: version?.image ?? "",
+      told: {},
       settings: { agentImage: "none" },
     };
     for (const manifest of buildAccess(
