@@ -182,7 +182,13 @@ SQL
       expect(rows.trim().split("\n")).toEqual(["after", "before"]);
       await setHooks(
         {},
-        { hook: "#!/bin/sh\necho 'the schema has no way back' >&2\n[ \"$QUORATE_CONSENT\" = true ] || exit 3\n" },
+        {
+          hook: `#!/bin/sh
+[ "$1" != before ] || [ "$QUORATE_CONSENT" = true ] && exit 0
+echo 'the schema has no way back' >&2
+exit 3
+`,
+        },
       );
       await patchSpec(NAMESPACE, "orders", { parameters: { max_connections: "160" } });
       const override = await until("the guard that asks for consent", 240_000, async () => {
