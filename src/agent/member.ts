@@ -28,6 +28,7 @@ import type { BootFindings, PersistedRecord } from "./protocol/types.ts";
 import { describeMember } from "./protocol/member-view.ts";
 import { countQuorum, showMember } from "./indicators.ts";
 import { watchLeader } from "./leader-watch.ts";
+import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
@@ -65,6 +66,8 @@ export class Member {
   readonly #slots: SlotKeeper;
   #intent: Intent | undefined;
   #leaderSince: string | null = null;
+  readonly #receiving = new ReceivingWatch();
+  #isCutOff = false;
   #contends = false;
   /** Epoch for which this member asks for seals: the Lease is its own, and it will serve unless something goes wrong. */
   #sealing: number | undefined;
@@ -291,6 +294,10 @@ export class Member {
 
   #observed(observation: EngineObservation | undefined): void {
     this.#dispatch(engineStateOf(observation));
+    const isMissing = observation?.receiving === false && !observation.writable && this.#leaderInOffice() !== null;
+    const isCutOff = this.#receiving.isCutOff(isMissing, this.#fenceClock.nowMs());
+    if (isCutOff && !this.#isCutOff) this.#equipment.tell("warning", NOT_RECEIVING.reason, NOT_RECEIVING.message);
+    this.#isCutOff = isCutOff;
     const epoch = this.#servingEpoch();
     if (epoch !== undefined) countQuorum(this.#parts.metrics, observation, this.#intent);
     if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
@@ -357,6 +364,7 @@ export class Member {
       accountsMissing: this.#accounts.missing,
       certificate: this.#equipment.certificate,
       slotsHeldUp: this.#slots.heldUp,
+      isCutOff: this.#isCutOff,
     };
     this.#equipment.reports.report(buildReport(parts));
     showMember(this.#parts.metrics, parts, this.#intent);

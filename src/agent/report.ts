@@ -4,6 +4,7 @@ import type { MemberReport } from "../api/agent-wire.ts";
 import { lagBucket } from "./cluster/member-report.ts";
 import { distanceBehind, type Position } from "./protocol/position.ts";
 import type { MemberView } from "./protocol/types.ts";
+import { NOT_RECEIVING } from "./receiving.ts";
 import { VERSION } from "../version.ts";
 
 /** Everything the report is made of. */
@@ -20,6 +21,8 @@ export interface ReportParts {
   readonly accountsMissing: string | undefined;
   readonly certificate: MemberReport["certificate"];
   readonly slotsHeldUp?: string | undefined;
+  /** It follows, and has received nothing for too long. */
+  readonly isCutOff: boolean;
   readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
 
@@ -33,11 +36,12 @@ export function lagOf(parts: Pick<ReportParts, "view" | "observation" | "leaderP
 /** The report as the annotation carries it; lag in coarse steps only. */
 export function buildReport(parts: ReportParts): MemberReport {
   const { view, observation } = parts;
+  const isStalled = parts.isCutOff && view.role === "follower" && view.state === "Running";
   return {
     role: view.role,
     epoch: view.epoch,
-    state: view.state,
-    reason: view.reason,
+    state: isStalled ? "Stalled" : view.state,
+    reason: isStalled ? NOT_RECEIVING.reason : view.reason,
     history: observation?.position.history ?? null,
     lagBucket: lagBucket(lagOf(parts)),
     syncNames: [...view.syncNames],

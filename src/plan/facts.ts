@@ -167,6 +167,8 @@ export function isInSync(world: Pick<World, "cluster">, member: MemberView): boo
 /** What holds the member up, in a few words: what its pod lacks, what its agent says, or how far it is behind. */
 export function stateOf({ pod }: MemberView): string {
   const { report } = pod ?? {};
+  if (report?.state === "Stalled")
+    return "it receives nothing from the leader: order a Rebuild if the log it needs is gone";
   const said = report?.state === "Running" ? `lag ${report.lagBucket}` : report?.state;
   return pod?.trouble ?? report?.reason ?? said ?? "it has not reported yet";
 }
