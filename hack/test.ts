@@ -60,10 +60,11 @@ const MEMBERS: Suite = {
   before: [["make", "-s", "bundle"]],
   projects: ["members"],
 };
-/** Groups whose sizes change, hooks, rolls and alerts: minutes each. */
+const COLLECTOR = ["hack/lab/lab", "build-collector"];
+/** Groups whose sizes change, hooks, rolls, alerts and traces: minutes each. */
 const MEMBERS_LONG: Suite = {
   name: "members-long",
-  before: [["make", "-s", "bundle"]],
+  before: [["make", "-s", "bundle"], COLLECTOR],
   projects: ["members-long"],
   isLong: true,
 };
@@ -82,7 +83,7 @@ const LAB_BEFORE: Suite["before"] = [
 ];
 const LAB: Suite = { name: "lab", before: LAB_BEFORE, projects: ["lab"] };
 /** Changes, sizes, installations and outages that take minutes each. */
-const LAB_LONG: Suite = { name: "lab-long", before: LAB_BEFORE, projects: ["lab-long"], isLong: true };
+const LAB_LONG: Suite = { name: "lab-long", before: [...LAB_BEFORE, COLLECTOR], projects: ["lab-long"], isLong: true };
 
 // The members' tests are about time: beside them run what mostly waits and what yields.
 const STAGES: readonly (readonly Lane[])[] = [

@@ -6,11 +6,12 @@ import * as z from "zod";
 import { systemClock } from "./clock.ts";
 import { Controller } from "./controller/controller.ts";
 import { startHealthServer } from "./controller/health-server.ts";
-import { KubeClient } from "./kube/client.ts";
+import { type ApiCall, KubeClient } from "./kube/client.ts";
 import { defaultConnection } from "./kube/connection.ts";
 import { LeaderElection } from "./kube/leader-election.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { apiCallMetrics, leadershipMetrics } from "./telemetry/metrics.ts";
+import { openTracer, type Tracer } from "./telemetry/tracer.ts";
 import { Access } from "./web/access.ts";
 import { clusterNames, clusterPage } from "./web/cluster-pages.ts";
 import { startStatusServer } from "./web/server.ts";
@@ -39,6 +40,11 @@ const Environment = z.object({
     .regex(/^([^=,]+=[^=,]*)(,[^=,]+=[^=,]*)*$/, "expected name=value, separated by commas")
     .transform((text): Record<string, string> => Object.fromEntries(text.split(",").map((one) => one.split("="))))
     .optional(),
+  /** Address of a collector of traces, OTLP over HTTP, such as http://collector:4318; without it there are none. */
+  QUORATE_TRACES_URL: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => !url.includes("@"), "expected an address without a password: members read it in an annotation")
+    .optional(),
   QUORATE_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   /** Host and port of the status page, such as 127.0.0.1:8081; without it there is none. */
   QUORATE_STATUS_ADDRESS: z
@@ -56,8 +62,15 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const connection = await defaultConnection(process.env);
-  const api = new KubeClient(connection, { observe: apiCallMetrics(registry) });
   const instance = hostname();
+  const tracesUrl = settings.QUORATE_TRACES_URL;
+  const tracer = await openTracer({ url: tracesUrl, resource: resourceOf(instance), log });
+  const countCall = apiCallMetrics(registry);
+  const observe = (call: ApiCall): void => {
+    countCall(call);
+    noteCall(tracer, call);
+  };
+  const api = new KubeClient(connection, { observe });
   const watched = settings.QUORATE_WATCH_NAMESPACE;
   const prometheusUrl = settings.QUORATE_PROMETHEUS_URL;
   const runbooksUrl = settings.QUORATE_RUNBOOKS_URL;
@@ -66,8 +79,9 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     api,
     registry,
     log,
+    tracer,
     instance,
-    settings: { agentImage: settings.QUORATE_AGENT_IMAGE },
+    settings: { agentImage: settings.QUORATE_AGENT_IMAGE, ...(tracesUrl === undefined ? {} : { tracesUrl }) },
     rules: { ...(runbooksUrl === undefined ? {} : { runbooksUrl }), ...(labels === undefined ? {} : { labels }) },
     ...(watched === undefined ? {} : { namespace: watched }),
     ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
@@ -109,7 +123,22 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     await Promise.all([health.close(), status?.close()]);
     if (signal.aborted) await watching;
     await api.close();
+    await tracer.close();
   }
+}
+
+function resourceOf(instance: string): Readonly<Record<string, string>> {
+  return { "service.name": "quorate-operator", "service.version": VERSION, "service.instance.id": instance };
+}
+
+/** One exchange with the API server, as a part of whatever it was made for. */
+function noteCall(tracer: Tracer, { verb, resource, code, seconds }: ApiCall): void {
+  const attributes = { "http.response.status_code": code };
+  tracer.noteEnded({ name: `${verb} ${resource}`, attributes, seconds, problem: problemOf(code) });
+}
+
+function problemOf(code: number): string | undefined {
+  return code >= 200 && code < 400 ? undefined : `HTTP ${code}`;
 }
 
 function webhookOf(

@@ -9,6 +9,8 @@ HELM_VERSION=v3.22.0
 KUBECONFORM_VERSION=v0.8.0
 KUBE_SCORE_VERSION=v1.20.0
 ACTIONLINT_VERSION=v1.7.12
+COLLECTOR_VERSION=v0.165.0
+COLLECTOR_STABLE_VERSION=v1.71.0
 PROMETHEUS_OPERATOR_VERSION=v0.79.2
 
 STATE=${QUORATE_LAB:-/var/lib/quorate-lab}
@@ -35,6 +37,7 @@ bin() { # NAME: the cached program
     kwok) version=$KWOK_VERSION ;;
     helm) version=$HELM_VERSION ;;
     kubeconform) version=$KUBECONFORM_VERSION ;;
+    ocb | otelcol) version=$COLLECTOR_VERSION ;;
     kube-score) version=$KUBE_SCORE_VERSION ;;
     actionlint) version=$ACTIONLINT_VERSION ;;
   esac

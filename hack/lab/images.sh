@@ -260,12 +260,12 @@ build_image() { # NAME
     client) runtime=$(runtime_layer "$base") && write_image client "$(node_entrypoint)" 65532:65532 "$runtime" ;;
     agent)
       runtime=$(runtime_layer "$base") || return 1
-      program=$(program_layer agent dist/agent.mjs:agent.mjs:bundle dist/quorate-init:bin/quorate-init:init) || return 1
+      program=$(program_layer agent dist/agent.mjs:agent.mjs:bundle dist/otlp.mjs:otlp.mjs:bundle dist/quorate-init:bin/quorate-init:init) || return 1
       write_image agent "$(node_entrypoint agent.mjs)" 65532:65532 "$runtime" "$program"
       ;;
     operator)
       runtime=$(runtime_layer "$base") || return 1
-      program=$(program_layer operator dist/operator.mjs:operator.mjs:bundle) || return 1
+      program=$(program_layer operator dist/operator.mjs:operator.mjs:bundle dist/otlp.mjs:otlp.mjs:bundle) || return 1
       write_image operator "$(node_entrypoint operator.mjs)" 65532:65532 "$runtime" "$program"
       ;;
     postgres) postgres=$(postgres_layer "$base") && write_image postgres '["bash"]' 999:999 "$base" "$postgres" ;;

@@ -25,6 +25,8 @@ export interface ActorOptions {
   readonly api: KubeApi;
   readonly clock: Clock;
   readonly secretSource: SecretSource;
+  /** Carries out a step as a part of the trace of what it is for; absent: there are no traces. */
+  readonly traced?: (step: Step, work: () => Promise<void>) => Promise<void>;
 }
 
 /** Carries out `steps`. @throws what the first failing call throws; the steps after it are not tried. */
@@ -34,9 +36,10 @@ export async function act(
   ledger: Ledger,
   signal: AbortSignal,
 ): Promise<void> {
+  const { traced = (_step, work) => work() } = options;
   for (const step of steps) {
     signal.throwIfAborted();
-    await carryOut(options, step, ledger, signal);
+    await traced(step, () => carryOut(options, step, ledger, signal));
     ledger.acted(step);
   }
 }

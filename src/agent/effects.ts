@@ -32,6 +32,8 @@ export interface EffectPorts {
   readonly dispatch: (body: EventBody) => void;
   /** Sees how long each write of the Lease took, for metrics. */
   readonly leaseTimer: (result: LeaseWriteOutcome["result"], seconds: number) => void;
+  /** Does an action as a part of the present change, for traces. */
+  readonly traced: <T>(name: string, work: () => Promise<T>) => Promise<T>;
   /** A bug or a disk that refuses: the agent must end, and init starts it anew. */
   readonly fatal: (error: unknown) => void;
 }
@@ -151,7 +153,7 @@ export class EffectRunner {
   async #action(effect: ActionEffect): Promise<void> {
     const { actionId } = effect;
     try {
-      const position = await this.#runAction(effect);
+      const position = await this.#ports.traced(effect.type, () => this.#runAction(effect));
       this.#ports.dispatch({ type: "ActionDone", actionId, position });
     } catch (error) {
       if (error instanceof ActionEnded) {

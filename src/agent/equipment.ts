@@ -9,7 +9,9 @@ import type { Clock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { EventRecorder } from "../kube/events.ts";
 import type { ObjectRef } from "../kube/object.ts";
+import { VERSION } from "../version.ts";
 import { CertificateKeeper } from "./certificate.ts";
+import { ChangeTrace } from "./change-trace.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
 import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import type { Endpoint } from "./cluster/routes.ts";
@@ -60,6 +62,8 @@ export const LEAVE_MS = 1500;
 /** The equipment of one member. */
 export class Equipment {
   readonly driver: EngineDriver;
+  /** Its part of what changes of the ClusterSpec lead to. */
+  readonly trace: ChangeTrace;
   readonly volume: Volume;
   readonly reports: ReportWriter;
   readonly routes: MemberRoutes;
@@ -105,9 +109,13 @@ export class Equipment {
     this.host = engineHost(parts.init, () => this.#certificate.engineStarts());
     this.tell = tellerOf(settings, log, events);
     this.volume = new Volume(settings.QUORATE_DATA_DIR, stateFolder);
-    this.driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
-      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
-    );
+    const { QUORATE_MEMBER: member, QUORATE_NODE: node } = settings;
+    const resource = { "service.name": "quorate-agent", "service.version": VERSION };
+    this.trace = new ChangeTrace({ resource: { ...resource, cluster, namespace, member, node }, clock, log });
+    this.driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) => {
+      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds);
+      this.trace.acted(action, seconds, ok);
+    });
     const { QUORATE_POD: name, QUORATE_POD_UID: uid } = settings;
     this.#pod = { apiVersion: "v1", kind: "Pod", namespace, name, uid };
     this.reports = new ReportWriter(api, this.#pod, clock, onError);
@@ -183,6 +191,7 @@ export class Equipment {
           return this.parameters.want(intent);
         },
         signal: this.stopped,
+        onAnnotations: (annotations) => this.trace.follow(annotations),
         onIntent: (intent) => {
           onIntent(intent);
           resolve(intent);

@@ -36,6 +36,8 @@ export interface IntentSourceOptions {
   readonly beforeIntent: (intent: Intent) => Promise<void>;
   readonly signal: AbortSignal;
   readonly onIntent: (intent: Intent) => void;
+  /** Called with the annotations of every version that is seen, before its intent is taken. */
+  readonly onAnnotations: (annotations: Readonly<Record<string, string>>) => void;
   /** An intent that was not taken; the last good one stays in force. */
   readonly onError: (error: unknown) => void;
 }
@@ -55,6 +57,7 @@ export async function followIntent(options: IntentSourceOptions): Promise<void> 
     await deliver(intent);
   };
   const seen = (object: ConfigMap): void => {
+    options.onAnnotations(object.metadata.annotations ?? {});
     const json = object.data?.[INTENT_KEY];
     if (json === undefined || json === lastJson) return;
     lastJson = json;

@@ -243,6 +243,7 @@ export class Member {
         this.#equipment.routes.beforeEngineStarts((this.#intent?.members.length ?? 0) > 2 ? LEAVE_MS : 0),
       member: (name) => this.#intent?.members.find((member) => member.name === name),
       dispatch: (body) => this.#dispatch(body),
+      traced: (name, work) => this.#equipment.trace.within(name, work),
       leaseTimer: (result, seconds) => metrics.leaseSeconds.observe({ result }, seconds),
       fatal: (error) => this.#fatal(error),
     });

@@ -14,6 +14,10 @@ export const LABEL_TRACK = "quorate.io/track";
 export const LABEL_SHARD_OF = "quorate.io/shard-of";
 export const LABEL_ROLE = "quorate.io/role";
 export const ANNOTATION_MEMBER_STATUS = "quorate.io/member-status";
+/** On the intent and on a shard's ClusterSpec: the trace of the change that it belongs to, as W3C's traceparent. */
+export const ANNOTATION_TRACEPARENT = "quorate.io/traceparent";
+/** On the intent: where agents send their part of that trace. */
+export const ANNOTATION_TRACES_TO = "quorate.io/traces-to";
 export const ANNOTATION_TEMPLATE_HASH = "quorate.io/template-hash";
 export const ANNOTATION_CLUSTER_UID = "quorate.io/cluster-uid";
 export const ANNOTATION_EPOCH = "quorate.io/epoch";

@@ -2,7 +2,7 @@
 import type { Intent, IntentMember, IntentShard } from "../api/agent-wire.ts";
 import { INTENT_KEY } from "../api/agent-wire.ts";
 import type { EngineSpec } from "../api/engine.ts";
-import { INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
+import { ANNOTATION_TRACEPARENT, ANNOTATION_TRACES_TO, INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
 import type { ShardPlace } from "../api/sharding.ts";
 import { type BuildContext, reloadableParameters } from "./context.ts";
 import { applicationAccounts } from "./connection.ts";
@@ -125,10 +125,19 @@ function intentMember(context: BuildContext, member: string): IntentMember {
 
 /** The ConfigMap that carries the intent. @param resourceVersion - Of the version the intent was computed from. */
 export function buildIntentConfigMap(context: BuildContext, intent: Intent, resourceVersion?: string): Manifest {
+  const { trace } = context;
   const map = child(context, CONFIG_MAP, nameOf.intent(context.name), {
     data: { [INTENT_KEY]: canonicalJson(intent) },
   });
-  return resourceVersion === undefined ? map : { ...map, metadata: { ...map.metadata, resourceVersion } };
+  const annotations = {
+    ...map.metadata.annotations,
+    ...(trace === undefined
+      ? {}
+      : { [ANNOTATION_TRACEPARENT]: trace.traceparent, [ANNOTATION_TRACES_TO]: trace.collectorUrl }),
+  };
+  const traced = trace === undefined ? {} : { annotations };
+  const condition = resourceVersion === undefined ? {} : { resourceVersion };
+  return { ...map, metadata: { ...map.metadata, ...traced, ...condition } };
 }
 
 /** The Lease that members contend for: held by nobody at epoch 0. Created once, never written by the operator again. */

@@ -6,6 +6,16 @@ import type { EngineSpec } from "../api/engine.ts";
 export interface BuildSettings {
   /** Image whose `install` copies the agent's runtime into the pod. */
   readonly agentImage: string;
+  /** Address of the collector that spans are sent to; absent: there are none. */
+  readonly tracesUrl?: string;
+}
+
+/** The trace of a change, as children carry it in annotations. */
+export interface TraceContext {
+  /** W3C's name of the trace and of the span of the change. */
+  readonly traceparent: string;
+  /** Where agents send their part of it. */
+  readonly collectorUrl: string;
 }
 
 /** One cluster as its builders see it. */
@@ -23,6 +33,8 @@ export interface BuildContext {
   /** Parameters that members were told to take while they run: those of the intent that is in force. */
   readonly told: Readonly<Record<string, string>>;
   readonly settings: BuildSettings;
+  /** The trace of the change that is built for; absent: there are no traces. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** Which version and image a cluster runs. @returns undefined when the Engine has no such version. */

@@ -1,7 +1,7 @@
 // A shard of a cluster that is sharded: a ClusterSpec of its own, of topology ActivePassive, that says what the whole's says.
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { ShardPlace } from "../api/sharding.ts";
-import { API_VERSION, LABEL_SHARD_OF, nameOf } from "../api/names.ts";
+import { ANNOTATION_TRACEPARENT, API_VERSION, LABEL_SHARD_OF, nameOf } from "../api/names.ts";
 import type { BuildContext } from "./context.ts";
 import { child } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
@@ -33,9 +33,11 @@ export function buildShard(context: BuildContext, name: string, spec: ShardSpec,
   const shard = child(context, { apiVersion: API_VERSION, kind: "ClusterSpec" }, name, {
     spec: { ...spec, shard: place },
   });
+  const { trace } = context;
+  const traced = trace === undefined ? {} : { annotations: { [ANNOTATION_TRACEPARENT]: trace.traceparent } };
   return {
     ...shard,
-    metadata: { ...shard.metadata, labels: { ...shard.metadata.labels, [LABEL_SHARD_OF]: context.name } },
+    metadata: { ...shard.metadata, ...traced, labels: { ...shard.metadata.labels, [LABEL_SHARD_OF]: context.name } },
   };
 }
 

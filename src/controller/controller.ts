@@ -12,15 +12,16 @@ import { Measurer } from "../observe/measurer.ts";
 import { NamedObjects } from "../observe/named-objects.ts";
 import { Prometheus } from "../observe/prometheus.ts";
 import { Stores } from "../observe/stores.ts";
-import type { Step } from "../plan/plan.ts";
 import type { BudgetState } from "../slo/budget.ts";
 import { WorkQueue } from "../queue/queue.ts";
 import { clusterLabels } from "../telemetry/cluster-gauge.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
+import { NO_TRACES, type Tracer } from "../telemetry/tracer.ts";
 import { budgetMetrics, budgetQueryMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
 import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/state-metrics.ts";
+import { describeStep } from "./describe-step.ts";
 import { concernsOf } from "./keys.ts";
 import { LeaderTimeline } from "./leader-timeline.ts";
 import { membershipChanges } from "./membership-changes.ts";
@@ -51,6 +52,8 @@ export interface ControllerOptions {
   readonly prometheusUrl?: string;
   /** How rules for Prometheus are written, where the API server has them. */
   readonly rules?: RuleSettings;
+  /** Takes note of passes, steps and what they lead to; there are no traces when absent. */
+  readonly tracer?: Tracer;
   /** Name of this process in events. */
   readonly instance: string;
   readonly clock?: Clock;
@@ -204,7 +207,7 @@ export class Controller {
   }
 
   #workersOptions(queue: WorkQueue, measurer: Measurer): Parameters<typeof runWorkers>[0] {
-    const { api, log, settings, onPass, secretSource = randomSecrets } = this.#options;
+    const { api, log, settings, onPass, secretSource = randomSecrets, tracer = NO_TRACES } = this.#options;
     const reconcile = reconciler({
       api,
       secretSource,
@@ -215,6 +218,7 @@ export class Controller {
       statuses: new StatusWriter(api, this.#clock),
       measurer,
       settings,
+      tracer,
       onStep: (key, step) => log.info({ ...clusterLabels(key), ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {
         const key = `${cluster.namespace}/${cluster.name}`;
@@ -250,15 +254,4 @@ export class Controller {
       },
     };
   }
-}
-
-/** What a step does, for logs. */
-function describeStep(step: Step): Record<string, string> {
-  const { kind: action, reason } = step;
-  if ("manifest" in step) {
-    const { kind, metadata } = step.manifest;
-    return { action, kind, name: metadata.name, reason };
-  }
-  if ("object" in step) return { action, kind: step.object.kind, name: step.object.name, reason };
-  return { action, name: "metadata" in step ? step.metadata.name : step.name, reason };
 }

@@ -15,6 +15,8 @@ import type { BuildSettings } from "../build/context.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
 import { cannotBeTakenBack, type Plan, type Step } from "../plan/plan.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
+import type { Tracer } from "../telemetry/tracer.ts";
+import { inChange, inStep } from "./change-spans.ts";
 import { computeStatus, type Failure } from "../status/status.ts";
 
 /** What a pass needs to know beside its key. */
@@ -44,6 +46,7 @@ export interface ReconcilerOptions {
   readonly ownWrites: OwnWrites;
   readonly statuses: StatusWriter;
   readonly settings: BuildSettings;
+  readonly tracer: Tracer;
   /** A step was carried out. */
   readonly onStep: (key: string, step: Step) => void;
   /** A pass came to its end; for events. Not called for a cluster that is gone. */
@@ -56,7 +59,7 @@ const FAILURES_BEFORE_REPORT = 3; // a lost race passes by itself and would only
 
 /** Makes the function that reconciles one cluster. It throws what kept the pass from its end, after status was written. */
 export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<PassResult> {
-  const { ownWrites, stores, statuses } = options;
+  const { ownWrites, stores, statuses, tracer } = options;
   return async ({ key, failures, signal }) => {
     ownWrites.ensureSeen(key);
     const look = await lookAt(options, key, signal);
@@ -69,7 +72,8 @@ export function reconciler(options: ReconcilerOptions): (pass: Pass) => Promise<
     const { observed, seen, plan } = look;
     let thrown: unknown;
     try {
-      await act(options, plan.steps, ledgerOf(options, key), signal);
+      const actor = { ...options, traced: (step: Step, work: () => Promise<void>) => inStep(tracer, step, work) };
+      await inChange(tracer, seen, plan.steps, () => act(actor, plan.steps, ledgerOf(options, key), signal));
     } catch (error) {
       thrown = error;
     }

@@ -30,6 +30,11 @@ export interface ProjectedNode extends KubeObject {
   readonly view: NodeView;
 }
 
+/** A ClusterSpec with the time of its last change, which Kubernetes tells only among what else it notes of writers. */
+export interface ProjectedCluster extends KubeObject {
+  readonly changedMs?: number;
+}
+
 /** One watched kind. `name` is the resource as metrics and RBAC name it. */
 export interface WatchedKind {
   readonly name: string;
@@ -86,7 +91,7 @@ function lookedAt(
 
 /** All watched kinds; names are unique. */
 export const WATCHED: readonly WatchedKind[] = [
-  lookedAt("clusterspecs", { apiVersion: API_VERSION, kind: "ClusterSpec" }),
+  lookedAt("clusterspecs", { apiVersion: API_VERSION, kind: "ClusterSpec" }, projectCluster),
   lookedAt("engines", { apiVersion: API_VERSION, kind: "Engine" }),
   lookedAt("clusteroperations", { apiVersion: API_VERSION, kind: "ClusterOperation" }),
   lookedAt("nodes", { apiVersion: "v1", kind: "Node" }, projectNode),
@@ -141,6 +146,20 @@ function withConditionsOnly(object: Stored<WithConditions>): Stored<KubeObject> 
 /** An autoscaler writes what it measured every 15 s; only whether it can is of interest here. */
 function conditionsAlone(object: Stored<WithConditions>): Stored<KubeObject> {
   return { ...object, status: { conditions: conditionsOf(object) } } as Stored<KubeObject>;
+}
+
+interface WireWriter {
+  readonly time?: string;
+  readonly subresource?: string;
+}
+
+function projectCluster(object: Stored<KubeObject>): Stored<ProjectedCluster> {
+  const writers = (object.metadata.managedFields ?? []) as readonly WireWriter[];
+  const times = writers.flatMap(({ time, subresource }) =>
+    time === undefined || subresource === "status" ? [] : Date.parse(time),
+  );
+  const kept = withoutBookkeeping(object);
+  return times.length === 0 ? kept : { ...kept, changedMs: Math.max(...times) };
 }
 
 interface WireNode extends KubeObject {

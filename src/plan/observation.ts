@@ -23,6 +23,8 @@ export interface ClusterView extends Identity {
   readonly namespace: string;
   readonly name: string;
   readonly generation: number;
+  /** When somebody changed it last, as far as the API server tells; writes of its status do not count. */
+  readonly changedMs?: number | undefined;
   readonly deleting: boolean;
   readonly annotations: Readonly<Record<string, string>>;
   readonly intent: ClusterIntent;

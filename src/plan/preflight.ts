@@ -2,6 +2,7 @@
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { type BuildContext, resolveVersion } from "../build/context.ts";
+import { traceOf } from "./change-trace.ts";
 import { isFleet } from "./fleet.ts";
 import { windowProblem } from "./maintenance.ts";
 import type { ClusterView, Observation } from "./observation.ts";
@@ -28,6 +29,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   const resolved = engine === undefined ? undefined : resolveVersion(intent, engine);
   if (engine === undefined || resolved === undefined || problem !== undefined)
     return refuse(problem ?? engineUnknown(intent));
+  const trace = traceOf(seen, cluster);
   return {
     ok: true,
     context: {
@@ -41,6 +43,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
       engineImage: resolved.image,
       told: seen.intent?.intent?.parameters ?? {},
       settings: seen.settings,
+      ...(trace === undefined ? {} : { trace }),
     },
   };
 }

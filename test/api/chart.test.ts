@@ -135,6 +135,7 @@ test("every value finds its place", async () => {
     "imagePullSecrets[0].name=registry",
     "networkPolicy.from[0].podSelector.matchLabels.app=prometheus",
     "prometheusUrl=http://prometheus:9090",
+    "tracesUrl=http://collector:4318",
     "serviceMonitor.enabled=true",
     "serviceMonitor.labels.release=p",
     "priorityClass.create=false",
@@ -154,7 +155,10 @@ test("every value finds its place", async () => {
           containers: [
             {
               image: `quorate/operator@${digest}`,
-              env: expect.arrayContaining([{ name: "QUORATE_PROMETHEUS_URL", value: "http://prometheus:9090" }]),
+              env: expect.arrayContaining([
+                { name: "QUORATE_PROMETHEUS_URL", value: "http://prometheus:9090" },
+                { name: "QUORATE_TRACES_URL", value: "http://collector:4318" },
+              ]),
             },
           ],
         },

@@ -67,6 +67,7 @@ export class MemberCluster {
   readonly members: TestMember[] = [];
   #intent: Intent;
   #rules: readonly RoleRule[] = [];
+  #annotations: Readonly<Record<string, string>> = {};
   readonly #engine: HostEngine;
 
   private constructor(parts: { plane: ControlPlane; api: KubeClient; folder: string; engine: HostEngine }) {
@@ -113,6 +114,12 @@ export class MemberCluster {
     await this.#applyIntent();
   }
 
+  /** Annotates the intent as the operator would. */
+  async annotate(annotations: Readonly<Record<string, string>>): Promise<void> {
+    this.#annotations = annotations;
+    await this.#applyIntent();
+  }
+
   /** Starts a member's container: quorate-init as first process of a pid namespace. */
   run(member: TestMember): void {
     const path = (...parts: string[]): string => join(this.folder, ...parts);
@@ -154,7 +161,7 @@ export class MemberCluster {
   /** Ends a member's container: SIGTERM as the kubelet would, SIGKILL after 30 s. */
   async terminate(member: TestMember): Promise<void> {
     const { process: child } = member;
-    if (child?.pid === undefined || child.exitCode !== null) return;
+    if (child?.pid === undefined || hasEnded(child)) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     for (const pid of childrenOf(child.pid)) process.kill(pid, "SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), 30_000);
@@ -166,7 +173,7 @@ export class MemberCluster {
   /** Kills a member's whole container at once. */
   async kill(member: TestMember): Promise<void> {
     const { process: child } = member;
-    if (child?.pid === undefined || child.exitCode !== null) return;
+    if (child?.pid === undefined || hasEnded(child)) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
     for (const pid of childrenOf(child.pid)) process.kill(pid, "SIGKILL");
     await ended;
@@ -353,7 +360,7 @@ export class MemberCluster {
       {
         apiVersion: "v1",
         kind: "ConfigMap",
-        metadata: { name: nameOf.intent(CLUSTER), namespace: NAMESPACE },
+        metadata: { name: nameOf.intent(CLUSTER), namespace: NAMESPACE, annotations: this.#annotations },
         data: { "intent.json": JSON.stringify(this.#intent) },
       },
       { fieldManager: `test-${API_VERSION}`, force: true },
@@ -405,6 +412,11 @@ export class MemberCluster {
   #openssl(command: string): void {
     execFileSync("sh", ["-c", `openssl ${command}`], { cwd: join(this.folder, "peer"), stdio: "pipe" });
   }
+}
+
+/** Also by a signal, of which exitCode knows nothing: its end would be waited for, and never come again. */
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 /** Read from /proc rather than by running ps: the client of the same process must not stand still meanwhile. */

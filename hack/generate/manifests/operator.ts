@@ -71,6 +71,10 @@ const ENVIRONMENT: readonly Tree[] = [
     { name: "QUORATE_PROMETHEUS_URL", value: text("prometheusUrl", (values) => values.prometheusUrl) },
   ),
   new When(
+    isSet("tracesUrl", (values) => values.tracesUrl),
+    { name: "QUORATE_TRACES_URL", value: text("tracesUrl", (values) => values.tracesUrl) },
+  ),
+  new When(
     isSet("runbooksUrl", (values) => values.runbooksUrl),
     { name: "QUORATE_RUNBOOKS_URL", value: text("runbooksUrl", (values) => values.runbooksUrl) },
   ),

@@ -100,6 +100,13 @@ export function chartValues(engines: readonly string[]) {
       .describe(
         "Address of a Prometheus, such as http://prometheus.monitoring:9090. Error budgets and analyses of canaries then use its history; without it only the agents are asked.",
       ),
+    tracesUrl: z
+      .string()
+      .regex(/^(https?:\/\/[^@]+)?$/)
+      .default("")
+      .describe(
+        "Address of a collector that takes OTLP over HTTP, such as http://collector.monitoring:4318, without a password. Operator and members then send traces there (docs/traces.md); there are none when empty.",
+      ),
     networkPolicy: z
       .strictObject({
         enabled: z.boolean().default(true).describe("Admit only connections to the port of metrics and probes."),

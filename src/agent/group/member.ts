@@ -194,7 +194,7 @@ export class GroupMember {
     const { move } = this.#verdict;
     if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
     try {
-      await carryOut(move, view, this.#movePorts(view));
+      await this.#equipment.trace.within(move.kind, () => carryOut(move, view, this.#movePorts(view)));
       return true;
     } catch (error) {
       if (!(error instanceof ActionError)) throw error;

@@ -1,6 +1,7 @@
 // What the operator would observe of a cluster at this moment, read by a person's own rights.
 import { ClusterSpec } from "../../api/cluster-spec.ts";
 import { EngineSpec } from "../../api/engine.ts";
+import { ANNOTATION_TRACES_TO, nameOf } from "../../api/names.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { systemClock } from "../../clock.ts";
 import type { KubeObject, Stored } from "../../kube/object.ts";
@@ -37,7 +38,7 @@ export async function observeLive(api: KubeClient, namespace: string, name: stri
   const watching = stores.run(stop.signal);
   try {
     await Promise.race([stores.whenSynced(), failed.promise]);
-    const settings = { agentImage: agentImageOf(stores, namespace, name) };
+    const settings = { agentImage: agentImageOf(stores, namespace, name), ...tracesOf(stores, namespace, name) };
     const named = { read: () => Promise.resolve(asKept()), forget: () => undefined };
     const measurer = { of: () => undefined };
     const options = { api, stores, named, settings, measurer, clock: systemClock };
@@ -150,6 +151,13 @@ function agentImageOf(stores: Stores, namespace: string, name: string): string {
   const sets = stores.of("StatefulSet").ofCluster(namespace, name) as readonly SetObject[];
   const images = [...sets].flatMap(({ spec }) => spec?.template?.spec?.initContainers?.[0]?.image ?? []);
   return images[0] ?? AGENT_IMAGE;
+}
+
+/** Whether the operator has agents send traces, and where: written in the intent alone. */
+function tracesOf(stores: Stores, namespace: string, name: string): { readonly tracesUrl?: string } {
+  const intent = stores.of("ConfigMap").get(namespace, nameOf.intent(name));
+  const tracesUrl = intent?.metadata.annotations?.[ANNOTATION_TRACES_TO];
+  return tracesUrl === undefined ? {} : { tracesUrl };
 }
 
 /** A certificate that nothing is to be done about. */

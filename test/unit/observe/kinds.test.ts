@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { KubeObject, Stored } from "../../../src/kube/object.ts";
-import { parseReport, type ProjectedNode, type ProjectedPod, WATCHED } from "../../../src/observe/kinds.ts";
+import {
+  parseReport,
+  type ProjectedCluster,
+  type ProjectedNode,
+  type ProjectedPod,
+  WATCHED,
+} from "../../../src/observe/kinds.ts";
 import { NO_REPORT } from "../plan/views.ts";
 
 function project(kind: string, object: object): Stored<KubeObject> {
@@ -115,4 +121,22 @@ test("a node is reduced to two facts", () => {
   }) as Stored<ProjectedNode>;
   expect(node.view).toEqual({ ready: false, unschedulable: true });
   expect(JSON.stringify(node)).not.toContain("large");
+});
+
+describe("a ClusterSpec", () => {
+  const at = (second: number, more: object = {}) => ({ time: `2030-01-01T00:00:0${second}Z`, ...more });
+  const changedMs = (managedFields: readonly object[]) =>
+    (project("ClusterSpec", { metadata: { managedFields } }) as Stored<ProjectedCluster>).changedMs;
+
+  test("keeps when somebody changed it last; whoever writes its status changes nothing", () => {
+    const writers = [at(1), at(3, { subresource: "scale" }), at(2), at(4, { subresource: "status" })];
+    expect(changedMs(writers)).toBe(Date.parse("2030-01-01T00:00:03Z"));
+    expect(project("ClusterSpec", { metadata: { managedFields: writers } }).metadata).not.toHaveProperty(
+      "managedFields",
+    );
+  });
+
+  test("has no such time where nobody tells", () => {
+    expect(changedMs([{ manager: "old" }])).toBeUndefined();
+  });
 });
