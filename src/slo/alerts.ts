@@ -32,6 +32,8 @@ const OPERATOR = "kubectl -n quorate-system logs deploy/quorate-operator --since
  * moment; where only the last one counted, every such moment would begin the wait of an alert anew, and it might never fire.
  */
 const highest = (record: string) => `max_over_time(${record}[1m])`;
+/** The same of what operators tell of clusters: each replica tells it, and the one that follows another under another name. */
+const told = (series: string) => `max by (namespace, cluster) (${highest(series)})`;
 /** Counts within a range below which a share of them means nothing. */
 const ENOUGH = 20;
 
@@ -79,9 +81,9 @@ export const ALERTS: readonly Alert[] = [
     name: "QuorateClusterDown",
     code: "F1",
     severity: "page",
-    expr: 'quorate_cluster_members{state="ready"} == 0 and on (namespace, cluster) quorate_cluster_members{state="desired"} > 0 and on (namespace, cluster) quorate_cluster_initialized == 1',
-    for: "2m",
-    summary: "has no member that is ready",
+    expr: `${told('quorate_cluster_members{state="ready"}')} == 0 and ${told('quorate_cluster_members{state="desired"}')} > 0 and ${told("quorate_cluster_initialized")} == 1`,
+    for: "1m",
+    summary: "has had no member that is ready for two minutes",
     next: WHY,
     causes: [],
     quietWhilePlanned: "2m",

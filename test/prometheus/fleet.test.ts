@@ -34,14 +34,18 @@ function expanded(values: string): string[] {
   });
 }
 
-/** The same where, from the fault on, every third scrape of a busy member takes too long: its series end, and begin anew. */
-function withGaps(series: Series): Series {
+/** What members tell, and what the operator tells of clusters. */
+const BY_MEMBERS = "quorate_member_";
+const BY_OPERATOR = "quorate_cluster_";
+
+/** The same where, from the fault on, every third scrape of a busy member or operator takes too long: its series end, and begin anew. */
+function withGaps(series: Series, by: string): Series {
   const gappy = (values: string) =>
     expanded(values)
       .map((value, at) => (at > HOUR && at % 3 === 0 ? "stale" : value))
       .join(" ");
   return Object.fromEntries(
-    Object.entries(series).map(([name, values]) => [name, name.startsWith("quorate_member_") ? gappy(values) : values]),
+    Object.entries(series).map(([name, values]) => [name, name.startsWith(by) ? gappy(values) : values]),
   );
 }
 
@@ -207,11 +211,33 @@ describe("although every third scrape fails", { timeout: 60_000 }, () => {
     "QuorateVolumeFull",
   ];
   test.each(FAULTS.filter(({ alert }) => ofMembers.includes(alert)))("$alert", async ({ alert, fault }) => {
-    expect(await firing(withGaps({ ...WELL, ...fault }), "1h20m")).toEqual([alert]);
+    expect(await firing(withGaps({ ...WELL, ...fault }, BY_MEMBERS), "1h20m")).toEqual([alert]);
+  });
+
+  test("QuorateClusterDown, which the operator tells of", async () => {
+    const down = FAULTS.find(({ alert }) => alert === "QuorateClusterDown")?.fault;
+    expect(await firing(withGaps({ ...WELL, ...down }, BY_OPERATOR), "1h4m")).toEqual(["QuorateClusterDown"]);
+  });
+
+  test.each([BY_MEMBERS, BY_OPERATOR])("nobody is told when nothing else is the matter: %s", async (by) => {
+    expect(await firing(withGaps(WELL, by), "1h20m")).toEqual([]);
+  });
+});
+
+describe("although the operator is replaced", { timeout: 60_000 }, () => {
+  /** What it tells of members that are ready, from two processes one after the other; the second began a minute after the fault. */
+  const told = (before: number, after: number): Series => ({
+    ...Object.fromEntries(Object.entries(WELL).filter(([name]) => !name.includes('state="ready"'))),
+    [cluster("cluster_members", 'state="ready",pod="a"')]: `${before}x${HOUR} ${after} ${after} stale`,
+    [cluster("cluster_members", 'state="ready",pod="b"')]: `_x${HOUR + 2} ${after}x${REST}`,
+  });
+
+  test("QuorateClusterDown", async () => {
+    expect(await firing({ ...told(3, 0), ...NO_MEMBERS }, "1h2m30s")).toEqual(["QuorateClusterDown"]);
   });
 
   test("nobody is told when nothing else is the matter", async () => {
-    expect(await firing(withGaps(WELL), "1h20m")).toEqual([]);
+    expect(await firing(told(3, 3), "1h4m")).toEqual([]);
   });
 });
 
