@@ -23,6 +23,8 @@ export interface OperatorFacts {
   readonly namespace: string;
   readonly replicas: number;
   readonly available: number;
+  /** Whether it was told where to send traces. */
+  readonly sendsTraces: boolean;
 }
 
 /** A probe of a member's engine container. */

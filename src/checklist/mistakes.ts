@@ -41,8 +41,9 @@ export const MISTAKES: readonly Check[] = [
   {
     id: "updates-without-budget",
     title: "Updates without readiness or disruption budget",
-    judge: ({ hasBudget, cluster }) => {
+    judge: ({ hasBudget, cluster, pods }) => {
       if (hasBudget === undefined) return unknown("PodDisruptionBudgets cannot be read");
+      if (!hasBudget && pods?.length === 0) return unknown(`${cluster.metadata.name} has no pods yet`);
       const { minReadySeconds } = cluster.spec.update;
       if (!hasBudget)
         return fail("the cluster has no PodDisruptionBudget yet", "wait for the operator, then look again");
@@ -138,7 +139,19 @@ export const MISTAKES: readonly Check[] = [
         : pass(`${neighbours} in this namespace`);
     },
   },
-  { id: "no-traces", title: "No traces across members", judge: () => unknown("this release emits no traces") },
+  {
+    id: "no-traces",
+    title: "No traces across members",
+    judge: ({ operator }) => {
+      if (operator === undefined || operator === null) return unknown("the operator's Deployment cannot be read");
+      return operator.sendsTraces
+        ? pass("what a change leads to is traced")
+        : warn(
+            "no collector of traces is named",
+            "helm upgrade quorate --set tracesUrl=http://collector.monitoring:4318",
+          );
+    },
+  },
   {
     id: "wrong-health",
     title: "Health that measures the processor instead of the application",

@@ -241,6 +241,9 @@ describe("preflight and diagnose", () => {
   test("a spec that was not applied yet is judged as well", async () => {
     const { out } = await quorate(["preflight", "-f", await file(minimalCluster({ members: 2 }, "unborn"))]);
     expect(out).toContain("✗ A quorum of the wrong size [quorum-size]: 2 members: losing one stops writes");
+    expect(out).toContain(
+      "? Updates without readiness or disruption budget [updates-without-budget]: unborn has no pods yet",
+    );
   });
 
   test("who may read little is told what stays unknown", async () => {

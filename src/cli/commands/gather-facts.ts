@@ -84,7 +84,12 @@ async function list<T extends KubeObject>({ api }: Session, selection: Selection
 }
 
 interface DeploymentObject extends KubeObject {
-  readonly spec?: { readonly replicas?: number };
+  readonly spec?: {
+    readonly replicas?: number;
+    readonly template?: {
+      readonly spec?: { readonly containers?: readonly { readonly env?: readonly { readonly name: string }[] }[] };
+    };
+  };
   readonly status?: { readonly availableReplicas?: number };
 }
 
@@ -93,10 +98,12 @@ async function operatorOf(session: Session): Promise<OperatorFacts | null> {
   const [found] = await list<DeploymentObject>(session, selection);
   if (found === undefined) return null;
   const { spec, status, metadata } = found;
+  const variables = spec?.template?.spec?.containers?.flatMap(({ env = [] }) => env) ?? [];
   return {
     namespace: metadata.namespace ?? "",
     replicas: spec?.replicas ?? 1,
     available: status?.availableReplicas ?? 0,
+    sendsTraces: variables.some(({ name }) => name === "QUORATE_TRACES_URL"),
   };
 }
 
