@@ -44,6 +44,14 @@ sbom: deps ## What the images are made of, as CycloneDX: dist/sbom.cdx.json
 	mkdir -p dist
 	npm sbom --package-lock-only --omit dev --sbom-type application --sbom-format cyclonedx > dist/sbom.cdx.json
 
+MKDOCS := dist/mkdocs/bin/mkdocs
+$(MKDOCS):
+	python3 -m venv dist/mkdocs
+	dist/mkdocs/bin/pip install --quiet --disable-pip-version-check mkdocs==1.6.1
+.PHONY: site
+site: $(MKDOCS) ## The documentation as a site: dist/site, made by MkDocs (python3)
+	$(MKDOCS) build --strict --quiet
+
 .PHONY: release
 release: images sbom ## Pack a release into dist/release: images, chart, CRDs, overlays, plugin, SBOM, checksums (RELEASE_URL=…)
 	hack/lab/lab build-checkers

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
+import { load } from "js-yaml";
 import { describe, expect, test } from "vitest";
 import { buildProgram } from "../../src/cli/program.ts";
 
@@ -58,6 +59,20 @@ async function problemOf(words: readonly string[]): Promise<string | undefined> 
 function wordsOf(line: string): string[] {
   return [...line.matchAll(/'[^']*'|"[^"]*"|[^\s|>;&]+/g)].map(([word]) => word.replaceAll(/^['"]|['"]$/g, ""));
 }
+
+/** Pages that the site's navigation names. */
+function named(nav: readonly unknown[]): string[] {
+  return nav.flatMap((entry) =>
+    typeof entry === "string" ? [entry] : Object.values(entry as object).flatMap((one: unknown) => named([one].flat())),
+  );
+}
+
+test("the site leads to every page that is no runbook or decision, and to none that does not exist", () => {
+  const { nav } = load(readFileSync(join(root, "mkdocs.yml"), "utf8")) as { readonly nav: readonly unknown[] };
+  const written = pages.filter(({ name }) => /^docs\/(?!adr\/|runbooks\/\w+\.md)/.test(name));
+  const expected = [...written.map(({ name }) => name.slice("docs/".length)), "runbooks/README.md"];
+  expect(named(nav).toSorted()).toEqual(expected.toSorted());
+});
 
 test("a call that the plugin does not understand would be found", async () => {
   expect(await problemOf(["status", "orders"])).toBeUndefined();
