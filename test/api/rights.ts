@@ -34,7 +34,12 @@ export async function rightsAsked(
 ): Promise<RightsAsked> {
   const { events } = await readAudit(folder);
   const own = events.filter(({ user }) => user.username === userOf(account));
-  const [refused, allowed] = [own.filter(isRefused), own.filter((event) => !isRefused(event))];
+  const allowed = own.filter((event) => !isRefused(event));
+  // An API server that has just started refuses everything until it has read the roles: the same is allowed later.
+  const lastAllowed = new Map(allowed.map((event) => [whatOf(event), event.requestReceivedTimestamp]));
+  const refused = own.filter(
+    (event) => isRefused(event) && !((lastAllowed.get(whatOf(event)) ?? "") > event.requestReceivedTimestamp),
+  );
   // Asking which kinds there are needs no right of ours: every account has that one.
   const used = allowed.flatMap(({ verb, objectRef, responseStatus }) => {
     if (objectRef === undefined) return [];
@@ -73,6 +78,12 @@ function userOf({ namespace, name }: { readonly namespace: string; readonly name
 /** RBAC says no before it looks at the object, and once more when an account passes on rights that it does not have. */
 function isRefused({ responseStatus, annotations }: AuditEvent): boolean {
   return annotations?.["authorization.k8s.io/decision"] === "forbid" || responseStatus?.code === 403;
+}
+
+/** What was to be done, and to which object: the same for each try, of whatever version the object is. */
+function whatOf({ verb, objectRef, requestURI }: AuditEvent): string {
+  if (objectRef === undefined) return `${verb} ${requestURI}`;
+  return `${rightOf(verb, objectRef)} ${objectRef.namespace ?? ""}/${objectRef.name ?? ""}`;
 }
 
 function rightOf(verb: string, { resource, subresource, apiGroup }: NonNullable<AuditEvent["objectRef"]>): string {
