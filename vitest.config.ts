@@ -59,7 +59,7 @@ export default defineConfig({
         test: {
           name: "api",
           include: ["test/api/**/*.test.ts"],
-          exclude: ["test/api/overload.test.ts", "test/api/rights.test.ts"],
+          exclude: ["test/api/overload.test.ts", "test/api/ownership.test.ts", "test/api/rights.test.ts"],
           globalSetup: ["test/api/rights-notes.ts"],
           provide: { rightsNotes },
           testTimeout: 60_000,
@@ -87,7 +87,9 @@ export default defineConfig({
       {
         test: {
           name: "api-long",
-          include: ["test/api/overload.test.ts"],
+          include: ["test/api/overload.test.ts", "test/api/ownership.test.ts"],
+          globalSetup: ["test/api/rights-notes.ts"],
+          provide: { rightsNotes },
           testTimeout: 60_000,
           hookTimeout: 300_000,
           fileParallelism: false,

@@ -49,7 +49,7 @@ const TOOLS: Suite = {
   ],
 };
 const API: Suite = { name: "api", before: [], projects: ["api", "api-rights"] };
-/** The operator with an API server that is overloaded in every way. */
+/** The operator with an API server that is overloaded in every way, and beside tools that apply for ten minutes. */
 const API_LONG: Suite = { name: "api-long", before: [], projects: ["api-long"], isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
 /** Every built-in Engine against every rule of the contract, broken ones, and slots that move between real servers. */

@@ -15,6 +15,6 @@ export const rightsNotes = join(tmpdir(), `quorate-rights-${process.pid}`);
 
 /** Makes the folder; vitest calls it once before the files of the project run. @returns what takes the folder away again. */
 export default async function setup(): Promise<() => Promise<void>> {
-  await mkdir(rightsNotes);
-  return () => rm(rightsNotes, { recursive: true });
+  await mkdir(rightsNotes, { recursive: true }); // two projects of one run have it together
+  return () => rm(rightsNotes, { recursive: true, force: true });
 }
