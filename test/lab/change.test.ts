@@ -190,6 +190,11 @@ exit 3
 `,
         },
       );
+      await until("the kubelet to bring the hook that asks for consent", 180_000, async () => {
+        const { pod: leader } = await SUBJECT.leader();
+        const text = await kubectl("-n", NAMESPACE, "exec", leader, "--", "cat", "/quorate-engine/hook");
+        return text.includes("QUORATE_CONSENT") ? true : undefined;
+      });
       await patchSpec(NAMESPACE, "orders", { parameters: { max_connections: "160" } });
       const override = await until("the guard that asks for consent", 240_000, async () => {
         const { status } = (await readCluster(NAMESPACE, "orders")) ?? {};
