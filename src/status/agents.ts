@@ -7,27 +7,26 @@ const SUPPORTED_MINORS = 2;
 
 /** What is said of agents that are older than `version`, the operator's; undefined when none is, or none says what it is. */
 export function agentVerdict(members: readonly MemberView[], version: string): Verdict | undefined {
-  const own = parse(version);
+  const operator = parse(version);
+  if (operator === undefined) return undefined;
   const outdated = members.flatMap(({ name, pod }) => {
     const text = pod?.report?.agentVersion ?? "";
     const agent = parse(text);
-    return own === undefined || agent === undefined || !isOlder(agent, own) ? [] : { name, text, agent, own };
+    return agent === undefined || !isOlder(agent, operator) ? [] : { name, text, agent };
   });
   if (outdated.length === 0) return undefined;
-  const unsupported = outdated.filter(({ agent, own: [major, minor] }) => {
-    return agent[0] !== major || minor - agent[1] > SUPPORTED_MINORS;
-  });
   const list = outdated.map(({ name, text }) => `${name} ${text}`).join(", ");
   const message = `Agents are older than this operator, ${version}: ${list}.`;
-  return unsupported.length === 0
-    ? {
-        ...{ type: "AgentOutdated", status: "True", reason: "Behind" },
-        message: `${message} They work together; the roll that PendingChange waits for replaces them.`,
-      }
-    : {
-        ...{ type: "AgentOutdated", status: "True", reason: "Unsupported" },
-        message: `${message} More than ${SUPPORTED_MINORS} minor versions apart nobody has tried them together: accept the pending change, see status.blocked.`,
-      };
+  const isSupported = outdated.every(
+    ({ agent }) => agent[0] === operator[0] && operator[1] - agent[1] <= SUPPORTED_MINORS,
+  );
+  const [reason, advice] = isSupported
+    ? ["Behind", "They work together; the roll that PendingChange waits for replaces them."]
+    : [
+        "Unsupported",
+        `More than ${SUPPORTED_MINORS} minor versions apart nobody has tried them together: accept the pending change, see status.blocked.`,
+      ];
+  return { type: "AgentOutdated", status: "True", reason, message: `${message} ${advice}` };
 }
 
 type Version = readonly [major: number, minor: number, patch: number];
