@@ -50,11 +50,13 @@ export default defineConfig({
         test: {
           name: "prometheus",
           include: ["test/prometheus/**/*.test.ts"],
+          exclude: ["test/prometheus/ends.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },
       },
+      { test: { name: "prometheus-long", include: ["test/prometheus/ends.test.ts"] } },
       {
         test: {
           name: "api",

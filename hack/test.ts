@@ -55,6 +55,8 @@ const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
 /** Every built-in Engine against every rule of the contract, broken ones, and slots that move between real servers. */
 const ENGINE_LONG: Suite = { name: "engine-long", before: [], projects: ["engine-long"], isLong: true };
 const PROMETHEUS: Suite = { name: "prometheus", before: [], projects: ["prometheus"] };
+/** All faults at once, for hours, and their ends. */
+const PROMETHEUS_LONG: Suite = { name: "prometheus-long", before: [], projects: ["prometheus-long"], isLong: true };
 const MEMBERS: Suite = {
   name: "members",
   before: [["make", "-s", "bundle"]],
@@ -90,7 +92,7 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
   [
-    [MEMBERS, ENGINE, IMAGES, ENGINE_LONG, MEMBERS_LONG],
+    [MEMBERS, ENGINE, IMAGES, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG],
     [API, PROMETHEUS, API_LONG, BENCH_LONG],
     [MODEL, SIM],
   ],
