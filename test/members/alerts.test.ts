@@ -1,6 +1,6 @@
 /**
- * What a real Prometheus makes of real members' metrics: while all is well every indicator has a value and nobody is called; when the
- * majority is gone somebody is, and the runbook ends it.
+ * What a real Prometheus makes of real members' metrics: while all is well, and while members are rolled, every indicator has a value and
+ * nobody is called; when the majority is gone somebody is, and the runbook ends it.
  */
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -21,6 +21,8 @@ const never = new AbortController().signal;
 let cluster: MemberCluster;
 let server: HostPrometheus;
 let client: Prometheus;
+/** What the operator shows. There is none here but this test. */
+let ofOperator = "";
 
 /** What all members that answer show; one that is dead shows nothing, as if it were scraped in vain. */
 async function exposition(): Promise<string> {
@@ -33,7 +35,7 @@ async function exposition(): Promise<string> {
     ),
   );
   const series = texts.flatMap((text) => text.split("\n").filter((line) => line !== "" && !line.startsWith("#")));
-  return `${series.join("\n")}\n`;
+  return `${series.join("\n")}\n${ofOperator}`;
 }
 
 /** The values of an expression. */
@@ -130,4 +132,23 @@ test("when two of three members die somebody is paged; one of them back is all i
   expect(data.get("Alerts that fire")?.map(({ name }) => name)).toContain("QuorateQuorumLost");
   expect(data.get("Engines")?.map(({ name }) => name)).toEqual(cluster.members.map(({ name }) => name));
   await takePicture(dashboard, data, range, join(PICTURES, "on-call.png"));
+});
+
+// Last: what is planned keeps alerts quiet for two minutes more.
+test("a planned roll of all members calls nobody", { timeout: 600_000 }, async () => {
+  const beganMs = performance.now();
+  ofOperator = 'quorate_planned_step{namespace="default",cluster="orders",change="Rollout"} 1\n';
+  const leader = await cluster.routed();
+  for (const member of cluster.members.toSorted((a, b) => Number(a === leader) - Number(b === leader))) {
+    await cluster.terminate(member);
+    cluster.run(member);
+    await untilTrue(`three members and their quorum after ${member.name}`, 240, isWell);
+  }
+  ofOperator = "";
+  await server.scraped(5);
+  expect(await cluster.routed()).not.toBe(leader);
+  const seconds = Math.ceil((performance.now() - beganMs) / 1000);
+  const fired = await client.query(`count_over_time(ALERTS{alertstate="firing"}[${seconds}s])`, never);
+  const names = fired.map(({ labels }) => labels["alertname"]);
+  expect(names.filter((name) => name !== "QuorateOperatorDown")).toEqual([]);
 });
