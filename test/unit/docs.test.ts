@@ -74,6 +74,14 @@ test("the site leads to every page that is no runbook or decision, and to none t
   expect(named(nav).toSorted()).toEqual(expected.toSorted());
 });
 
+test("the transcript is of the page for beginners as it is today", () => {
+  const page = (name: string): string => pages.find((one) => one.name === name)?.text ?? "";
+  const typed = [...page("docs/transcript.md").matchAll(/^\$ (.*)$/gm)].map(([, command]) => command);
+  const blocks = [...page("docs/start.md").matchAll(/^```sh\n([^]*?)^```/gm)];
+  expect(typed.length).toBeGreaterThan(10);
+  expect(typed).toEqual(blocks.flatMap(([, block = ""]) => block.trim().split("\n")));
+});
+
 test("a call that the plugin does not understand would be found", async () => {
   expect(await problemOf(["status", "orders"])).toBeUndefined();
   expect(await problemOf(["status", "orders", "--colour"])).toContain("unknown option '--colour'");
