@@ -48,8 +48,11 @@ export interface Forecast {
   readonly change: string;
 }
 
+/** Passes that do something. */
 const MAX_PASSES = 500;
-const QUIET_PASSES = 4; // what waits for time shall get it, a few times over
+/** What waits for time shall get it, a few times over; pauses that the spec names come on top. */
+const QUIET_PASSES = 4;
+const QUIET_MS = 240_000;
 const TICK_MS = 1_000;
 const QUIET_TICK_MS = 60_000;
 const LONG_WAIT_MS = 86_400_000;
@@ -64,24 +67,34 @@ export function forecast(seen: Observation, intent: ClusterIntent): Forecast {
   const startMs = seen.nowMs;
   const events: ForecastEvent[] = [];
   let now: Observation = { ...seen, cluster: { ...cluster, intent, generation: cluster.generation + 1 } };
-  let quiet = 0;
-  for (let pass = 0; pass < MAX_PASSES; pass += 1) {
+  const quietMs = QUIET_MS + pausesMs(intent);
+  let quiet = { passes: 0, ms: 0 };
+  for (let moves = 0; moves < MAX_PASSES; ) {
     const plan = planCluster(now);
     events.push(...eventsOf(now, plan, now.nowMs - startMs));
     const moved = afterMoves(afterSteps(now, plan));
     const isStill = moved.members === now.members && moved.instances === now.instances;
     const isQuiet = plan.steps.length === 0 && isStill;
-    quiet = isQuiet ? quiet + 1 : 0;
+    const tickMs = isQuiet ? quietTick(plan) : TICK_MS;
+    if (!isQuiet) moves += 1;
+    quiet = isQuiet ? { passes: quiet.passes + 1, ms: quiet.ms + tickMs } : { passes: 0, ms: 0 };
     const waitsTooLong = now.nowMs - startMs > LONG_WAIT_MS;
-    if (quiet >= QUIET_PASSES || waitsTooLong) return { events, blocked: plan.blocked, change: plan.change };
-    now = { ...withStatus(moved, plan), nowMs: now.nowMs + (isQuiet ? quietTick(plan) : TICK_MS) };
+    if ((quiet.passes >= QUIET_PASSES && quiet.ms >= quietMs) || waitsTooLong)
+      return { events, blocked: plan.blocked, change: plan.change };
+    now = { ...withStatus(moved, plan), nowMs: now.nowMs + tickMs };
   }
   const { blocked, change } = planCluster(now);
   return { events, blocked, change };
 }
 
+/** How long a change may stand still because its spec says so. */
+function pausesMs({ update }: ClusterIntent): number {
+  return 1000 * (update.canary.bakeSeconds + update.minReadySeconds + update.jitterSeconds);
+}
+
+/** Until what the plan waits for: what is foretold for later than it can begin would be wrong. */
 function quietTick({ requeueAfterMs }: Plan): number {
-  return Math.max(QUIET_TICK_MS, requeueAfterMs ?? 0);
+  return requeueAfterMs === undefined ? QUIET_TICK_MS : Math.max(TICK_MS, requeueAfterMs);
 }
 
 function withStatus(seen: Observation, plan: Plan): Observation {

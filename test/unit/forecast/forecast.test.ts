@@ -201,6 +201,21 @@ test("a canary bakes before the rest follows", () => {
   expect((replaced[1]?.afterSeconds ?? 0) - (replaced[0]?.afterSeconds ?? 0)).toBeGreaterThanOrEqual(60);
 });
 
+test("and however long it bakes", () => {
+  const update = { strategy: "Canary", canary: { bakeSeconds: 3600 } };
+  const { events } = forecast(running(3).observe(), intentOf({ members: 3, update, ...VERSION_2 }));
+  expect(events.filter(({ kind }) => kind === "ReplacePod")).toHaveLength(3);
+});
+
+test("nothing is foretold for later than it can begin", () => {
+  const spec = { members: 3, update: { minReadySeconds: 10 } };
+  const { events } = forecast(running(3, spec).observe(), intentOf({ ...spec, ...VERSION_2 }));
+  const replaced = events.filter(({ kind }) => kind === "ReplacePod").map(({ afterSeconds }) => afterSeconds);
+  expect(replaced).toHaveLength(3);
+  expect(replaced[1]).toBeGreaterThanOrEqual(10);
+  expect(replaced[2]).toBeLessThan(30);
+});
+
 test("what agents are told is foretold, with what becomes of it", () => {
   const { events } = forecast(running(3).observe(), intentOf({ members: 3, parameters: { verbosity: "7" } }));
   expect(events).toMatchObject([{ kind: "TellAgents", detail: "verbosity = 7", gap: "None" }]);
