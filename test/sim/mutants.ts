@@ -65,8 +65,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an error of a step is swallowed, and the pass goes on",
     file: "act/act.ts",
-    find: "    await carryOut(options, step, ledger, signal);\n",
-    replace: "    await carryOut(options, step, ledger, signal).catch(() => undefined);\n",
+    find: "() => carryOut(options, step, ledger, signal));",
+    replace: "() => carryOut(options, step, ledger, signal).catch(() => undefined));",
     args: every("delete-deleting", "Refuse"),
   },
   {
