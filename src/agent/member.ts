@@ -118,7 +118,7 @@ export class Member {
       this.#dispatch(body),
     );
     this.#server = this.#equipment.answerPeers((body) => this.#messenger.receive(body));
-    this.#phases = new PhaseTimer(metrics, (epoch, phasesMs) => parts.log.info({ epoch, phasesMs }, "Serving writes"));
+    this.#phases = new PhaseTimer(metrics);
   }
 
   /** Why the member should get no traffic: its engine does not answer, or it neither leads nor follows. */
@@ -347,7 +347,10 @@ export class Member {
 
   #route(ready: boolean, epoch: number): void {
     if (!ready) return this.#equipment.routes.leaveWrites(epoch);
-    this.#equipment.routes.takeWrites(epoch, () => this.#phases.routed(this.#fenceClock.nowMs()));
+    this.#equipment.routes.takeWrites(epoch, () => {
+      const phasesMs = this.#phases.routed(this.#fenceClock.nowMs());
+      if (phasesMs !== undefined) this.#parts.log.info({ epoch, phasesMs }, "Serving writes");
+    });
   }
 
   #report(): void {

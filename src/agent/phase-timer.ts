@@ -13,23 +13,16 @@ const PHASE_OF_STAGE: Readonly<Record<Candidate["stage"], FailoverPhase>> = {
   promoting: "promote",
 };
 
-/** Called once an epoch's leader is writable and its route is written, with the ms of each phase. */
-export type ServingListener = (epoch: number, phasesMs: Readonly<Record<string, number>>) => void;
-
-/** Called after every transition; observes one histogram value per phase when the member serves writes. */
+/** Called after every transition; observes one histogram value per phase when a route is written. */
 export class PhaseTimer {
   readonly #metrics: AgentMetrics;
-  readonly #serves: ServingListener;
   #trigger = "";
-  #epoch = 0;
-  #isWritten = false;
   #phase: FailoverPhase | undefined;
   #sinceMs = 0;
   #spentMs = new Map<FailoverPhase, number>();
 
-  constructor(metrics: AgentMetrics, serves: ServingListener) {
+  constructor(metrics: AgentMetrics) {
     this.#metrics = metrics;
-    this.#serves = serves;
   }
 
   /** Takes in the state after a transition. */
@@ -37,31 +30,24 @@ export class PhaseTimer {
     const { role } = state;
     if (role.kind === "candidate") {
       if (this.#phase === undefined) this.#begin(state, role);
-      this.#epoch = role.epoch;
       this.#enter(PHASE_OF_STAGE[role.stage], state.nowAtMs);
-    } else if (role.kind === "leader" && this.#phase !== undefined) {
-      this.#enter("route", state.nowAtMs);
-      if (this.#isWritten) this.#finish(state.nowAtMs);
-    } else if (role.kind !== "leader") this.#phase = undefined;
+    } else if (role.kind === "leader" && this.#phase !== undefined) this.#enter("route", state.nowAtMs);
+    else if (role.kind !== "leader") this.#phase = undefined;
   }
 
-  /** The route of writes was written, perhaps while the engine is still promoted. */
-  routed(nowMs: number): void {
-    this.#isWritten = true;
-    if (this.#phase === "route") this.#finish(nowMs);
-  }
-
-  #finish(nowMs: number): void {
+  /** The route of writes was written: this member serves. @returns ms of each phase, for the log line. */
+  routed(nowMs: number): Readonly<Record<string, number>> | undefined {
+    if (this.#phase === undefined) return undefined;
+    this.#enter("route", nowMs);
     this.#spentMs.set("route", (this.#spentMs.get("route") ?? 0) + nowMs - this.#sinceMs);
     this.#phase = undefined;
     for (const [phase, ms] of this.#spentMs)
       this.#metrics.failoverSeconds.observe({ phase, trigger: this.#trigger }, ms / 1000);
-    this.#serves(this.#epoch, Object.fromEntries(this.#spentMs));
+    return Object.fromEntries(this.#spentMs);
   }
 
   #begin(state: State, candidate: Candidate): void {
     this.#spentMs = new Map();
-    this.#isWritten = false;
     this.#trigger = candidate.cause;
     // The last sign of life: a heartbeat, or a change of the Lease when it came later.
     const lastSignMs = Math.max(state.heard?.atMs ?? 0, state.lease?.unchangedAtMs ?? 0);

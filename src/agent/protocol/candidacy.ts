@@ -4,7 +4,7 @@
  * persisted the epoch and stopped receiving before it said where it ended.
  */
 import { absentMembers } from "./forced.ts";
-import { becomeLeader, enterAdoptedOffice, routeEarly } from "./leadership.ts";
+import { becomeLeader, enterAdoptedOffice } from "./leadership.ts";
 import { writeHeld } from "./lease.ts";
 import { clearEngine, standDown } from "./office.ts";
 import type { Position } from "./position.ts";
@@ -74,7 +74,6 @@ export function driveCandidate(turn: Turn): void {
   if (role.stage === "initializing") return driveInitialization(turn, role);
   if (role.stage === "sealing") return driveSeal(turn, role);
   if (role.stage === "activating") return driveActivation(turn, role);
-  if (role.stage === "promoting") return routeEarly(turn, role);
 }
 
 function driveInitialization(turn: Turn, candidate: Candidate): void {

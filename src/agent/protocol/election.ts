@@ -45,7 +45,6 @@ export function considerElection(turn: Turn): void {
     waiting: [],
     next: null,
     engineSet: false,
-    routed: false,
   };
   turn.set({ role: candidate, nominated: false });
   readLease(turn);

@@ -17,7 +17,7 @@ export function becomeLeader(turn: Turn, candidate: Candidate): void {
   if (hold === null || hold.sync === null) return;
   turn.setEngine({ status: "writable", upstream: null, diverged: false });
   const verified = isHeldAlready(turn.self, candidate, hold.sync);
-  turn.set({ role: { ...newLeader(turn, candidate, hold.sync), verified }, blocked: null, heard: null });
+  turn.set({ role: { ...newLeader(turn, candidate.epoch, hold.sync), verified }, blocked: null, heard: null });
   turn.report("info", "Promoted", `Leads epoch ${candidate.epoch} (${candidate.cause})`);
   sendHeartbeats(turn);
 }
@@ -44,18 +44,18 @@ export function enterAdoptedOffice(turn: Turn, candidate: Candidate): void {
   if (engine.status !== "writable")
     return loseOffice(turn, "EngineGone", "The engine ended before its new agent could take the Lease");
   takeEpoch(turn, hold.sync);
-  turn.set({ role: newLeader(turn, candidate, hold.sync), heard: null });
+  turn.set({ role: newLeader(turn, candidate.epoch, hold.sync), heard: null });
   turn.report("info", "Adopted", `Leads epoch ${candidate.epoch}; the engine was not touched`);
   sendHeartbeats(turn);
 }
 
-function newLeader(turn: Turn, { epoch, routed }: Candidate, sync: SyncSet): Leader {
+function newLeader(turn: Turn, epoch: number, sync: SyncSet): Leader {
   return {
     kind: "leader",
     epoch,
     sinceAtMs: turn.now,
     verified: false,
-    routed,
+    routed: false,
     change: null,
     told: { mode: sync.mode, names: sync.names, ack: sync.ack },
     promises: null,
@@ -129,22 +129,16 @@ export function countKnowing(state: State, names: readonly string[], version: Sy
  * and then lost) and W have persisted the epoch (so that a register that goes back is noticed by any quorum).
  */
 function driveRoute(turn: Turn): void {
-  const { role } = turn.state;
-  if (role.kind === "leader" && role.verified && !role.reasserting) openRoute(turn, role);
-}
-
-/**
- * Opens the route while the engine is promoted, under the same two conditions: it takes as long until connections come in. Until
- * then the engine answers them with reads alone, as a follower.
- */
-export function routeEarly(turn: Turn, candidate: Candidate): void {
-  const { hold } = turn.state;
-  if (hold?.sync != null && isHeldAlready(turn.self, candidate, hold.sync)) openRoute(turn, candidate);
-}
-
-function openRoute(turn: Turn, role: Leader | Candidate): void {
-  const { hold } = turn.state;
-  if (role.routed || hold === null || hold.sync === null) return;
+  const { role, hold } = turn.state;
+  if (
+    role.kind !== "leader" ||
+    role.routed ||
+    !role.verified ||
+    role.reasserting ||
+    hold === null ||
+    hold.sync === null
+  )
+    return;
   if (countKnowing(turn.state, hold.sync.names, { epoch: role.epoch, version: 1 }) < hold.sync.ack) return;
   turn.set({ role: { ...role, routed: true } });
   turn.emit({ type: "Route", ready: true, epoch: role.epoch });

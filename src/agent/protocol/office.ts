@@ -16,9 +16,8 @@ export function standDown(turn: Turn, target = ""): void {
 
 /** Begins to give the lease back. An engine that may be writable is stopped first; one that is not goes on. */
 export function resign(turn: Turn, why: "term" | "engine-exited" | "yield", target: string): void {
-  const { hold, engine, role: office } = turn.state;
+  const { hold, engine } = turn.state;
   if (hold === null) return;
-  if (office.kind === "candidate" && office.routed) turn.emit({ type: "Route", ready: false, epoch: office.epoch });
   const role = {
     kind: "resigning",
     why,

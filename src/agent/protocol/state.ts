@@ -112,8 +112,6 @@ export interface Candidate {
   readonly waiting: readonly string[];
   readonly next: SyncSet | null;
   readonly engineSet: boolean;
-  /** The route of writes names this member already, while its engine is promoted. */
-  readonly routed: boolean;
 }
 
 /** Whose confirmations a leader wants, and how many of them. */

@@ -1,7 +1,7 @@
 // Each safety rule as one story: a cluster of three that runs, something happens, and what each member asks for.
 import { describe, expect, test } from "vitest";
 import { PROFILES } from "../../../src/agent/protocol/profile.ts";
-import { initialState, type State } from "../../../src/agent/protocol/state.ts";
+import { initialState } from "../../../src/agent/protocol/state.ts";
 import { transition } from "../../../src/agent/protocol/transition.ts";
 import type { Effect, EventBody } from "../../../src/agent/protocol/exchange.ts";
 import type { Intent } from "../../../src/agent/protocol/types.ts";
@@ -99,62 +99,6 @@ describe("safety rules", () => {
     expect(route?.effect).toMatchObject({ epoch: 2 });
     // The engine of this world is promoted in no time, so the answer to what was sent before it comes after it.
     expect(route?.event).toMatchObject({ type: "MessageReply", reply: { type: "ActivatedReply" } });
-  });
-
-  describe("while the engine is promoted", () => {
-    /** What b, which takes over as planned, asks for once its standby knows the epoch; `behind` is how much less that had when sealed. */
-    function promoting(behind: number): { state: State; effects: readonly Effect[]; actionId: number } {
-      const { world, protocol, asked } = running();
-      const switchover = { id: "s", from: "a", to: "b" };
-      let state: State | undefined;
-      const noting: Protocol = {
-        ...protocol,
-        transition: (before, event) => {
-          const next = protocol.transition(before, event);
-          if (next.effects.some(({ type }) => type === "Promote")) state = next.state;
-          return next;
-        },
-      };
-      let next = world;
-      for (const member of ["a", "b", "c"])
-        next = tell(noting, next, member, { type: "IntentChanged", intent: { ...next.intent, switchover } });
-      runPlain(noting, next, 8);
-      if (state?.role.kind !== "candidate") throw new Error("nobody was promoted");
-      const { role } = state;
-      const standby = state.hold?.sync?.names[0] ?? "";
-      const sent = asked.map(({ effect }) => effect).find((one) => isActivatedTo(one, standby));
-      if (sent?.type !== "SendMessage") throw new Error("its standby was not told");
-      const own = role.answers["b"] ?? null;
-      const answer = own === null ? null : { ...own, value: String(Number(own.value) - behind) };
-      const before = { ...state, role: { ...role, answers: { ...role.answers, [standby]: answer } } };
-      const reply = { type: "ActivatedReply", epoch: 2, sync: { epoch: 2, version: 1 } } as const;
-      const event = { type: "MessageReply", sendId: sent.sendId, from: standby, reply, nowMs: before.nowAtMs } as const;
-      return { ...transition(before, event), actionId: actionOf(asked, "b", "Promote").actionId };
-    }
-
-    const isActivatedTo = (effect: Effect, member: string): boolean =>
-      effect.type === "SendMessage" && effect.to === member && effect.message.type === "Activated";
-    const routesOf = (effects: readonly Effect[]): boolean[] =>
-      effects.flatMap((effect) => (effect.type === "Route" ? [effect.ready] : []));
-
-    test("the route is opened when enough members hold all there is and know the epoch, and closed if that fails", () => {
-      const { state, effects, actionId } = promoting(0);
-      expect(routesOf(effects)).toEqual([true]);
-      const now = { nowMs: state.nowAtMs };
-      const led = transition(state, { type: "ActionDone", actionId, position: null, ...now });
-      expect(led.state.role).toMatchObject({ kind: "leader", routed: true });
-      expect(routesOf(led.effects)).toEqual([]);
-      const failed = transition(state, { type: "ActionFailed", actionId, cause: "error", message: "no", ...now });
-      expect(routesOf(failed.effects)).toEqual([false]);
-      expect(failed.effects).toContainEqual({ type: "StopEngine", mode: "kill" });
-    });
-
-    test("nothing is read from it that too few members hold", () => {
-      const { state, effects, actionId } = promoting(1);
-      expect(routesOf(effects)).toEqual([]);
-      const led = transition(state, { type: "ActionDone", actionId, position: null, nowMs: state.nowAtMs });
-      expect(routesOf(led.effects)).toEqual([]);
-    });
   });
 
   test.each([
