@@ -24,6 +24,11 @@ export interface Tally {
   readonly epochs: string[];
 }
 
+/** A tally before the first write. */
+export function newTally(): Tally {
+  return { attempted: [], acked: [], warned: [], unknown: [], rejected: [], refused: 0, ackTimes: [], epochs: [] };
+}
+
 /** One stretch of time without an acknowledged write. */
 export interface Gap {
   readonly atMs: number;

@@ -6,7 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { Client, type QueryResult, type QueryResultRow } from "pg";
-import { isRejection, judge, type Row, type Tally } from "./judge.ts";
+import { isRejection, judge, newTally, type Row, type Tally } from "./judge.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -162,16 +162,7 @@ async function readBack(first: number): Promise<Row[]> {
 }
 
 const started = Date.now();
-const tally: Tally = {
-  attempted: [],
-  acked: [],
-  warned: [],
-  unknown: [],
-  rejected: [],
-  refused: 0,
-  ackTimes: [],
-  epochs: [],
-};
+const tally = newTally();
 let ackedBefore = 0;
 const ticker = setInterval(() => {
   const acked = tally.acked.length;

@@ -1,6 +1,6 @@
 // A client that follows the write route and counts: one row after the other, what was attempted, acknowledged, unknown.
 import { Client, type QueryResult } from "pg";
-import { isRejection, judge, type Row, type Tally, type Verdict } from "../../hack/writer/judge.ts";
+import { isRejection, judge, newTally, type Row, type Verdict } from "../../hack/writer/judge.ts";
 import type { MemberCluster } from "./harness.ts";
 
 const DEADLINE_MS = 1000;
@@ -13,16 +13,7 @@ const CREATE = `create table if not exists writes (
 /** Writes until told to stop, then reads everything back. */
 export class CountingClient {
   readonly #cluster: MemberCluster;
-  readonly #tally: Tally = {
-    attempted: [],
-    acked: [],
-    warned: [],
-    unknown: [],
-    rejected: [],
-    refused: 0,
-    ackTimes: [],
-    epochs: [],
-  };
+  readonly #tally = newTally();
   readonly #stop = new AbortController();
   /** Rows of earlier clients lie below. */
   readonly #first = Date.now() * 1000;
