@@ -1,6 +1,5 @@
 // What a cluster costs, by a table of prices that its owner wrote.
 import * as z from "zod";
-import { AGENT_MEMORY_BYTES } from "../build/pod-template.ts";
 import type { Requested } from "./rightsizing.ts";
 
 const HOURS_PER_MONTH = 730;
@@ -34,13 +33,13 @@ export interface Cost {
 /** The cost of so many members. @param storageClass - Of their volumes; undefined: whatever is the default one. */
 export function costOf(
   prices: PriceTable,
-  { cpuCores, memoryBytes, volumeBytes }: Requested,
+  { cpuCores, memoryBytes, agentMemoryBytes, volumeBytes }: Requested,
   members: number,
   storageClass: string | undefined,
 ): Cost {
   const storagePrice = prices.storageGiBMonth[storageClass ?? "default"] ?? prices.storageGiBMonth["default"] ?? 0;
   const cpu = members * cpuCores * prices.cpuCoreHour * HOURS_PER_MONTH;
-  const memory = ((members * (memoryBytes + AGENT_MEMORY_BYTES)) / GIBIBYTE) * prices.memoryGiBHour * HOURS_PER_MONTH;
+  const memory = ((members * (memoryBytes + agentMemoryBytes)) / GIBIBYTE) * prices.memoryGiBHour * HOURS_PER_MONTH;
   const storage = ((members * volumeBytes) / GIBIBYTE) * storagePrice;
   return { currency: prices.currency, cpu, memory, storage, total: cpu + memory + storage };
 }

@@ -36,6 +36,8 @@ export interface Seen {
 export interface Facts {
   readonly intent: ClusterIntent;
   readonly engine: EngineSpec;
+  /** What each member is given for its agent, beside what the ClusterSpec asks for. */
+  readonly agentMemoryBytes: number;
   /** StorageClass of the volumes; undefined where nobody named one. */
   readonly storageClass: string | undefined;
   /** For how long the shortest liveness probe of a member's pod tolerates no answer; undefined without pods. */

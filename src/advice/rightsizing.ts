@@ -1,5 +1,4 @@
 // Requests and limits against what was used. The busiest member decides: any of them may have to lead.
-import { AGENT_MEMORY_BYTES } from "../build/pod-template.ts";
 import { formatBytes, formatCpu, parseQuantity } from "../build/quantity.ts";
 import type { Advice, Setting } from "./advice.ts";
 import { type Facts, largest } from "./facts.ts";
@@ -21,17 +20,19 @@ const GIBIBYTE = 2 ** 30;
 /** Before a day has been seen nobody knows what its busiest hour takes. */
 const DAY_SECONDS = 86_400;
 
-/** What a member asks for, without the agent's share. */
+/** What a member asks for, and the agent's share beside it. */
 export interface Requested {
   readonly cpuCores: number;
   readonly cpuLimitCores: number | undefined;
   readonly memoryBytes: number;
   readonly memoryLimitBytes: number | undefined;
+  readonly agentMemoryBytes: number;
   readonly volumeBytes: number;
 }
 
 /** What each member is given: by the ClusterSpec, or by the Engine where that says nothing. */
-export function requestedOf({ intent, engine }: Pick<Facts, "intent" | "engine">): Requested {
+export function requestedOf(facts: Pick<Facts, "intent" | "engine" | "agentMemoryBytes">): Requested {
+  const { intent, engine, agentMemoryBytes } = facts;
   const { requests, limits } = intent.resources ?? { requests: {}, limits: {} };
   const quantity = (text: string | undefined) => (text === undefined ? undefined : parseQuantity(text));
   const memory = requests.memory ?? limits.memory ?? engine.resources.requests.memory;
@@ -40,6 +41,7 @@ export function requestedOf({ intent, engine }: Pick<Facts, "intent" | "engine">
     cpuLimitCores: quantity(limits.cpu),
     memoryBytes: parseQuantity(memory),
     memoryLimitBytes: quantity(limits.memory),
+    agentMemoryBytes,
     volumeBytes: parseQuantity(intent.storage.data.size),
   };
 }
@@ -67,22 +69,22 @@ export function adviseCpu(facts: Facts): Advice {
 
 /** A request that holds the usual, and a limit that holds the most that was ever seen, each with a quarter of room. */
 export function adviseMemory(facts: Facts): Advice {
-  const { memoryBytes, memoryLimitBytes } = requestedOf(facts);
+  const { memoryBytes, memoryLimitBytes, agentMemoryBytes } = requestedOf(facts);
   const usual = largest(facts.seen.members.map(({ memoryBytesP95 }) => memoryBytesP95));
   const most = largest(facts.seen.members.map(({ memoryBytesMax }) => memoryBytesMax));
   if (usual === undefined || most === undefined) return unknown("Memory", "no member says what it uses");
   // Members' figures hold the agent; what is asked for does not.
   const withRoom = (bytes: number) =>
-    Math.max(MEMORY_STEP_BYTES, stepped(bytes * MEMORY_ROOM - AGENT_MEMORY_BYTES, MEMORY_STEP_BYTES));
+    Math.max(MEMORY_STEP_BYTES, stepped(bytes * MEMORY_ROOM - agentMemoryBytes, MEMORY_STEP_BYTES));
   const request = withRoom(usual);
   const limit = Math.max(request, withRoom(most));
-  const asked = `${mebibytes(memoryBytes + AGENT_MEMORY_BYTES)} requested`;
+  const asked = `${mebibytes(memoryBytes + agentMemoryBytes)} requested`;
   const found = `the largest member uses ${mebibytes(usual)} (P95), ${mebibytes(most)} at most, of ${asked}`;
   const settings: Setting[] = [["spec.resources.requests.memory", formatBytes(request)]];
   if (memoryLimitBytes !== undefined) settings.push(["spec.resources.limits.memory", formatBytes(limit)]);
-  const nearLimit = memoryLimitBytes !== undefined && most > MEMORY_FULL * (memoryLimitBytes + AGENT_MEMORY_BYTES);
+  const nearLimit = memoryLimitBytes !== undefined && most > MEMORY_FULL * (memoryLimitBytes + agentMemoryBytes);
   if (nearLimit) return advise("Memory", "Raise", `${found}, which is near its limit`, settings);
-  if (usual > memoryBytes + AGENT_MEMORY_BYTES) return advise("Memory", "Raise", found, settings);
+  if (usual > memoryBytes + agentMemoryBytes) return advise("Memory", "Raise", found, settings);
   if (request > WORTH_A_ROLL * memoryBytes) return keep("Memory", found);
   return lowered("Memory", found, settings, facts);
 }

@@ -26,8 +26,9 @@ import { placement } from "./placement.ts";
 import { passwordsOf } from "./shard.ts";
 import { statelessPodSpec } from "./stateless-pod.ts";
 
-/** Memory of init and agent. It is added to what the user gives the engine: with cgroup v2 both share one limit and one fate. */
-export const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
+const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
+/** An agent that sends spans has loaded what can, and keeps those that wait. */
+const TRACES_MEMORY_BYTES = 24 * 2 ** 20;
 const VOLUME_MOUNT = "/data";
 const INSTALL_MOUNT = "/install"; // not RUNTIME_DIR: there the image itself has what is to be copied
 const ANY_MEMBER = "any"; // stands for the member in the hash, which must be the same for all
@@ -36,6 +37,11 @@ const ANY_MEMBER = "any"; // stands for the member in the hash, which must be th
 export interface PodTemplate {
   readonly metadata: { readonly labels: Record<string, string>; readonly annotations: Record<string, string> };
   readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** Memory of init and agent. It is added to what the user gives the engine: with cgroup v2 both share one limit and one fate. */
+export function agentMemoryBytes(sendsTraces: boolean): number {
+  return AGENT_MEMORY_BYTES + (sendsTraces ? TRACES_MEMORY_BYTES : 0);
 }
 
 const hashes = new WeakMap<BuildContext, string>(); // asked for by every member in one pass
@@ -163,7 +169,7 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
     readinessProbe: probe("/readyz", { periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 3 }),
     // Init restarts a dead agent and fences a hanging one. Only a container where both fail for five minutes is restarted.
     livenessProbe: probe("/livez", { periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 30 }),
-    resources: memberResources(context, AGENT_MEMORY_BYTES),
+    resources: memberResources(context, agentMemoryBytes(context.settings.tracesUrl !== undefined)),
     securityContext: RESTRICTED,
     volumeMounts: [
       { name: "data", mountPath: VOLUME_MOUNT },

@@ -64,5 +64,5 @@ export function pendingBlock(world: World, pending: PendingChange): Block | unde
 /** The pending change in words, with its differences. */
 export function pendingMessage({ differences }: PendingChange): string {
   const shown = differences.length === 0 ? "fields that are no longer set" : differences.join("; ");
-  return `This version of quorate, or the Engine as it is now, renders the pods differently: ${shown}.`;
+  return `This version of quorate, its settings or the Engine as it is now render the pods differently: ${shown}.`;
 }

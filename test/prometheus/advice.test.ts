@@ -118,7 +118,10 @@ test("the advice that follows", () => {
     resources: { requests: { cpu: "4", memory: "640Mi" }, limits: { memory: "640Mi" } },
     slo: { dataPlane: { availabilityPercent: "99.9" } },
   });
-  const advice = adviseCluster({ intent, engine, storageClass: undefined, livenessToleratesSeconds: 30, seen });
+  const advice = adviseCluster({
+    ...{ intent, engine, agentMemoryBytes: 64 * MI },
+    ...{ storageClass: undefined, livenessToleratesSeconds: 30, seen },
+  });
   expect(Object.fromEntries(advice.map(({ subject, verdict, settings }) => [subject, [verdict, ...settings]]))).toEqual(
     {
       Cpu: ["Lower", ["spec.resources.requests.cpu", "1300m"]],

@@ -8,6 +8,7 @@ import type { Facts, Seen } from "../../advice/facts.ts";
 import { requestedOf } from "../../advice/rightsizing.ts";
 import { adviseShards } from "../../advice/shards.ts";
 import { ClusterIntent, type ClusterSpec } from "../../api/cluster-spec.ts";
+import { agentMemoryBytes } from "../../build/pod-template.ts";
 import { type AdviceView, renderAdvice } from "../advice-view.ts";
 import { gatherFacts } from "./gather-facts.ts";
 import { EXIT, type Format, formatted, inSession, readCluster, type Session } from "./session.ts";
@@ -48,12 +49,13 @@ async function advise(session: Session, name: string, options: AdviseOptions): P
   if (cluster.spec.topology === "Stateless")
     throw new Error(`${name} is Stateless: its members have no agents that say what they use`);
   if (cluster.spec.topology === "Sharded") return adviseWhole(session, cluster, options);
-  const { engine, pods } = await gatherFacts(session, cluster);
+  const { engine, pods, operator } = await gatherFacts(session, cluster);
   if (engine === undefined) throw new Error(`Engine ${cluster.spec.engine.name} cannot be read`);
   const tolerated = (pods ?? []).flatMap(({ liveness }) => liveness?.toleratesSeconds ?? []);
   const facts: Facts = {
     intent: cluster.spec,
     engine,
+    agentMemoryBytes: agentMemoryBytes(operator?.sendsTraces === true),
     storageClass: cluster.spec.storage.data.className,
     livenessToleratesSeconds: tolerated.length === 0 ? undefined : Math.min(...tolerated),
     seen: await see(session, cluster, options),

@@ -46,6 +46,7 @@ function factsOf(seen: Partial<Seen> = {}, spec: object = {}): Facts {
   return {
     intent: intentOf({ ...SPEC, ...spec }),
     engine,
+    agentMemoryBytes: 64 * MI,
     storageClass: undefined,
     livenessToleratesSeconds: 30,
     seen: { ...WELL, ...seen },

@@ -125,6 +125,22 @@ describe("revisions", () => {
     expect(changed.templateHash).not.toBe(base.templateHash);
   });
 
+  test("a collector of traces is the operator's change: agents get the memory that sending takes with the next roll", () => {
+    const context = contextOf({ resources: { requests: { memory: "1Gi" }, limits: { memory: "1Gi" } } });
+    const settings = { ...context.settings, tracesUrl: "http://collector:4318" };
+    const [without, sending] = [context, { ...context, settings }].map((one) => ({
+      ...revisionOf(one),
+      spec: buildPodTemplate(one, "orders-0").spec as unknown as PodSpec,
+    }));
+    expect(sending?.inputHash).toBe(without?.inputHash);
+    expect(sending?.templateHash).not.toBe(without?.templateHash);
+    expect(without?.spec.containers[0]?.resources).toMatchObject({ limits: { memory: "1088Mi" } });
+    expect(sending?.spec.containers[0]?.resources).toMatchObject({
+      requests: { memory: "1112Mi" },
+      limits: { memory: "1112Mi" },
+    });
+  });
+
   test("a pinned StatefulSet keeps template and revision", () => {
     const pinned = { templateHash: "t", inputHash: "i", template: { spec: "as it was" } };
     const set = buildStatefulSet(contextOf(), "orders-0", { pinned });
