@@ -25,6 +25,8 @@ export const ANNOTATION_CONSENT = `${GROUP}/consent-irreversible`;
 export const ANNOTATION_FORCE_ROLLBACK = `${GROUP}/force-rollback`;
 /** On a Deployment's pod template: uid of the ClusterOperation that restarted its members last. */
 export const ANNOTATION_RESTART = `${GROUP}/restart`;
+/** On a ClusterOperation, by `kubectl quorate`: the name under which the API server knows whoever asked for it. */
+export const ANNOTATION_REQUESTED_BY = `${GROUP}/requested-by`;
 /** On a ControllerRevision: what became of the revision, as JSON. */
 export const ANNOTATION_REVISION_NOTE = `${GROUP}/revision-note`;
 /** On a ControllerRevision of ours: its template hash. Those that StatefulSets make for themselves do not have it. */

@@ -21,6 +21,7 @@ import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../t
 import { NO_TRACES, type Tracer } from "../telemetry/tracer.ts";
 import { budgetMetrics, budgetQueryMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
 import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/state-metrics.ts";
+import { auditOf } from "./audit.ts";
 import { describeStep } from "./describe-step.ts";
 import { concernsOf } from "./keys.ts";
 import { LeaderTimeline } from "./leader-timeline.ts";
@@ -142,10 +143,13 @@ export class Controller {
   async lead(signal: AbortSignal): Promise<void> {
     const { stores } = this;
     const { log } = this.#options;
+    const sinceMs = this.#clock.now().getTime();
     const queue = new WorkQueue({ clock: this.#clock, random: this.#random, observer: this.#observeQueue });
     const stopListening = stores.subscribe((change) => {
       const end = podEndOf(change);
       if (end !== undefined) this.#podEnds.ended(end.key, end.reason);
+      const asked = auditOf(change, sinceMs);
+      if (asked !== undefined) log.info(asked, "Change was asked for");
       const settleMs = ASKED_FOR.has(change.kind) ? 0 : NEWS_SETTLE_MS;
       for (const { key, priority } of concernsOf(stores, change)) queue.addAfter(key, settleMs, priority);
     });

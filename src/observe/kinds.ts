@@ -30,9 +30,11 @@ export interface ProjectedNode extends KubeObject {
   readonly view: NodeView;
 }
 
-/** A ClusterSpec with the time of its last change, which Kubernetes tells only among what else it notes of writers. */
-export interface ProjectedCluster extends KubeObject {
+/** What somebody asks with, with the last change of it, which Kubernetes tells only among what else it notes of writers. */
+export interface ProjectedRequest extends KubeObject {
   readonly changedMs?: number;
+  /** The field manager of that change. */
+  readonly changedBy?: string;
 }
 
 /** One watched kind. `name` is the resource as metrics and RBAC name it. */
@@ -91,9 +93,9 @@ function lookedAt(
 
 /** All watched kinds; names are unique. */
 export const WATCHED: readonly WatchedKind[] = [
-  lookedAt("clusterspecs", { apiVersion: API_VERSION, kind: "ClusterSpec" }, projectCluster),
-  lookedAt("engines", { apiVersion: API_VERSION, kind: "Engine" }),
-  lookedAt("clusteroperations", { apiVersion: API_VERSION, kind: "ClusterOperation" }),
+  lookedAt("clusterspecs", { apiVersion: API_VERSION, kind: "ClusterSpec" }, projectRequest),
+  lookedAt("engines", { apiVersion: API_VERSION, kind: "Engine" }, projectRequest),
+  lookedAt("clusteroperations", { apiVersion: API_VERSION, kind: "ClusterOperation" }, projectRequest),
   lookedAt("nodes", { apiVersion: "v1", kind: "Node" }, projectNode),
   lookedAt("storageclasses", { apiVersion: "storage.k8s.io/v1", kind: "StorageClass" }),
   lookedAt("pods", { apiVersion: "v1", kind: "Pod", labelSelector: CHILD_LABEL }, projectPod),
@@ -149,17 +151,21 @@ function conditionsAlone(object: Stored<WithConditions>): Stored<KubeObject> {
 }
 
 interface WireWriter {
+  readonly manager?: string;
   readonly time?: string;
   readonly subresource?: string;
 }
 
-function projectCluster(object: Stored<KubeObject>): Stored<ProjectedCluster> {
+function projectRequest(object: Stored<KubeObject>): Stored<ProjectedRequest> {
   const writers = (object.metadata.managedFields ?? []) as readonly WireWriter[];
-  const times = writers.flatMap(({ time, subresource }) =>
-    time === undefined || subresource === "status" ? [] : Date.parse(time),
+  const changes = writers.flatMap(({ manager, time, subresource }) =>
+    time === undefined || subresource === "status" ? [] : { changedMs: Date.parse(time), changedBy: manager },
   );
+  const [last] = changes.toSorted((a, b) => b.changedMs - a.changedMs);
   const kept = withoutBookkeeping(object);
-  return times.length === 0 ? kept : { ...kept, changedMs: Math.max(...times) };
+  if (last === undefined) return kept;
+  const { changedMs, changedBy } = last;
+  return { ...kept, changedMs, ...(changedBy === undefined ? {} : { changedBy }) };
 }
 
 interface WireNode extends KubeObject {

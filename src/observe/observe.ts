@@ -39,7 +39,7 @@ import type {
   StatefulSetView,
   VolumeView,
 } from "../plan/observation.ts";
-import { type ProjectedCluster, type ProjectedNode, type ProjectedPod, WATCHED } from "./kinds.ts";
+import { type ProjectedRequest, type ProjectedNode, type ProjectedPod, WATCHED } from "./kinds.ts";
 import type { Sources } from "./live-stores.ts";
 import type { Measurer } from "./measurer.ts";
 import type { NamedObjects } from "./named-objects.ts";
@@ -116,13 +116,13 @@ const UNREADABLE_INTENT: ClusterIntent = ClusterIntent.parse({ engine: { name: "
 const clusters = new WeakMap<object, ClusterView>();
 const intents = new WeakMap<object, IntentView>();
 
-function toCluster(object: Stored<WithSpec & ProjectedCluster>): ClusterView {
+function toCluster(object: Stored<WithSpec & ProjectedRequest>): ClusterView {
   const known = clusters.get(object) ?? parseCluster(object);
   clusters.set(object, known);
   return known;
 }
 
-function parseCluster(object: Stored<WithSpec & ProjectedCluster>): ClusterView {
+function parseCluster(object: Stored<WithSpec & ProjectedRequest>): ClusterView {
   const { metadata } = object;
   const intent = ClusterIntent.safeParse(object.spec);
   const status = ClusterStatus.safeParse(object.status ?? {});

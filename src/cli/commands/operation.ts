@@ -3,6 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { ClusterOperation, type OperationIntent } from "../../api/cluster-operation.ts";
 import { API_VERSION } from "../../api/names.ts";
+import { ANNOTATION_REQUESTED_BY } from "../../build/labels.ts";
+import { isForbidden } from "../../kube/api-error.ts";
 import type { KubeObject, ObjectRef } from "../../kube/object.ts";
 import { duration } from "../ago.ts";
 import { EXIT, type Format, formatted, inSession, readCluster, type Session } from "./session.ts";
@@ -112,15 +114,35 @@ export function seconds(text: string): number {
 export async function carryOut(session: Session, spec: OperationRequest, wait: boolean): Promise<void> {
   const { api, namespace } = session;
   await readCluster(session, spec.clusterName); // a misspelt name would wait for ever
+  const person = await whoAsks(session);
   const created = await api.create<KubeObject & { readonly spec: OperationRequest }>({
     apiVersion: API_VERSION,
     kind: "ClusterOperation",
-    metadata: { name: `${spec.clusterName}-${spec.type.toLowerCase()}-${Date.now()}`, namespace },
+    metadata: {
+      name: `${spec.clusterName}-${spec.type.toLowerCase()}-${Date.now()}`,
+      namespace,
+      ...(person === undefined ? {} : { annotations: { [ANNOTATION_REQUESTED_BY]: person } }),
+    },
     spec,
   });
   const { name } = created.metadata;
   session.print([`ClusterOperation ${name} created`]);
   if (wait) await follow(session, { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name });
+}
+
+interface SelfSubjectReview extends KubeObject {
+  readonly status?: { readonly userInfo?: { readonly username?: string } };
+}
+
+/** The name under which the API server knows the person; undefined when it does not tell. */
+async function whoAsks({ api }: Session): Promise<string | undefined> {
+  const review = { apiVersion: "authentication.k8s.io/v1", kind: "SelfSubjectReview", metadata: {} };
+  try {
+    return (await api.create<SelfSubjectReview>(review)).status?.userInfo?.username;
+  } catch (error) {
+    if (isForbidden(error)) return undefined; // the operation is what was asked for, the name is for the log
+    throw error;
+  }
 }
 
 /** Prints every new word about the operation until it has ended, or the person has had enough. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { KubeObject, Stored } from "../../../src/kube/object.ts";
 import {
   parseReport,
-  type ProjectedCluster,
+  type ProjectedRequest,
   type ProjectedNode,
   type ProjectedPod,
   WATCHED,
@@ -126,7 +126,7 @@ test("a node is reduced to two facts", () => {
 describe("a ClusterSpec", () => {
   const at = (second: number, more: object = {}) => ({ time: `2030-01-01T00:00:0${second}Z`, ...more });
   const changedMs = (managedFields: readonly object[]) =>
-    (project("ClusterSpec", { metadata: { managedFields } }) as Stored<ProjectedCluster>).changedMs;
+    (project("ClusterSpec", { metadata: { managedFields } }) as Stored<ProjectedRequest>).changedMs;
 
   test("keeps when somebody changed it last; whoever writes its status changes nothing", () => {
     const writers = [at(1), at(3, { subresource: "scale" }), at(2), at(4, { subresource: "status" })];
@@ -134,6 +134,17 @@ describe("a ClusterSpec", () => {
     expect(project("ClusterSpec", { metadata: { managedFields: writers } }).metadata).not.toHaveProperty(
       "managedFields",
     );
+  });
+
+  test("keeps who that was", () => {
+    const managedFields = [
+      at(2, { manager: "helm" }),
+      at(1, { manager: "kubectl-edit" }),
+      at(3, { manager: "us", subresource: "status" }),
+    ];
+    for (const kind of ["ClusterSpec", "ClusterOperation", "Engine"]) {
+      expect(project(kind, { metadata: { managedFields } })).toMatchObject({ changedBy: "helm" });
+    }
   });
 
   test("has no such time where nobody tells", () => {
