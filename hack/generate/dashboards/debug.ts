@@ -14,10 +14,11 @@ export const DEBUG: readonly Row[] = [
         { kind: "state-timeline", width: 24 },
       ),
       panel(
-        ["Failover phases", "How long the phases of becoming leader took, on average over the time shown."],
+        // Not as a rate: the first failover of an agent's life makes the series, and a rate does not see what a series began with.
+        ["Failover phases", "How long the phases of becoming leader took, on average since the agents began."],
         "s",
         one(
-          `sum by (phase, trigger) (rate(quorate_failover_phase_seconds_sum${OF}[1h])) / (sum by (phase, trigger) (rate(quorate_failover_phase_seconds_count${OF}[1h])) > 0)`,
+          `sum by (phase, trigger) (quorate_failover_phase_seconds_sum${OF}) / sum by (phase, trigger) (quorate_failover_phase_seconds_count${OF})`,
           "{{phase}} ({{trigger}})",
         ),
       ),
