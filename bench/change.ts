@@ -14,7 +14,7 @@ import {
   measureChange,
   patchSpec,
 } from "../hack/scenario/change.ts";
-import { slowEngine } from "../hack/scenario/faults.ts";
+import { slowEngine } from "../hack/scenario/lasting-faults.ts";
 import { installOperator } from "../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../hack/scenario/lab.ts";
 import { giveOperatorPrometheus, setOperator } from "../hack/scenario/prometheus.ts";

@@ -85,7 +85,12 @@ const LAB_BEFORE: Suite["before"] = [
 ];
 const LAB: Suite = { name: "lab", before: LAB_BEFORE, projects: ["lab"] };
 /** Changes, sizes, installations and outages that take minutes each. */
-const LAB_LONG: Suite = { name: "lab-long", before: [...LAB_BEFORE, COLLECTOR], projects: ["lab-long"], isLong: true };
+const LAB_LONG: Suite = {
+  name: "lab-long",
+  before: [...LAB_BEFORE, COLLECTOR, ["hack/host-prometheus"], ["hack/host-browser"]],
+  projects: ["lab-long"],
+  isLong: true,
+};
 
 // The members' tests are about time: beside them run what mostly waits and what yields.
 const STAGES: readonly (readonly Lane[])[] = [

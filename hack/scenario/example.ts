@@ -1,6 +1,7 @@
 /** The example cluster of the README, under other names: what tests and benchmarks break. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { dump, load } from "js-yaml";
 import { apply, kubectl } from "./lab.ts";
 
 const MANIFEST = join(import.meta.dirname, "../../examples/postgres/cluster.yaml");
@@ -13,10 +14,12 @@ export interface ExampleCluster {
   readonly members?: number;
   /** Fast when absent. */
   readonly profile?: "Fast" | "Standard";
+  /** More of `.spec`: each field in place of the example's. */
+  readonly spec?: Readonly<Record<string, unknown>>;
 }
 
 /** The example's manifest, a ClusterSpec and what it needs, for that namespace and name. */
-export async function exampleManifest({ namespace, cluster, members, profile }: ExampleCluster): Promise<string> {
+export async function exampleManifest({ namespace, cluster, members, profile, spec }: ExampleCluster): Promise<string> {
   const changes: readonly (readonly [string, string])[] = [
     ["name: orders", `name: ${cluster}`],
     ["namespace: demo", `namespace: ${namespace}`],
@@ -28,7 +31,9 @@ export async function exampleManifest({ namespace, cluster, members, profile }: 
     if (!manifest.includes(from)) throw new Error(`${MANIFEST} has no line ${from}`);
     manifest = manifest.replace(from, to);
   }
-  return manifest;
+  if (spec === undefined) return manifest;
+  const example = load(manifest) as { readonly spec: object };
+  return dump({ ...example, spec: { ...example.spec, ...spec } });
 }
 
 /** Applies the example in a namespace that is made when it is missing; returns before the cluster is whole. */

@@ -1,6 +1,5 @@
 /** The faults that demo, tests and benchmarks inject, by name. Each tells when it took effect. */
 import { kubectl, lab, type PodProcess, podProcesses } from "./lab.ts";
-import { pause } from "./shell.ts";
 import type { Subject } from "./subject.ts";
 
 /** What was broken, and how to mend it. */
@@ -25,34 +24,6 @@ export const FAULTS = [
 export type Fault = (typeof FAULTS)[number];
 
 const nothing = (): Promise<void> => Promise.resolve();
-
-/** Long enough to show in a percentile, short enough for every deadline of the agent. */
-const STALL_MS = 400;
-
-/**
- * Makes the engine of one pod slow and nothing else: stops its processes for a moment, again and again.
- *
- * @returns what ends that.
- */
-export async function slowEngine(subject: Subject, pod: string): Promise<() => Promise<void>> {
-  const { namespace } = subject.writer;
-  const stop = new AbortController();
-  const stall = async (): Promise<void> => {
-    while (!stop.signal.aborted) {
-      // Looked up anew: the engine may have been restarted, and then there is none for a while.
-      const processes = await podProcesses(namespace, pod).catch(() => []);
-      const pids = processes.filter(subject.isEngine).map(({ pid }) => String(pid));
-      await lab("pause", ...pids).catch(() => undefined); // one of them may have ended meanwhile
-      await pause(STALL_MS);
-      await lab("resume", ...pids).catch(() => undefined);
-    }
-  };
-  const stalling = stall();
-  return async () => {
-    stop.abort();
-    await stalling;
-  };
-}
 
 /** Injects one fault into the current leader. */
 export async function inject(fault: Fault, subject: Subject): Promise<Injected> {

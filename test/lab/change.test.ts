@@ -16,9 +16,9 @@ import {
   patchSpec,
 } from "../../hack/scenario/change.ts";
 import { removeNamespace } from "../../hack/scenario/example.ts";
-import { slowEngine } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { slowEngine } from "../../hack/scenario/lasting-faults.ts";
 import { giveOperatorPrometheus } from "../../hack/scenario/prometheus.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
