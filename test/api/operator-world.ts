@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from "
 import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
-import { Controller } from "../../src/controller/controller.ts";
+import { Controller, type ControllerOptions } from "../../src/controller/controller.ts";
 import type { PassResult } from "../../src/controller/reconcile.ts";
 import type { ApiCall, KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject, ObjectRef, Stored } from "../../src/kube/object.ts";
@@ -75,8 +75,8 @@ export function withoutOperator(): Promise<void> {
   return stopOperator();
 }
 
-/** Starts a new operator, maybe of another version: one that brings another agent. */
-export async function startOperator(image = agentImage): Promise<void> {
+/** Starts a new operator, maybe of another version: one that brings another agent. @param more - What else is different about it. */
+export async function startOperator(image = agentImage, more: Partial<ControllerOptions> = {}): Promise<void> {
   agentImage = image;
   registry = new Registry();
   const stop = new AbortController();
@@ -92,6 +92,7 @@ export async function startOperator(image = agentImage): Promise<void> {
     log: pino({ level: "debug" }, { write: (line: string) => void logged.push(line) }),
     instance: "test",
     onPass: (_key, result) => passes.push(result),
+    ...more,
   });
   const watching = controller.watch(stop.signal);
   const leading = controller.lead(stop.signal);

@@ -1,7 +1,10 @@
-// Rules of clusters with objectives, on an API server that has the Prometheus Operator's kind.
+// Rules of clusters with objectives, on an API server that has the Prometheus Operator's kinds.
+import { mkdtemp } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeAll, expect, test, vi } from "vitest";
-import { monitoringKinds } from "./harness.ts";
-import { ref } from "./operator-world.ts";
+import { commandsOf, Terminal } from "../../hack/scenario/runbook.ts";
+import { binary, monitoringKinds } from "./harness.ts";
+import { NAMESPACE, ref, runningCluster } from "./operator-world.ts";
 import {
   admin,
   type Any,
@@ -58,4 +61,25 @@ test("they come with the objectives, follow them, and go when they go", { timeou
   await admin.mergePatch(clusterRef("orders"), { spec: { slo: null } });
   await vi.waitFor(async () => expect(await rulesOf("orders")).toBeUndefined(), WAIT);
   expect((await read("quorate.io/v1alpha1", "ClusterSpec", "orders")).metadata.uid).toBe(created.metadata.uid);
+});
+
+test("QuorateMembersUnseen and QuorateBudgetUnknown: there is no PodMonitor for members; it is applied, and chooses them", {
+  timeout: 120_000,
+}, async () => {
+  await runningCluster("unseen", slo("99.9"));
+  const folder = await mkdtemp(join(plane.folder, "terminal-"));
+  const terminal = await Terminal.open(folder, binary("kubectl"), plane.kubeconfig);
+  const look = async () => {
+    const lines = await Promise.all(
+      ["QuorateMembersUnseen", "QuorateBudgetUnknown"].map((name) => commandsOf(name, NAMESPACE, "unseen")),
+    );
+    return (await Promise.all([...new Set(lines.flat())].map((line) => terminal.paste(line)))).join("\n");
+  };
+  expect(await look()).not.toContain("quorate-members");
+  await plane.kubectl("apply", "--server-side", "-k", join(import.meta.dirname, "../../deploy/observability"));
+  expect(await look()).toContain("quorate-members");
+  const chosen = await terminal.paste(
+    "kubectl get pods -A -l app.kubernetes.io/managed-by=quorate,quorate.io/cluster -o name",
+  );
+  expect(chosen.split("\n").filter((pod) => pod.includes("unseen"))).toHaveLength(3);
 });

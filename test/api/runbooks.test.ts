@@ -3,18 +3,24 @@ import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { commandsOf, runbooks, Terminal } from "../../hack/scenario/runbook.ts";
+import { randomSecrets } from "../../src/act/secret-source.ts";
+import { minimalCluster } from "./crd-cases.ts";
 import { binary } from "./harness.ts";
 import {
   admin,
   atRest,
   clusterRef,
   eventually,
+  logged,
   NAMESPACE,
   plane,
   read,
   ref,
+  registry,
   runningCluster,
+  startOperator,
   statusOf,
+  withoutOperator,
 } from "./operator-world.ts";
 
 /** What needs pods that run, a metrics server, the operator as a Deployment, or Prometheus' operator: see test/lab/runbooks.test.ts. */
@@ -88,4 +94,35 @@ test("QuorateVolumeFull: the last command grows the volumes, where the StorageCl
     await report(member, "20Gi");
   }
   await eventually(async () => expect(await guards("full")).toEqual([]));
+});
+
+test("QuorateOperatorBug: the log has the stack, the condition says so, and a change gets round it", {
+  timeout: 120_000,
+}, async () => {
+  let isMended = false;
+  await withoutOperator();
+  await startOperator(undefined, {
+    secretSource: {
+      ...randomSecrets,
+      createPassword: () => {
+        if (!isMended) throw new TypeError("nobody foresaw this");
+        return randomSecrets.createPassword();
+      },
+    },
+  });
+  await admin.create(minimalCluster({}, "bugged"));
+  await eventually(async () => {
+    const reasons = (await statusOf("bugged")).conditions?.map(({ reason }) => reason);
+    expect(reasons).toContain("InternalError");
+  });
+  expect(logged.filter((line) => line.includes("nobody foresaw this") && line.includes('"stack"'))).not.toEqual([]);
+  expect(await registry.metrics()).toMatch(/quorate_reconcile_total\{[^}]*result="bug"[^}]*\} [1-9]/);
+  isMended = true;
+  await admin.mergePatch(clusterRef("bugged"), {
+    spec: { services: { annotations: { "example.com/asked": "again" } } },
+  });
+  await eventually(async () => {
+    const reasons = (await statusOf("bugged")).conditions?.map(({ reason }) => reason);
+    expect(reasons).not.toContain("InternalError");
+  });
 });

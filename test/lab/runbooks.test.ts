@@ -5,10 +5,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { patchSpec } from "../../hack/scenario/change.ts";
 import { applyExample, removeNamespace } from "../../hack/scenario/example.ts";
+import { inject } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
-import { KUBECONFIG, KUBECTL, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { KUBECONFIG, KUBECTL, kubectl, lab, podProcesses } from "../../hack/scenario/lab.ts";
+import { freezePods, runWithin } from "../../hack/scenario/lasting-faults.ts";
 import { commandsOf, runbooks, Terminal } from "../../hack/scenario/runbook.ts";
-import { until } from "../../hack/scenario/shell.ts";
+import { run, until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 
 const NAMESPACE = "runbooks";
@@ -21,6 +23,9 @@ const NOT_HERE = [/ top /, / podmonitors /, / --previous /];
 /** Each is the end of a story of its own. */
 const CHANGES = [/ switchover /, / patch /, / restart /];
 
+const OPERATOR = ["-n", "quorate-system"];
+const OPERATOR_PODS = "app.kubernetes.io/component=operator";
+
 let folder: string;
 let terminal: Terminal;
 
@@ -32,8 +37,28 @@ async function untilWell(): Promise<void> {
   });
 }
 
+/** Runs the commands of a runbook that can be run here. @returns what they printed. */
+async function follow(runbook: string): Promise<string> {
+  const lines = await commandsOf(runbook, NAMESPACE, CLUSTER);
+  const said: string[] = [];
+  for (const line of lines.filter((one) => !NOT_HERE.some((needs) => needs.test(`${one} `)))) {
+    said.push(await terminal.paste(line));
+  }
+  return said.join("\n");
+}
+
 async function why(): Promise<string> {
   return terminal.paste(`kubectl quorate -n ${NAMESPACE} why ${CLUSTER}`);
+}
+
+/** Whoever leads takes a change up. @returns the generation that was taken up, and the one that was asked for. */
+async function askOperator(): Promise<{ readonly taken: number | undefined; readonly asked: number | undefined }> {
+  await patchSpec(NAMESPACE, CLUSTER, { services: { annotations: { "example.com/asked": String(Date.now()) } } });
+  return until("an operator that takes a change up", 120_000, async () => {
+    const { metadata, status } = (await readCluster(NAMESPACE, CLUSTER)) ?? {};
+    const [taken, asked] = [status?.observedGeneration, metadata?.generation];
+    return taken === asked ? { taken, asked } : undefined;
+  });
 }
 
 beforeAll(async () => {
@@ -86,4 +111,105 @@ test("QuorateQuorumLost: its members brought back are all it takes", async () =>
   for (const node of NODES) await kubectl("uncordon", node);
   await untilWell();
   expect((await readCluster(NAMESPACE, CLUSTER))?.status?.leader).toBeDefined();
+});
+
+test("QuorateClusterDown: the nodes brought back are all it takes", async () => {
+  for (const node of NODES) await kubectl("cordon", node);
+  await kubectl(
+    "-n",
+    NAMESPACE,
+    "delete",
+    "pods",
+    "-l",
+    `quorate.io/cluster=${CLUSTER}`,
+    "--grace-period=0",
+    "--force",
+  );
+  await until("a cluster without a member", 120_000, async () =>
+    (await readCluster(NAMESPACE, CLUSTER))?.status?.readyMembers === 0 ? true : undefined,
+  );
+  const said = await follow("QuorateClusterDown");
+  expect(said).toContain("Pending");
+  expect(said).toContain("SchedulingDisabled"); // which says what is to be brought back
+  for (const node of NODES) await kubectl("uncordon", node);
+  await untilWell();
+});
+
+test("QuorateSplitBrain: the Lease names the true leader; the pod of the other is deleted", async () => {
+  const old = await SUBJECT.leader();
+  const thaw = await freezePods(NAMESPACE, [old.pod]); // it cannot notice that it is replaced
+  let isThawed = false;
+  try {
+    await until("another leader", 60_000, async () => {
+      const { leader } = (await readCluster(NAMESPACE, CLUSTER))?.status ?? {};
+      return leader !== undefined && leader !== old.member ? true : undefined;
+    });
+    const said = await follow("QuorateSplitBrain");
+    const leader = /quorate\.io\/leader: (\S+)/.exec(said)?.[1] ?? "";
+    expect(leader).not.toBe(old.member);
+    await kubectl("-n", NAMESPACE, "delete", "pod", old.pod, "--grace-period=0", "--force");
+    isThawed = true; // what was frozen has been killed
+    await untilWell();
+    expect((await SUBJECT.leader()).member).toBe(leader);
+  } finally {
+    if (!isThawed) await thaw();
+  }
+});
+
+test("QuorateMemberKilled: a limit that is raised", async () => {
+  await patchSpec(NAMESPACE, CLUSTER, { resources: { limits: { memory: "256Mi" } } });
+  await until("members with a limit", 240_000, async () =>
+    (await readCluster(NAMESPACE, CLUSTER))?.status?.rollout?.phase === "Complete" ? true : undefined,
+  );
+  await untilWell();
+  const { pod } = await SUBJECT.leader();
+  const hog = "tail /dev/zero"; // takes memory until somebody is ended for it
+  await runWithin(NAMESPACE, pod, hog);
+  await until("memory to run out", 60_000, async () =>
+    (await podProcesses(NAMESPACE, pod)).some(({ command }) => command.includes(hog)) ? undefined : true,
+  );
+  // Version 1 of cgroups ends a process and not the container; the kubelet tells of it when that ends.
+  await inject("container-kill", SUBJECT);
+  const reason = "jsonpath={.status.containerStatuses[0].lastState.terminated.reason}";
+  await until("a container that was ended for want of memory", 120_000, async () =>
+    (await kubectl("-n", NAMESPACE, "get", "pod", pod, "-o", reason)) === "OOMKilled" ? true : undefined,
+  );
+  expect(await follow("QuorateMemberKilled")).toContain("OOMKilled");
+  await patchSpec(NAMESPACE, CLUSTER, { resources: { limits: { memory: "512Mi" } } });
+  await until("members with a higher limit", 240_000, async () => {
+    const { metadata, status } = (await readCluster(NAMESPACE, CLUSTER)) ?? {};
+    const isTakenIn = status?.observedGeneration === metadata?.generation;
+    return isTakenIn && status?.rollout?.phase === "Complete" && (status.change ?? "") === "" ? true : undefined;
+  });
+  await untilWell();
+});
+
+test("QuorateOperatorDown: the log's last line says which setting is wrong", async () => {
+  await lab("operator", "stop");
+  await kubectl(...OPERATOR, "set", "env", "deployment/quorate-operator", "QUORATE_LOG_LEVEL=loud");
+  await kubectl(...OPERATOR, "scale", "deployment/quorate-operator", "--replicas=1");
+  try {
+    const said = await until("a line about the setting", 120_000, async () => {
+      const text = await terminal.paste(`kubectl ${OPERATOR.join(" ")} logs -l ${OPERATOR_PODS} --tail=5`);
+      return text.includes("QUORATE_LOG_LEVEL") ? text : undefined;
+    });
+    expect(said).not.toBe("");
+    await follow("QuorateOperatorDown");
+  } finally {
+    await kubectl(...OPERATOR, "set", "env", "deployment/quorate-operator", "QUORATE_LOG_LEVEL-");
+    await lab("operator", "start");
+  }
+  const { taken, asked } = await askOperator();
+  expect(taken).toBe(asked);
+});
+
+test("QuorateOperatorBehind: an operator that stands still is replaced by the last command", async () => {
+  const [name = ""] = (await kubectl(...OPERATOR, "get", "pods", "-l", OPERATOR_PODS, "-o", "name")).trim().split("\n");
+  await freezePods("quorate-system", [name.replace("pod/", "")]);
+  await follow("QuorateOperatorBehind");
+  await run([...KUBECTL, ...OPERATOR, "rollout", "status", "deployment/quorate-operator", "--timeout=180s"], {
+    timeoutMs: 200_000,
+  });
+  const { taken, asked } = await askOperator();
+  expect(taken).toBe(asked);
 });

@@ -11,6 +11,7 @@ import { ALERTS } from "../../../src/slo/alerts.ts";
 import { fleetGroups } from "../../../src/slo/fleet.ts";
 import { GROUNDWORK, INDICATORS } from "../../../src/slo/indicators.ts";
 import { OBJECTIVE_ALERTS, ruleGroup } from "../../../src/slo/rules.ts";
+import { PROMISES } from "../../lab/promises.ts";
 
 const execute = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../../..");
@@ -35,7 +36,7 @@ beforeAll(async () => {
 }, 60_000);
 
 test("there is one page for every alert, and no other", async () => {
-  const pages = (await readdir(FOLDER)).filter((name) => name !== "README.md");
+  const pages = (await readdir(FOLDER)).filter((name) => name.endsWith(".md") && name !== "README.md");
   expect(pages.toSorted()).toEqual(NAMES.map((name) => `${name}.md`).toSorted());
   const index = await readFile(join(FOLDER, "README.md"), "utf8");
   expect(NAMES.filter((name) => !index.includes(`[${name}](${name}.md)`))).toEqual([]);
@@ -65,6 +66,15 @@ describe.each(NAMES)("%s", (name) => {
     const links = [...page.matchAll(/\]\(([^)]+)\)/g)].map(([, link = ""]) => join(FOLDER, link));
     await Promise.all(links.map((link) => readFile(link)));
   });
+});
+
+test("each page is walked in a test, from the fault to its end", async () => {
+  const files = ["lab/runbooks", "api/runbooks", "api/rules"].map((name) => join(ROOT, `test/${name}.test.ts`));
+  const titles = (await Promise.all(files.map((file) => readFile(file, "utf8"))))
+    .flatMap((text) => text.match(/^test\("[^"]*"/gm) ?? [])
+    .join(" ");
+  const walked = [...PROMISES.flatMap(({ alert, hides = [] }) => [alert, ...hides]), ...titles.split(/\W+/)];
+  expect(NAMES.filter((name) => !walked.includes(name))).toEqual([]);
 });
 
 test("the page that an alert names by itself is there, as seen from the root of the repository", async () => {
