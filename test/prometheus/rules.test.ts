@@ -26,9 +26,9 @@ const bucket = (le: string, values: string): Input => ({
 });
 
 /** The alerts that fire at a time, as `name objective`. */
-function alertsAt(at: string, input: readonly Input[], every = "30s"): Promise<string[]> {
+function alertsAt(at: string, input: readonly Input[], every = "30s", promised = slo): Promise<string[]> {
   return askPromtool({
-    groups: [ruleGroup(SUBJECT, slo)],
+    groups: [ruleGroup(SUBJECT, promised)],
     names: OBJECTIVE_ALERTS,
     at,
     input,
@@ -57,6 +57,17 @@ describe("availability", { timeout: 120_000 }, () => {
     ];
     expect(await alertsAt("1h3m", outage)).toContain(FAST);
     expect(await alertsAt("1h36m", outage)).not.toContain(FAST);
+  });
+
+  test("over a week instead of a month: the same outage is forgotten as much sooner", async () => {
+    const outage = [
+      leader("1x210"),
+      slices("good", "0+30x120 3600x6 3600+30x80"),
+      slices("bad", "0x120 0+30x6 180x80"),
+    ];
+    const week = ServiceLevel.parse({ window: "7d", dataPlane: slo.dataPlane });
+    expect(await alertsAt("1h3m", outage, "30s", week)).toContain(FAST);
+    expect(await alertsAt("1h12m", outage, "30s", week)).not.toContain(FAST);
   });
 
   test("without a leader pages, although nobody writes and nothing fails", async () => {
