@@ -246,7 +246,7 @@ async function measure(kind: Kind): Promise<void> {
   } finally {
     await subject.stop();
     members.kill("SIGTERM");
-    await admin.close();
+    admin.close();
     await plane.stop();
   }
 }

@@ -122,7 +122,7 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
   } finally {
     await Promise.all([health.close(), status?.close()]);
     if (signal.aborted) await watching;
-    await api.close();
+    api.close();
     await tracer.close();
   }
 }

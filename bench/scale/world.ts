@@ -36,7 +36,7 @@ export async function startWorld(pods: number): Promise<ControlPlane> {
     await admin.create(storageClass());
     const nodes = Math.max(3, Math.ceil(pods / PODS_PER_NODE));
     for (let at = 0; at < nodes; at += 1) await createNode(admin, `node-${at}`);
-    await admin.close();
+    admin.close();
     return plane;
   } catch (error) {
     await plane.stop();

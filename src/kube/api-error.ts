@@ -30,7 +30,7 @@ export class ApiStatusError extends Error {
 
 /** The connection failed, or the deadline passed, before an answer was complete. */
 export class TransportError extends Error {
-  /** errno or undici code, such as ECONNREFUSED; `DEADLINE` and `ABORTED` are ours. */
+  /** errno or another code of Node, such as ECONNREFUSED; `DEADLINE` and `ABORTED` are ours. */
   readonly code: string;
   /** Whether any byte of the request may have left this machine. */
   readonly sent: boolean;

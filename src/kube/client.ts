@@ -90,8 +90,8 @@ export class KubeClient implements KubeApi {
   }
 
   /** Breaks off calls and watches that are under way and closes the connections. */
-  close(): Promise<void> {
-    return this.#transport.close();
+  close(): void {
+    this.#transport.close();
   }
 
   async get<T extends KubeObject>(ref: ObjectRef, options: CallOptions = {}): Promise<Stored<T> | undefined> {

@@ -1,7 +1,10 @@
 // HTTP to one API server: pooled connections, one pool for calls and one for watches, so that long streams never hold up a write.
 // Knows bytes, credentials and deadlines; nothing of kinds or objects.
-import { StringDecoder } from "node:string_decoder";
-import Pool from "undici/lib/dispatcher/pool.js";
+import * as http from "node:http";
+import * as https from "node:https";
+import type { Socket } from "node:net";
+import { createSecureContext } from "node:tls";
+import { urlToHttpOptions } from "node:url";
 import { type Clock, systemClock } from "../clock.ts";
 import { TransportError } from "./api-error.ts";
 import type { Connection, Credentials } from "./connection.ts";
@@ -42,29 +45,31 @@ export interface Limits {
 
 const CREDENTIALS_MAX_AGE_MS = 60_000; // as client-go does for projected tokens
 const KEEP_ALIVE_MS = 60_000; // the API server closes idle connections after 90 s: we must be first, or a write is lost in between
-const BUFFERED_TEXT_LIMIT = 1 << 20;
+const KEEP_ALIVE_PROBE_MS = 15_000; // of TCP, on idle connections
 
+/** Connections that share one set of credentials. */
 interface Pools {
   readonly credentials: Credentials;
   readonly readAtMs: number;
-  readonly calls: Pool;
-  readonly watches: Pool;
+  readonly calls: http.Agent;
+  readonly watches: http.Agent;
 }
-
-type Controller = Parameters<NonNullable<Handler["onRequestStart"]>>[0];
-type Handler = Parameters<Pool["dispatch"]>[1];
 
 /** Sends requests to one API server. `close` frees its sockets. */
 export class Transport {
   readonly #connection: Connection;
+  readonly #server: URL;
   readonly #clock: Clock;
   readonly #userAgent: string;
   readonly #connections: number;
-  #pools: Promise<Pools> | undefined;
+  readonly #underWay = new Set<Exchange>();
+  #pools: Pools | undefined;
+  #refreshing: Promise<Pools> | undefined;
   #closed = false;
 
   constructor(connection: Connection, options: TransportOptions = {}) {
     this.#connection = connection;
+    this.#server = new URL(connection.server);
     this.#clock = options.clock ?? systemClock;
     this.#userAgent = options.userAgent ?? "quorate";
     this.#connections = options.connections ?? 16;
@@ -72,8 +77,7 @@ export class Transport {
 
   /** Sends a request and reads the whole answer. @throws {TransportError} without a complete answer. */
   async call(request: HttpRequest, limits: Limits): Promise<HttpAnswer> {
-    const exchange = new Exchange(this.#clock, limits);
-    await this.#dispatch("calls", request, exchange);
+    const exchange = this.#begin("calls", request, limits);
     const head = await exchange.head;
     let body = "";
     for await (const text of exchange.text()) body += text;
@@ -82,8 +86,7 @@ export class Transport {
 
   /** Sends a request and returns as soon as the headers are there. @throws {TransportError} without headers. */
   async stream(request: HttpRequest, limits: Limits): Promise<HttpStream> {
-    const exchange = new Exchange(this.#clock, limits);
-    await this.#dispatch("watches", request, exchange);
+    const exchange = this.#begin("watches", request, limits);
     const head = await exchange.head;
     exchange.dropDeadline();
     return { ...head, text: exchange.text() };
@@ -91,41 +94,48 @@ export class Transport {
 
   /** Forgets the credentials read so far; for use after a 401. */
   refreshCredentials(): void {
-    const known = this.#pools;
-    if (known === undefined) return;
-    this.#pools = known.then((pools) => ({ ...pools, readAtMs: Number.NEGATIVE_INFINITY }));
-    this.#pools.catch(() => undefined); // whoever uses it next sees the failure
+    if (this.#pools !== undefined) this.#pools = { ...this.#pools, readAtMs: Number.NEGATIVE_INFINITY };
   }
 
   /** Breaks off everything that is under way. */
-  async close(): Promise<void> {
+  close(): void {
     this.#closed = true;
-    const pools = await this.#pools?.catch(() => undefined);
+    for (const exchange of this.#underWay) exchange.fail("CLOSED");
+    this.#pools?.calls.destroy();
+    this.#pools?.watches.destroy();
     this.#pools = undefined;
-    await Promise.all([pools?.calls.destroy(), pools?.watches.destroy()]);
   }
 
-  async #dispatch(pool: "calls" | "watches", request: HttpRequest, exchange: Exchange): Promise<void> {
+  #begin(pool: "calls" | "watches", request: HttpRequest, limits: Limits): Exchange {
+    const exchange = new Exchange(this.#clock, limits, this.#underWay);
+    void this.#send(pool, request, exchange);
+    return exchange;
+  }
+
+  async #send(pool: "calls" | "watches", request: HttpRequest, exchange: Exchange): Promise<void> {
     try {
       const pools = await this.#current();
+      if (exchange.hasEnded) return;
+      const { method, path, contentType, body } = request;
       const { authorization, serverName } = pools.credentials;
-      pools[pool].dispatch(
-        {
-          method: request.method,
-          path: request.path,
-          body: request.body ?? null,
-          headers: {
-            accept: "application/json",
-            "user-agent": this.#userAgent,
-            ...(request.contentType === undefined ? {} : { "content-type": request.contentType }),
-            ...(authorization === undefined ? {} : { authorization }),
-          },
-          headersTimeout: 0, // the exchange has one deadline for all of it
-          bodyTimeout: 0,
-          ...(serverName === undefined ? {} : { servername: serverName }),
+      const server = urlToHttpOptions(this.#server);
+      const options: https.RequestOptions = {
+        ...server,
+        path: `${this.#server.pathname.replace(/[/]$/, "")}${path}`,
+        method,
+        agent: pools[pool],
+        headers: {
+          accept: "application/json",
+          "user-agent": this.#userAgent,
+          ...(contentType === undefined ? {} : { "content-type": contentType }),
+          ...(body === undefined ? {} : { "content-length": Buffer.byteLength(body) }), // Node sends none with DELETE
+          ...(authorization === undefined ? {} : { authorization }),
         },
-        exchange,
-      );
+        ...(serverName === undefined ? {} : { servername: serverName }),
+      };
+      const sent = this.#server.protocol === "https:" ? https.request(options) : http.request(options);
+      exchange.follow(sent);
+      sent.end(body);
     } catch (error) {
       exchange.fail(codeOf(error));
     }
@@ -133,7 +143,7 @@ export class Transport {
 
   async #current(): Promise<Pools> {
     if (this.#closed) throw new TransportError("CLOSED", false);
-    const known = await this.#pools?.catch(() => undefined);
+    const known = this.#pools;
     if (known !== undefined && this.#clock.monotonicMs() - known.readAtMs < CREDENTIALS_MAX_AGE_MS) return known;
     // Several calls may come here at the same time: the first one reads, the others wait for it.
     const refreshed = this.#refreshing ?? this.#refresh(known);
@@ -145,8 +155,6 @@ export class Transport {
     }
   }
 
-  #refreshing: Promise<Pools> | undefined;
-
   async #refresh(known: Pools | undefined): Promise<Pools> {
     let credentials: Credentials;
     try {
@@ -156,63 +164,88 @@ export class Transport {
       if (known === undefined) throw new TransportError(codeOf(error), false);
       credentials = known.credentials;
     }
+    if (this.#closed) throw new TransportError("CLOSED", false);
     const readAtMs = this.#clock.monotonicMs();
     if (known !== undefined && sameTls(known.credentials, credentials)) {
-      return this.#keep({ ...known, credentials, readAtMs });
+      this.#pools = { ...known, credentials, readAtMs };
+      return this.#pools;
     }
-    const tls = {
-      ca: credentials.ca,
-      cert: credentials.cert,
-      key: credentials.key,
-      rejectUnauthorized: credentials.skipTlsVerify !== true,
-      keepAliveInitialDelay: 15_000,
-      timeout: 10_000,
-    };
-    // HTTP/1.1: a half-open HTTP/2 connection would take all watches down at once and has no ping in undici.
-    const shared = { connect: tls, allowH2: false, pipelining: 1, keepAliveTimeout: KEEP_ALIVE_MS };
-    const calls = new Pool(this.#connection.server, { ...shared, connections: this.#connections });
-    const watches = new Pool(this.#connection.server, shared);
+    const calls = this.#pool(credentials, this.#connections);
+    const watches = this.#pool(credentials, Number.POSITIVE_INFINITY);
     // Let running calls end on the old certificates; watches are cut, their reflectors resume on the new ones.
-    void known?.calls.close().catch(() => undefined);
-    void known?.watches.destroy().catch(() => undefined);
-    return this.#keep({ credentials, readAtMs, calls, watches });
+    if (known !== undefined) retire(known.calls);
+    known?.watches.destroy();
+    this.#pools = { credentials, readAtMs, calls, watches };
+    return this.#pools;
   }
 
-  #keep(pools: Pools): Pools {
-    this.#pools = Promise.resolve(pools);
-    return pools;
+  #pool({ ca, cert, key, skipTlsVerify }: Credentials, maxSockets: number): http.Agent {
+    const options: http.AgentOptions = {
+      keepAlive: true,
+      keepAliveMsecs: KEEP_ALIVE_PROBE_MS,
+      timeout: KEEP_ALIVE_MS, // of idle connections; an exchange has one deadline for all of it
+      maxSockets,
+    };
+    if (this.#server.protocol !== "https:") return new http.Agent(options);
+    const secureContext = createSecureContext({ ca, cert, key }); // parsed once rather than for every connection
+    return new https.Agent({ ...options, secureContext, rejectUnauthorized: skipTlsVerify !== true });
   }
+}
+
+/** Closes connections as they become idle; what runs or waits there ends first. */
+function retire(agent: http.Agent): void {
+  agent.maxFreeSockets = 0;
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }
 
 type Head = Pick<HttpAnswer, "status" | "retryAfterMs">;
 
-/** One request and its answer, from undici's callbacks to a promise and a generator. */
-class Exchange implements Handler {
+/** One request and its answer, from Node's events to a promise and a generator. */
+class Exchange {
   readonly head: Promise<Head>;
   readonly #resolveHead: (head: Head) => void;
   readonly #rejectHead: (error: TransportError) => void;
-  readonly #decoder = new StringDecoder("utf8");
   readonly #cancelDeadline: () => void;
   readonly #removeAbort: () => void;
-  #controller: Controller | undefined;
-  #chunks: string[] = [];
-  #buffered = 0;
+  readonly #underWay: Set<Exchange>;
+  #request: http.ClientRequest | undefined;
+  #answer: http.IncomingMessage | undefined;
+  /** Whether any byte of the request may have left this machine. */
+  #sent = false;
   #ended = false;
   #failure: TransportError | undefined;
-  #wake: (() => void) | undefined;
 
-  constructor(clock: Clock, limits: Limits) {
+  constructor(clock: Clock, limits: Limits, underWay: Set<Exchange>) {
     const { promise, resolve, reject } = Promise.withResolvers<Head>();
     this.head = promise;
     this.#resolveHead = resolve;
     this.#rejectHead = reject;
-    promise.catch(() => undefined); // awaited by the caller, but only after the dispatch
+    this.#underWay = underWay.add(this);
     const { signal } = limits;
     const onAbort = () => this.fail("ABORTED");
     signal?.addEventListener("abort", onAbort, { once: true });
     this.#removeAbort = () => signal?.removeEventListener("abort", onAbort);
     this.#cancelDeadline = clock.schedule(limits.timeoutMs, () => this.fail("DEADLINE"));
     if (signal?.aborted === true) this.fail("ABORTED");
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
+  /** Takes what becomes of `request` as its own. */
+  follow(request: http.ClientRequest): void {
+    this.#request = request;
+    request.on("socket", (socket) => whenConnected(request, socket, () => void (this.#sent = true)));
+    request.on("error", (error) => this.fail(codeOf(error)));
+    request.on("response", (answer) => {
+      this.#answer = answer.setEncoding("utf8");
+      answer.on("error", (error) => this.fail(codeOf(error))); // also when nobody reads the body yet
+      this.#resolveHead({
+        status: answer.statusCode ?? 0,
+        retryAfterMs: parseRetryAfter(answer.headers["retry-after"]),
+      });
+    });
   }
 
   /** Lets the rest of the answer take as long as it likes. */
@@ -223,82 +256,44 @@ class Exchange implements Handler {
   /** Ends the exchange; a request that was not sent yet never will be. The first failure counts. */
   fail(code: string): void {
     if (this.#ended) return;
-    this.#failure = new TransportError(code, this.#controller !== undefined);
+    this.#failure = new TransportError(code, this.#sent);
     this.#finish();
     this.#rejectHead(this.#failure);
-    this.#controller?.abort(this.#failure);
+    (this.#answer ?? this.#request)?.destroy(this.#failure);
   }
 
-  /** The body in pieces, decoded. */
+  /** The body in pieces, decoded. For use once, after the head. */
   async *text(): AsyncGenerator<string, void, void> {
     try {
-      for (;;) {
-        const chunks = this.#chunks;
-        this.#chunks = [];
-        this.#buffered = 0;
-        if (this.#controller?.paused === true) this.#controller.resume();
-        yield* chunks;
-        if (this.#chunks.length > 0) continue;
-        if (this.#failure !== undefined) throw this.#failure;
-        if (this.#ended) return;
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
+      for await (const text of this.#answer ?? []) yield text as string;
+      this.#finish();
+    } catch (error) {
+      this.fail(codeOf(error));
+      throw this.#failure;
     } finally {
       this.fail("CLOSED"); // nothing happens when the answer is complete
     }
-  }
-
-  onRequestStart(controller: Controller): void {
-    // Called before the first byte is written: whatever failed earlier was never sent.
-    if (this.#ended) controller.abort(new TransportError("CLOSED", false));
-    else this.#controller = controller;
-  }
-
-  onResponseStart(
-    _controller: Controller,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    this.#resolveHead({ status, retryAfterMs: parseRetryAfter(headers["retry-after"]) });
-  }
-
-  onResponseData(controller: Controller, chunk: Buffer): void {
-    const text = this.#decoder.write(chunk);
-    this.#chunks.push(text);
-    this.#buffered += text.length;
-    if (this.#buffered > BUFFERED_TEXT_LIMIT) controller.pause();
-    this.#signalReader();
-  }
-
-  onResponseEnd(): void {
-    this.#finish();
-  }
-
-  onResponseError(_controller: Controller, error: Error): void {
-    this.fail(codeOf(error));
   }
 
   #finish(): void {
     this.#ended = true;
     this.#cancelDeadline();
     this.#removeAbort();
-    this.#signalReader();
+    this.#underWay.delete(this);
   }
+}
 
-  #signalReader(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
-  }
+/** Calls `then` as soon as bytes of `request` may go out: not before the server has proved who it is. */
+function whenConnected(request: http.ClientRequest, socket: Socket, then: () => void): void {
+  if (request.reusedSocket) then();
+  else socket.once("encrypted" in socket ? "secureConnect" : "connect", then);
 }
 
 function sameTls(a: Credentials, b: Credentials): boolean {
   return a.ca === b.ca && a.cert === b.cert && a.key === b.key && a.skipTlsVerify === b.skipTlsVerify;
 }
 
-/** The errno or undici code of an error; never its message, which may quote what was sent. */
+/** The errno or other code of an error; never its message, which may quote what was sent. */
 function codeOf(error: unknown): string {
   if (error instanceof TransportError) return error.code;
   if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]); // several addresses tried
@@ -307,7 +302,7 @@ function codeOf(error: unknown): string {
 }
 
 /** Seconds only: the API server sends no dates. */
-function parseRetryAfter(header: string | string[] | undefined): number | undefined {
-  if (typeof header !== "string" || !/^[0-9]+$/.test(header)) return undefined;
+function parseRetryAfter(header: string | undefined): number | undefined {
+  if (header === undefined || !/^[0-9]+$/.test(header)) return undefined;
   return Number(header) * 1000;
 }

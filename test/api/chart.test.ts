@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await admin?.close();
+  admin?.close();
   await plane?.stop();
 });
 

@@ -37,7 +37,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await client?.close();
+  client?.close();
   await plane?.stop();
 });
 

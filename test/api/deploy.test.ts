@@ -41,7 +41,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const client of clients) await client.close();
+  for (const client of clients) client.close();
   await plane?.stop();
 });
 

@@ -110,11 +110,16 @@ export class ControlPlane {
     return this.accountKubeconfig(namespace, name);
   }
 
-  /** A kubeconfig file with a token of a service account that exists. */
+  /** A token of a service account that exists. */
+  async accountToken(namespace: string, name: string): Promise<string> {
+    return (await this.kubectl("create", "token", name, "--namespace", namespace)).trim();
+  }
+
+  /** A kubeconfig file with such a token. */
   async accountKubeconfig(namespace: string, name: string): Promise<string> {
-    const token = await this.kubectl("create", "token", name, "--namespace", namespace);
+    const token = await this.accountToken(namespace, name);
     const file = join(this.folder, `kubeconfig-${namespace}-${name}`);
-    const text = kubeconfigText(this.server, name, { token: token.trim() }, join(this.folder, "pki/ca.crt"));
+    const text = kubeconfigText(this.server, name, { token }, join(this.folder, "pki/ca.crt"));
     await writeFile(file, text);
     return file;
   }

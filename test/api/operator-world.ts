@@ -59,7 +59,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   if (plane !== undefined) await noteOperator(plane.folder, inject("rightsNotes"));
-  await admin?.close();
+  admin?.close();
   await plane?.stop();
 });
 
@@ -99,7 +99,7 @@ export async function startOperator(image = agentImage, more: Partial<Controller
   stopOperator = async () => {
     stop.abort();
     await Promise.all([watching, leading]);
-    await api.close();
+    api.close();
     stopOperator = () => Promise.resolve();
   };
 }

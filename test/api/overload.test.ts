@@ -57,7 +57,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stopOperator?.();
   await server?.stop();
-  await admin?.close();
+  admin?.close();
   await plane?.stop();
 });
 
@@ -77,7 +77,7 @@ function startOperator(ca: string): () => Promise<void> {
   return async () => {
     stop.abort();
     await running;
-    await api.close();
+    api.close();
   };
 }
 

@@ -173,7 +173,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await client.close();
+  client.close();
   await plane.stop();
 });
 
@@ -394,7 +394,7 @@ test("a server without watch-list streaming is listed page by page", async () =>
     await follower.stop();
     expect(follower.emitted.filter(({ event }) => event.type === "Replaced")).toHaveLength(1);
   } finally {
-    await oldClient.close();
+    oldClient.close();
     await old.stop();
   }
 });

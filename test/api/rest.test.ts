@@ -46,7 +46,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   if (plane !== undefined) await noteOperator(plane.folder, inject("rightsNotes"));
-  await admin?.close();
+  admin?.close();
   await plane?.stop();
 });
 
@@ -72,7 +72,7 @@ async function startOperator(clock: Clock): Promise<() => Promise<void>> {
   return async () => {
     stop.abort();
     await Promise.all([watching, leading]);
-    await api.close();
+    api.close();
   };
 }
 

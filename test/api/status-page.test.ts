@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await browser?.close();
-  await reviewer?.close();
+  reviewer?.close();
 });
 
 /** A page at the present operator, as the program serves it. */

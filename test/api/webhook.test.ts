@@ -58,8 +58,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   if (plane !== undefined) await noteOperator(plane.folder, inject("rightsNotes"));
-  await operator?.close();
-  await admin?.close();
+  operator?.close();
+  admin?.close();
   await plane?.stop();
 });
 

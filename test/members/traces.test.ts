@@ -53,7 +53,7 @@ afterAll(async () => {
   stop.abort();
   await operating;
   await tracer?.close();
-  await api?.close();
+  api?.close();
   await cluster?.stop();
   await collector?.stop();
 });

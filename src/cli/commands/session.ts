@@ -52,7 +52,7 @@ export async function inSession(command: Command, work: (session: Session) => Pr
     });
   } finally {
     process.off("SIGINT", abort);
-    await api.close();
+    api.close();
   }
 }
 

@@ -33,7 +33,7 @@ async function serverThat(answer: (request: string, socket: Socket, nth: number)
     { observe: (call) => calls.push(call), random: () => 0 },
   );
   closers.push(async () => {
-    await client.close();
+    client.close();
     for (const socket of sockets) socket.destroy();
     await new Promise((resolve) => server.close(resolve));
   });
