@@ -11,12 +11,12 @@ import { startHealthServer } from "./health-server.ts";
 import { systemClock } from "../clock.ts";
 import { KubeClient } from "../kube/client.ts";
 import { EventRecorder } from "../kube/events.ts";
-import { inClusterConnection, kubeconfigConnection } from "../kube/connection.ts";
+import { inClusterConnection } from "../kube/connection.ts";
 import { createLogger, withContext } from "../telemetry/logger.ts";
 
 /** Starts the agent; resolves once it is at work. */
 export async function runAgent(): Promise<void> {
-  delete process.env["MALLOC_ARENA_MAX"]; // quorate-init meant this process, not the engine's tools
+  delete process.env["GLIBC_TUNABLES"]; // quorate-init meant this process, not the engine's tools
   const settings = readSettings(process.env);
   const {
     QUORATE_NAMESPACE: namespace,
@@ -37,10 +37,7 @@ export async function runAgent(): Promise<void> {
   });
   const init = InitClient.open();
   const boot = await init.hello();
-  const connection =
-    process.env["KUBERNETES_SERVICE_HOST"] === undefined
-      ? await kubeconfigConnection()
-      : await inClusterConnection(process.env);
+  const connection = await inClusterConnection(process.env);
   const metrics = agentMetrics({ cluster, namespace, member, node });
   const showUsage = usageMetrics(metrics.registry);
   init.on("exited", () => metrics.engineExits.inc());

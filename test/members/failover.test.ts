@@ -63,6 +63,15 @@ async function untilAnotherLeads(old: TestMember): Promise<TestMember> {
   });
 }
 
+/** Waits until the engine of `old` with this main process leads no more: it was ended, or another member leads. */
+async function untilRelieved(old: TestMember, main: number | undefined): Promise<void> {
+  await until(`the engine of ${old.name} to be relieved`, async () => {
+    const leader = await cluster.routed().catch(() => undefined);
+    const hasEnded = !cluster.pids(old, ENGINE).includes(main ?? 0);
+    return hasEnded || (leader !== undefined && leader !== old) ? true : undefined;
+  });
+}
+
 function signalAll(member: TestMember, command: RegExp, signal: NodeJS.Signals): void {
   const pids = cluster.pids(member, command);
   expect(pids.length).toBeGreaterThan(0);
@@ -116,10 +125,11 @@ describe("an unplanned change of leader", () => {
     ["the agent alone stands still", [AGENT]],
     ["agent and engine stand still", [AGENT, ENGINE]],
     ["init stands still with its agent", [INIT, AGENT]],
-  ])("%s", (_, commands) =>
+  ])("%s: led again from here or elsewhere", (_, commands) =>
     expectNothingLost(async (leader) => {
+      const [main] = cluster.pids(leader, ENGINE);
       for (const command of commands) signalAll(leader, command, "SIGSTOP");
-      await untilAnotherLeads(leader);
+      await untilRelieved(leader, main);
       for (const command of [INIT, ...commands]) {
         for (const pid of cluster.pids(leader, command)) process.kill(pid, "SIGCONT");
       }

