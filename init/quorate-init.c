@@ -151,8 +151,9 @@ static pid_t spawn(char **words, int64_t settings, int agent_end) {
     if (getppid() != self) _exit(126);
     if (agent_end >= 0) {
         if (dup2(agent_end, AGENT_FD) == agent_end) fcntl(AGENT_FD, F_SETFD, 0);
-        // Its threads allocate little: an arena for each of them costs more than it gives. The agent hands it on to nobody.
-        setenv("MALLOC_ARENA_MAX", "1", 0);
+        // Its threads allocate little: an arena for each of them costs more than it gives. And what the start needed once, mostly to
+        // read the program, goes back to the kernel. The agent hands this on to nobody.
+        setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=131072", 0);
     } else {
         char score[16] = "";
         int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);

@@ -130,8 +130,11 @@ function installContainer(context: BuildContext): Record<string, unknown> {
 /** Numbers of the signals on Linux, for quorate-init: it stops the engine by itself when no agent is left to do it. */
 const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
 
-/** Collects young objects every MiB rather than every 16: an agent allocates little, and each pod would pay 10 MiB more for it. */
-const SMALL_HEAP = ["--max-semi-space-size=1"];
+/**
+ * An agent computes little and waits much, and every pod pays for it: young objects are collected every MiB rather than every 16,
+ * and code is neither optimized nor cached for speed. Measured (docs/benchmarks.md): a third less memory, no slower failover.
+ */
+const SMALL_PROCESS = ["--max-semi-space-size=1", "--optimize-for-size", "--no-opt", "--no-maglev"];
 
 function engineContainer(context: BuildContext, member: string): Record<string, unknown> {
   const { engine } = context;
@@ -150,7 +153,7 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
       "--library-path",
       `${RUNTIME_DIR}/lib`,
       `${RUNTIME_DIR}/bin/node`,
-      ...SMALL_HEAP,
+      ...SMALL_PROCESS,
       `${RUNTIME_DIR}/agent.mjs`,
       "run",
     ],
