@@ -17,6 +17,8 @@ if (command === "install" && argument !== undefined) await copyRuntime(import.me
 else if (command === "wait" && Number(argument) >= 0) await waitUpTo(Number(argument));
 else if (command === "run") {
   // What it consists of takes a third of a second of processor time to load: not where files are copied only.
+  const { config } = await import("zod");
+  config({ jitless: true }); // an agent reads little: to compile its schemas, which happens as they are made, costs more than it saves
   const { runAgent } = await import("./agent/run.ts");
   await runAgent();
 } else {
