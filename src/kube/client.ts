@@ -18,8 +18,9 @@ import { ApiStatusError, apiStatusOf, fromApiError, TransportError } from "./api
 import type { Connection } from "./connection.ts";
 import { Discovery, groupVersionPath, type Resource } from "./discovery.ts";
 import { describeRef, type KindRef, type KubeObject, type ObjectRef, refOf, type Stored } from "./object.ts";
+import { PodReader } from "./pod-reader.ts";
 import { kindOf, pathOf, selectionQuery, SUBRESOURCE_PARENTS, withQuery } from "./request-path.ts";
-import { type HttpAnswer, type HttpRequest, Transport, type TransportOptions } from "./transport.ts";
+import { type HttpAnswer, type HttpRequest, parseJson, Transport, type TransportOptions } from "./transport.ts";
 import { parseWatch } from "./watch-stream.ts";
 
 /** The verbs of the API server, as RBAC and its own metrics name them; `apply` is a patch there. */
@@ -43,16 +44,6 @@ export interface KubeClientOptions extends TransportOptions {
   readonly observe?: (call: ApiCall) => void;
 }
 
-/** Which part of a container's output. */
-export interface LogOptions {
-  readonly container: string;
-  /** Stay, and hand on what comes. */
-  readonly follow?: boolean;
-  readonly sinceSeconds?: number | undefined;
-  readonly tailLines?: number | undefined;
-  readonly signal?: AbortSignal;
-}
-
 interface Call {
   readonly verb: Verb;
   readonly resource: string;
@@ -62,7 +53,6 @@ interface Call {
   readonly options: CallOptions;
 }
 
-const POD = { apiVersion: "v1", kind: "Pod" } as const;
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_MAX_RETRIES = 3;
 const FIRST_RETRY_MS = 100;
@@ -74,6 +64,8 @@ const IDEMPOTENT: readonly Verb[] = [...READS, "apply", "delete"];
 export class KubeClient implements KubeApi {
   /** Namespace of the pod or of the kubeconfig context. */
   readonly namespace: string;
+  /** What pods print and answer. */
+  readonly pods: PodReader;
   readonly #transport: Transport;
   readonly #discovery: Discovery;
   readonly #clock: Clock;
@@ -87,6 +79,7 @@ export class KubeClient implements KubeApi {
     this.#random = options.random ?? Math.random;
     this.#observe = options.observe ?? (() => undefined);
     this.#discovery = new Discovery((apiVersion) => this.#readKinds(apiVersion));
+    this.pods = new PodReader(this.#transport, (...part) => this.#path(...part));
   }
 
   /** Breaks off calls and watches that are under way and closes the connections. */
@@ -233,52 +226,6 @@ export class KubeClient implements KubeApi {
     }
   }
 
-  /**
-   * What a container printed, as it comes in. Ends when the container does, or at once when `follow` is false.
-   * @throws {OperatorError} when there is no such pod or container, or none that has run yet.
-   */
-  async *logs(pod: Omit<ObjectRef, keyof KindRef>, options: LogOptions): AsyncGenerator<string, void, void> {
-    const { container, follow = false, sinceSeconds, tailLines, signal } = options;
-    const query = new URLSearchParams({ container, timestamps: "true", follow: String(follow) });
-    if (sinceSeconds !== undefined) query.set("sinceSeconds", String(sinceSeconds));
-    if (tailLines !== undefined) query.set("tailLines", String(tailLines));
-    const ref = { ...POD, ...pod };
-    try {
-      const path = withQuery(await this.#path(ref, pod.name, "log"), query);
-      const stream = await this.#transport.stream({ method: "GET", path }, { signal, timeoutMs: DEFAULT_TIMEOUT_MS });
-      if (stream.status === 200) return yield* stream.text;
-      let body = "";
-      for await (const text of stream.text) body += text;
-      throw new ApiStatusError(stream.status, parseJson(body), stream.retryAfterMs);
-    } catch (error) {
-      throw fromApiError(error, describeRef(ref), false);
-    }
-  }
-
-  /**
-   * What a pod answers at `path` of one of its ports, asked by the API server: also from where pods cannot be reached.
-   * @throws {OperatorError} when the API server cannot reach it, or it answers with an error.
-   */
-  async podText(
-    pod: Omit<ObjectRef, keyof KindRef>,
-    port: number,
-    path: string,
-    signal?: AbortSignal,
-  ): Promise<string> {
-    const ref = { ...POD, ...pod };
-    try {
-      const url = `${await this.#path(ref, `${pod.name}:${port}`, "proxy")}${path}`;
-      const answer = await this.#transport.call(
-        { method: "GET", path: url },
-        { signal, timeoutMs: DEFAULT_TIMEOUT_MS },
-      );
-      if (answer.status === 200) return answer.body;
-      throw new ApiStatusError(answer.status, parseJson(answer.body), answer.retryAfterMs);
-    } catch (error) {
-      throw fromApiError(error, describeRef(ref), false);
-    }
-  }
-
   async #write<T extends KubeObject>(
     verb: Verb,
     ref: Partial<ObjectRef> & KindRef,
@@ -394,15 +341,6 @@ interface RawList<T extends KubeObject> {
 
 interface RawResourceList {
   readonly resources: readonly { readonly kind: string; readonly name: string; readonly namespaced: boolean }[];
-}
-
-/** undefined when it is no JSON: a proxy's page, or an answer cut short. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function isWorthRepeating(verb: Verb, failure: unknown): boolean {

@@ -43,6 +43,15 @@ export interface Limits {
   readonly timeoutMs: number;
 }
 
+/** Reads a body. @returns undefined when it is no JSON: a proxy's page, or an answer cut short. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 const CREDENTIALS_MAX_AGE_MS = 60_000; // as client-go does for projected tokens
 const KEEP_ALIVE_MS = 60_000; // the API server closes idle connections after 90 s: we must be first, or a write is lost in between
 const KEEP_ALIVE_PROBE_MS = 15_000; // of TCP, on idle connections

@@ -83,7 +83,7 @@ async function eachLine(
   const tailLines = tail ?? (since === undefined ? TAIL : undefined);
   const options = { container: CONTAINER, follow, sinceSeconds: since, tailLines, signal };
   try {
-    const chunks = api.logs({ namespace, name: pod.metadata.name }, options);
+    const chunks = api.pods.logs({ namespace, name: pod.metadata.name }, options);
     for await (const line of linesOf(memberOf(pod), chunks)) take(line);
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -77,7 +77,7 @@ export function askShards(session: Session, shards: readonly ShardSummary[]): Pr
 
 async function shardText({ api, namespace, signal }: Session, leader: string): Promise<string> {
   try {
-    return await api.podText({ namespace, name: nameOf.pod(leader) }, HEALTH_PORT, "/metrics", signal);
+    return await api.pods.text({ namespace, name: nameOf.pod(leader) }, HEALTH_PORT, "/metrics", signal);
   } catch (error) {
     if (isForbidden(error)) throw error; // nobody else may be asked either
     return "";
@@ -85,7 +85,7 @@ async function shardText({ api, namespace, signal }: Session, leader: string): P
 }
 
 async function look({ api, namespace, signal }: Session, member: string, name: string): Promise<MemberLook> {
-  const text = await api.podText({ namespace, name }, HEALTH_PORT, "/metrics", signal);
+  const text = await api.pods.text({ namespace, name }, HEALTH_PORT, "/metrics", signal);
   const sample = toSample(text);
   if (sample === undefined) throw new Error(`${member} answers, but not as a member's agent does`);
   return { member, atMs: performance.now(), sample, ...toUsageSample(text) };
