@@ -3,6 +3,8 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import * as z from "zod";
+import { type AgentBundle, NODE_MAJOR, readBundle } from "./agent-bundle.ts";
+import type { AgentOffer } from "./build/context.ts";
 import { systemClock } from "./clock.ts";
 import { Controller } from "./controller/controller.ts";
 import { startHealthServer } from "./controller/health-server.ts";
@@ -75,13 +77,19 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
   const prometheusUrl = settings.QUORATE_PROMETHEUS_URL;
   const runbooksUrl = settings.QUORATE_RUNBOOKS_URL;
   const labels = settings.QUORATE_RULE_LABELS;
+  const agentBundle = await readBundle(import.meta.dirname);
   const controller = new Controller({
     api,
     registry,
     log,
     tracer,
     instance,
-    settings: { agentImage: settings.QUORATE_AGENT_IMAGE, ...(tracesUrl === undefined ? {} : { tracesUrl }) },
+    settings: {
+      agentImage: settings.QUORATE_AGENT_IMAGE,
+      ...(agentBundle === undefined ? {} : { agent: offerOf(agentBundle) }),
+      ...(tracesUrl === undefined ? {} : { tracesUrl }),
+    },
+    agentBundle,
     rules: { ...(runbooksUrl === undefined ? {} : { runbooksUrl }), ...(labels === undefined ? {} : { labels }) },
     ...(watched === undefined ? {} : { namespace: watched }),
     ...(prometheusUrl === undefined ? {} : { prometheusUrl }),
@@ -125,6 +133,10 @@ async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof E
     api.close();
     await tracer.close();
   }
+}
+
+function offerOf({ hash }: AgentBundle): AgentOffer {
+  return { hash, version: VERSION, nodeMajor: NODE_MAJOR };
 }
 
 function resourceOf(instance: string): Readonly<Record<string, string>> {

@@ -265,7 +265,7 @@ build_image() { # NAME
       ;;
     operator)
       runtime=$(runtime_layer "$base") || return 1
-      program=$(program_layer operator dist/operator.mjs:operator.mjs:bundle dist/otlp.mjs:otlp.mjs:bundle) || return 1
+      program=$(program_layer operator dist/operator.mjs:operator.mjs:bundle dist/otlp.mjs:otlp.mjs:bundle dist/agent.mjs:agent.mjs:bundle) || return 1
       write_image operator "$(node_entrypoint operator.mjs)" 65532:65532 "$runtime" "$program"
       ;;
     postgres) postgres=$(postgres_layer "$base") && write_image postgres '["bash"]' 999:999 "$base" "$postgres" ;;

@@ -1,4 +1,5 @@
 // Carries out a plan: in order, with the preconditions that are in it, until the first error. Decides nothing.
+import { type AgentBundle, packBundle } from "../agent-bundle.ts";
 import { API_VERSION } from "../api/names.ts";
 import type { Manifest } from "../build/manifest.ts";
 import type { Clock } from "../clock.ts";
@@ -25,6 +26,8 @@ export interface ActorOptions {
   readonly api: KubeApi;
   readonly clock: Clock;
   readonly secretSource: SecretSource;
+  /** The agent that steps may offer; absent: none is asked for. */
+  readonly agentBundle?: AgentBundle | undefined;
   /** Carries out a step as a part of the trace of what it is for; absent: there are no traces. */
   readonly traced?: (step: Step, work: () => Promise<void>) => Promise<void>;
 }
@@ -50,6 +53,9 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
     case "Apply":
       ledger.wrote(await api.apply<Manifest>(step.manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));
       return;
+    case "OfferAgent":
+      ledger.wrote(await offerAgent(options, step, signal));
+      return;
     case "Create":
       return create(api, step.manifest, ledger, signal);
     case "Delete": {
@@ -71,6 +77,17 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
       ledger.wrote(await api.mergePatch(ref, patch, { subresource: "status", signal }));
     }
   }
+}
+
+function offerAgent(
+  { api, agentBundle }: ActorOptions,
+  { manifest, hash }: Extract<Step, { kind: "OfferAgent" }>,
+  signal: AbortSignal,
+): Promise<Stored<Manifest>> {
+  if (agentBundle?.hash !== hash) throw new Error(`agent ${hash} is not the one that this operator has`);
+  return packBundle(agentBundle).then((binaryData) =>
+    api.apply<Manifest>({ ...manifest, binaryData }, { fieldManager: FIELD_MANAGER, force: true, signal }),
+  );
 }
 
 /** What is there already stays as it is: a cache that is behind must not overwrite a volume or a Lease. */

@@ -4,10 +4,7 @@ import { whileChanging } from "../api/traceparent.ts";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { NO_TRACES, openTracer, type Tracer } from "../telemetry/tracer.ts";
-import type { ActionName } from "./engine/driver.ts";
-
-/** Asked again and again whatever happens. */
-const ROUTINE: ReadonlySet<ActionName> = new Set<ActionName>(["observe", "probeWrite", "measureSlots"]);
+import { type ActionName, ROUTINE } from "./engine/driver.ts";
 
 /** What following the operator's word on traces needs. */
 export interface ChangeTraceOptions {

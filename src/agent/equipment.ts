@@ -26,6 +26,7 @@ import type { AgentMetrics } from "./metrics.ts";
 import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
 import { PeerClient, PeerServer } from "./peers.ts";
+import { Replacement } from "./replacement/replacement.ts";
 import { shardContext } from "./slots.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { type Teller, tellerOf } from "./teller.ts";
@@ -52,9 +53,14 @@ export interface EquipmentPorts {
   readonly mayRoute: () => boolean;
   /** Where a member's pod was when it was last heard from. */
   readonly podOf: (member: string) => Endpoint | undefined;
+  /** How soon the next agent has to serve if this one ends now; null while the member needs it. */
+  readonly restMs: () => number | null;
   /** What is to be reported changed. */
   readonly changed: () => void;
 }
+
+/** Where the program lies that this is a part of. */
+const PROGRAM_FOLDER = import.meta.dirname;
 
 /** How long a member that ends waits for its route to be taken over; a forced deletion leaves 2 s. */
 export const LEAVE_MS = 1500;
@@ -69,6 +75,7 @@ export class Equipment {
   readonly routes: MemberRoutes;
   readonly parameters: ParameterKeeper;
   readonly oneShots: OneShots;
+  readonly replacement: Replacement;
   /** The engine's processes. */
   readonly host: EngineHost;
   readonly tell: Teller;
@@ -123,6 +130,7 @@ export class Equipment {
       api,
       namespace,
       cluster,
+      tlsPort: engine.tlsPort,
       clock,
       mayWrite: ports.mayRoute,
       onError,
@@ -139,6 +147,29 @@ export class Equipment {
       changed: ports.changed,
     });
     this.oneShots = new OneShots(settings.QUORATE_MEMBER, join(stateFolder, "answers.json"));
+    this.replacement = new Replacement({
+      api,
+      namespace,
+      name: nameOf.agentOffer(cluster),
+      member,
+      runDir: settings.QUORATE_RUN_DIR,
+      ownFolder: PROGRAM_FOLDER,
+      serveWithinMs: () => this.#restMs(),
+      end: () => this.#giveWay(),
+      changed: ports.changed,
+      onError,
+    });
+  }
+
+  /** An action or a request that is under way would have to begin again. */
+  #restMs(): number | undefined {
+    const isBusy = this.driver.isActing || this.oneShots.isBusy || this.stopped.aborted;
+    return isBusy ? undefined : (this.#ports.restMs() ?? undefined);
+  }
+
+  #giveWay(): void {
+    this.#parts.log.info("The agent ends to give way to the one that the operator offers");
+    this.#parts.exit(0);
   }
 
   /** Aborts when the member ends. */
@@ -157,6 +188,7 @@ export class Equipment {
     this.#certificate.apply();
     const { identity } = this.#certificate;
     await this.parameters.apply();
+    await this.replacement.apply();
     if (identity !== this.#certificate.identity || !this.parameters.isRead) return;
     if (await this.#certificate.engineRead(identity)) this.#ports.changed();
   }
@@ -193,6 +225,7 @@ export class Equipment {
         signal: this.stopped,
         onAnnotations: (annotations) => this.trace.follow(annotations),
         onIntent: (intent) => {
+          this.replacement.want(intent);
           onIntent(intent);
           resolve(intent);
         },

@@ -22,6 +22,7 @@ import { PeerMessenger } from "./messenger.ts";
 import type { PeerServer } from "./peers.ts";
 import { PhaseTimer } from "./phase-timer.ts";
 import { PROFILES } from "./protocol/profile.ts";
+import { restMs } from "./protocol/rest.ts";
 import { initialState, type State } from "./protocol/state.ts";
 import type { EventBody } from "./protocol/exchange.ts";
 import type { BootFindings, PersistedRecord } from "./protocol/types.ts";
@@ -82,6 +83,7 @@ export class Member {
       isEngineUp: () => this.#watch.observation !== undefined && isEngineUp(this.#runtime?.state),
       mayRoute: () => (this.#fence?.marginMs ?? Number.POSITIVE_INFINITY) > ROUTE_MARGIN_MS,
       podOf: (member) => this.#messenger.podOf(member),
+      restMs: () => (this.#runtime === undefined ? null : restMs(this.#runtime.state)),
       changed: () => this.#report(),
     });
     const { driver, host, volume, peers, self } = this.#equipment;
@@ -367,6 +369,7 @@ export class Member {
       parametersRefused: this.#equipment.parameters.refused,
       accountsMissing: this.#accounts.missing,
       certificate: this.#equipment.certificate,
+      agent: this.#equipment.replacement.report,
       slotsHeldUp: this.#slots.heldUp,
       isCutOff: this.#isCutOff,
     };

@@ -47,10 +47,16 @@ export class OneShots {
   #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, defragment: null, hook: null };
   readonly #begun = new Set<string>();
   #written: Promise<void> = Promise.resolve();
+  #underWay = 0;
 
   constructor(member: string, file: string) {
     this.#member = member;
     this.#file = file;
+  }
+
+  /** Whether a request is being carried out. */
+  get isBusy(): boolean {
+    return this.#underWay > 0;
   }
 
   /** The last answer of each kind. */
@@ -65,6 +71,15 @@ export class OneShots {
 
   /** Carries out what `intent` asks of this member and was not answered yet. */
   async take(intent: Intent, leads: boolean, acts: Acts): Promise<void> {
+    this.#underWay++;
+    try {
+      await this.#takeAll(intent, leads, acts);
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  async #takeAll(intent: Intent, leads: boolean, acts: Acts): Promise<void> {
     for (const kind of ["restart", "rebuild", "defragment"] as const) {
       const request = intent[kind] ?? null;
       if (request === null || request.member !== this.#member || !this.#isNew(kind, request.id)) continue;

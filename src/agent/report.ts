@@ -23,6 +23,7 @@ export interface ReportParts {
   readonly slotsHeldUp?: string | undefined;
   /** It follows, and has received nothing for too long. */
   readonly isCutOff: boolean;
+  readonly agent: MemberReport["agent"];
   readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
 
@@ -51,6 +52,7 @@ export function buildReport(parts: ReportParts): MemberReport {
       ? { intentGeneration: parts.intentGeneration }
       : {}),
     agentVersion: VERSION,
+    ...(parts.agent === undefined ? {} : { agent: parts.agent }),
     engineVersion: observation?.version ?? null,
     leaderSince: parts.leaderSince,
     switchover: parts.switchover,

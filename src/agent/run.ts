@@ -6,6 +6,7 @@ import { GroupMember } from "./group/member.ts";
 import { Member } from "./member.ts";
 import { VERSION } from "../version.ts";
 import { readEngine, readSettings } from "./settings.ts";
+import { noteProof } from "./replacement/launch.ts";
 import { readUsage } from "./usage.ts";
 import { startHealthServer } from "./health-server.ts";
 import { systemClock } from "../clock.ts";
@@ -69,4 +70,9 @@ export async function runAgent(): Promise<void> {
     settings.QUORATE_LISTEN_HOST,
   );
   await instance.start(boot);
+  const isExtended = async (): Promise<boolean> =>
+    boot.deadlineNs === null || ((await init.hello()).deadlineNs ?? 0n) > boot.deadlineNs;
+  noteProof(settings.QUORATE_RUN_DIR, async () => instance.ready() === undefined && (await isExtended())).catch(
+    (error: unknown) => log.error({ err: error }, "It could not be noted that this agent serves"),
+  );
 }

@@ -61,6 +61,9 @@ export const IntentShard = z.object({
 });
 export type IntentShard = z.infer<typeof IntentShard>;
 
+/** Content hash of an agent. */
+const BundleHash = z.string().regex(/^[0-9a-f]{64}$/);
+
 /** What the operator wants of the agents of one cluster; agents keep the last one they saw when the API server is away. */
 export const Intent = z.object({
   generation: z.int(),
@@ -85,6 +88,15 @@ export const Intent = z.object({
    */
   forcedPromotion: z
     .object({ id: z.string(), member: z.string(), epoch: z.int(), lost: z.array(z.string()) })
+    .optional(),
+  /** The agent that the operator offers, by its hash, and the member whose turn it is to run it in place of its own. */
+  agent: z
+    .object({
+      hash: BundleHash,
+      /** Of the Node that it was made for; an older one does not run it. */
+      nodeMajor: z.int(),
+      member: z.string(),
+    })
     .optional(),
   parameters: z.record(z.string(), z.string()),
   /** Accounts for applications that the leader keeps in the engine; `secretKey` names the file with the password. */
@@ -136,6 +148,14 @@ export const MemberReport = z.object({
   /** Generation of the intent that a leader goes by. Agents of earlier versions do not say. */
   intentGeneration: z.int().optional(),
   agentVersion: z.string(),
+  /** The agent that runs, and the offered one that it would not run or that gave way to it. Agents of earlier versions do not say. */
+  agent: z
+    .object({
+      hash: BundleHash,
+      nodeMajor: z.int(),
+      refused: z.object({ hash: BundleHash, reason: z.string() }).optional(),
+    })
+    .optional(),
   engineVersion: z.string().nullable(),
   leaderSince: z.string().nullable(),
   switchover: Answer.nullable(),

@@ -60,6 +60,7 @@ export const nameOf = {
   lease: (cluster: string): string => cluster,
   revision: (cluster: string, templateHash: string): string => `${cluster}-revision-${templateHash}`,
   intent: (cluster: string): string => `${cluster}-intent`,
+  agentOffer: (cluster: string): string => `${cluster}-agent`,
   budget: (cluster: string): string => `${cluster}-budget`,
   rules: (cluster: string): string => `${cluster}-objectives`,
   engineFiles: (cluster: string): string => `${cluster}-engine`,

@@ -56,6 +56,12 @@ export const UpdatePolicy = z.object({
     .describe(
       "pending says when a template that only quorate's version or the Engine changed reaches the pods: OnApproval, once a person accepts it; InWindow, in the next maintenance window; NextRoll, together with the next change of the spec.",
     ),
+  agents: z
+    .enum(["WithPods", "InPlace"])
+    .default("WithPods")
+    .describe(
+      "agents says how the agent of another version of quorate reaches members: WithPods, when their pods are replaced; InPlace, one member after the other while it runs. Engines and pods are left alone either way.",
+    ),
   minReadySeconds: z
     .int32()
     .min(0)

@@ -45,7 +45,13 @@ function rules(context: BuildContext, members: readonly string[]): Record<string
       resourceNames: [nameOf.intent(name)],
       verbs: ["list", "watch"],
     },
+    ...(context.intent.update.agents === "InPlace" ? [agentRule(name)] : []),
     { apiGroups: [""], resources: ["pods"], resourceNames: members.map(nameOf.pod), verbs: ["get", "patch"] },
     { apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create", "patch"] },
   ];
+}
+
+/** What the operator offers its agent in; read by whose turn it is. */
+function agentRule(cluster: string): Record<string, unknown> {
+  return { apiGroups: [""], resources: ["configmaps"], resourceNames: [nameOf.agentOffer(cluster)], verbs: ["list"] };
 }

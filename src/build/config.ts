@@ -54,6 +54,7 @@ export interface IntentState {
   readonly rebuild: Intent["rebuild"];
   readonly hook: Intent["hook"];
   readonly defragment?: Intent["defragment"];
+  readonly agent?: Intent["agent"];
   readonly group?: Intent["group"];
   readonly forcedPromotion?: Intent["forcedPromotion"];
   /** Who leads, as far as is known: requests are made to the leader in its epoch. */
@@ -78,6 +79,7 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     rebuild: state.rebuild,
     hook: state.hook,
     ...(state.defragment === undefined ? {} : { defragment: state.defragment }),
+    ...(state.agent === undefined ? {} : { agent: state.agent }),
     parameters: reloadableParameters(context),
     ...accountsOf(context),
     ...(intent.shard === undefined ? {} : { shard: shardOf(context, intent.shard, state.office) }),

@@ -2,10 +2,20 @@
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 
+/** An agent that members can run in place of the one that their pod's image brought. */
+export interface AgentOffer {
+  readonly hash: string;
+  readonly version: string;
+  /** The Node that it needs. */
+  readonly nodeMajor: number;
+}
+
 /** Settings of the operator that show in children. */
 export interface BuildSettings {
   /** Image whose `install` copies the agent's runtime into the pod. */
   readonly agentImage: string;
+  /** The agent that the operator can offer to members that run; absent: it has none. */
+  readonly agent?: AgentOffer;
   /** Address of the collector that spans are sent to; absent: there are none. */
   readonly tracesUrl?: string;
 }
@@ -71,4 +81,9 @@ export function reloadableParameters(context: BuildContext): Record<string, stri
 export function isWithoutRestart({ engine, told }: BuildContext): (parameter: [string, string]) => boolean {
   const reloadable = new Set(engine.parameters.reloadable);
   return ([name, value]) => reloadable.has(name) || told[name] === value;
+}
+
+/** The port at which clients speak TLS, where that is one of its own. Servers of a sharded cluster send clients on to ports without. */
+export function clientTlsPort({ engine, intent }: BuildContext): number | undefined {
+  return intent.shard === undefined && intent.topology !== "Sharded" ? engine.tlsPort : undefined;
 }

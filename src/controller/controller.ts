@@ -2,6 +2,7 @@
 import type { Registry } from "prom-client";
 import { randomSecrets, type SecretSource } from "../act/secret-source.ts";
 import { StatusWriter } from "../act/status-writer.ts";
+import type { AgentBundle } from "../agent-bundle.ts";
 import type { BuildSettings } from "../build/context.ts";
 import { type Clock, type Random, systemClock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
@@ -45,6 +46,8 @@ const ASKED_FOR: ReadonlySet<string> = new Set(["ClusterSpec", "ClusterOperation
 export interface ControllerOptions {
   readonly api: KubeApi;
   readonly settings: BuildSettings;
+  /** The agent that `settings` say can be offered. */
+  readonly agentBundle?: AgentBundle | undefined;
   readonly registry: Registry;
   readonly log: Logger;
   /** Watch this namespace only; absent: all. */
@@ -211,7 +214,7 @@ export class Controller {
   }
 
   #workersOptions(queue: WorkQueue, measurer: Measurer): Parameters<typeof runWorkers>[0] {
-    const { api, log, settings, onPass, secretSource = randomSecrets, tracer = NO_TRACES } = this.#options;
+    const { api, log, settings, agentBundle, onPass, secretSource = randomSecrets, tracer = NO_TRACES } = this.#options;
     const reconcile = reconciler({
       api,
       secretSource,
@@ -222,6 +225,7 @@ export class Controller {
       statuses: new StatusWriter(api, this.#clock),
       measurer,
       settings,
+      agentBundle,
       tracer,
       onStep: (key, step) => log.info({ ...clusterLabels(key), ...describeStep(step) }, "Step was carried out"),
       onPlan: (seen, cluster, plan) => {

@@ -1,4 +1,5 @@
 // One pass over one key, and the only function that knows all stages: observe ▸ plan ▸ act ▸ status.
+import type { AgentBundle } from "../agent-bundle.ts";
 import type { Clock } from "../clock.ts";
 import { OperatorError } from "../errors.ts";
 import type { KubeApi } from "../kube/api.ts";
@@ -46,6 +47,8 @@ export interface ReconcilerOptions {
   readonly ownWrites: OwnWrites;
   readonly statuses: StatusWriter;
   readonly settings: BuildSettings;
+  /** The agent that `settings` say can be offered. */
+  readonly agentBundle?: AgentBundle | undefined;
   readonly tracer: Tracer;
   /** A step was carried out. */
   readonly onStep: (key: string, step: Step) => void;

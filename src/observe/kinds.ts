@@ -105,7 +105,7 @@ export const WATCHED: readonly WatchedKind[] = [
   childKind("controllerrevisions", "apps/v1", "ControllerRevision"),
   reduced(childKind("persistentvolumeclaims", "v1", "PersistentVolumeClaim", []), withOwnAnnotations),
   childKind("services", "v1", "Service"),
-  childKind("configmaps", "v1", "ConfigMap"),
+  childKind("configmaps", "v1", "ConfigMap", ["status", "binaryData"]), // an agent that is offered is large, and known by its hash
   childKind("serviceaccounts", "v1", "ServiceAccount"),
   childKind("poddisruptionbudgets", "policy/v1", "PodDisruptionBudget"),
   childKind("networkpolicies", "networking.k8s.io/v1", "NetworkPolicy"),

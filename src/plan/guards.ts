@@ -48,6 +48,11 @@ export const GUARDS = {
     override:
       "None needed: it goes on by itself, and both authorities are trusted meanwhile. Restart the member that the message names.",
   },
+  AgentTaken: {
+    holds: "every member could run the agent that `spec.update.agents` InPlace brings",
+    override:
+      "Set `spec.update.agents` to WithPods: members go on with the agents they have. A new pod of the member has it tried again.",
+  },
   DurabilitySupported: {
     holds: "the Engine can keep `spec.durability.mode`",
     override: "Choose one of the Engine's durability modes.",

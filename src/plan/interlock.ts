@@ -78,6 +78,12 @@ export const INTERLOCKS = [
     why: "A new member copies from others and comes at the revision that they have then.",
   },
   {
+    change: "Agents",
+    by: "operator",
+    runs: "Alone",
+    why: "Nobody waits for a newer agent; what replaces pods takes it along.",
+  },
+  {
     change: "Repair",
     by: "operator",
     runs: "Beside",

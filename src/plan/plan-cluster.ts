@@ -1,6 +1,7 @@
 // The planner: one observation in, one plan out. Pure and total; order within the observation changes nothing.
 // At most one change is made at a time; see interlock.ts for the order.
 import type { Blocked } from "../api/cluster-status.ts";
+import { planAgents } from "./agents.ts";
 import { certificateDueMs } from "./certificates.ts";
 import { planChildren, planStatefulSets, planVolumes } from "./children.ts";
 import { type Decision, IDLE } from "./decision.ts";
@@ -35,6 +36,7 @@ const PLANNERS: Readonly<Record<ExclusiveChange, (world: World) => Decision>> = 
   ScaleIn: planScaleIn,
   Rollout: planRollout,
   ScaleOut: planScaleOut,
+  Agents: planAgents,
 };
 const MAX_OVERRIDE = 512; // as the schema of status has it
 const BLOCKED_RECHECK_MS = 15_000; // every guard's condition also arrives as an event; this is the safety net

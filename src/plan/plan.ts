@@ -24,6 +24,8 @@ export type Step =
   /** Create, and leave alone what is already there under that name. */
   | { readonly kind: "Create"; readonly manifest: Manifest; readonly reason: string }
   | { readonly kind: "Delete"; readonly object: Doomed; readonly reason: string }
+  /** Fill a ConfigMap with the operator's own agent. */
+  | { readonly kind: "OfferAgent"; readonly manifest: Manifest; readonly hash: string; readonly reason: string }
   /** Make the authorities that the stage needs, and a certificate for all members. `metadata.name` is the cluster's. */
   | {
       readonly kind: "IssueCertificates";

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { unpackBundle } from "../../src/agent-bundle.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { minimalCluster } from "./crd-cases.ts";
@@ -202,4 +203,30 @@ describe("a Restart operation", () => {
     });
     await eventually(async () => expect((await intentOf("again")).restart).toBeNull());
   });
+});
+
+test("an operator offers its agent to one member after the other, and holds nothing of it when all have it", async () => {
+  const files = new Map(["agent.mjs", "otlp.mjs"].map((name) => [name, Buffer.from(`the next ${name}`)]));
+  const offered = { hash: "b".repeat(64), files };
+  const agent = { hash: "a".repeat(64), nodeMajor: 24 };
+  await runningCluster("young", { update: { agents: "InPlace" } });
+  for (const at of [0, 1, 2]) await runMember(`young-${at}`, { agent, ...(at === 0 ? { role: "leader" } : {}) });
+  await withoutOperator();
+  const offer = { hash: offered.hash, version: "0.2.0", nodeMajor: 24 };
+  const settings = { agentImage: "quorate/agent:test", agent: offer };
+  await startOperator("quorate/agent:test", { settings, agentBundle: offered });
+  for (const at of [2, 1, 0]) {
+    await eventually(async () => expect((await intentOf("young")).agent?.member).toBe(`young-${at}`));
+    const { binaryData = {} } = await read("v1", "ConfigMap", nameOf.agentOffer("young"));
+    expect((await unpackBundle(binaryData)).files).toEqual(files);
+    await runMember(`young-${at}`, {
+      ...{ agent: { ...agent, hash: offered.hash }, agentVersion: "0.2.0" },
+      ...(at === 0 ? { role: "leader" } : {}),
+    });
+  }
+  await eventually(async () => {
+    expect((await read("v1", "ConfigMap", nameOf.agentOffer("young"))).binaryData).toBeUndefined();
+    expect((await intentOf("young")).agent).toBeUndefined();
+  });
+  await atRest();
 });

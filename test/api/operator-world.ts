@@ -23,6 +23,7 @@ export interface Any extends KubeObject {
   readonly spec?: Record<string, unknown>;
   readonly status?: Record<string, unknown>;
   readonly data?: Record<string, string>;
+  readonly binaryData?: Record<string, string>;
   readonly rules?: readonly {
     readonly resources: string[];
     readonly verbs: string[];

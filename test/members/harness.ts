@@ -6,10 +6,10 @@ import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, 
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { load } from "js-yaml";
-import type { Intent } from "../../src/api/agent-wire.ts";
+import { type Intent, MemberReport } from "../../src/api/agent-wire.ts";
 import { ClusterIntent } from "../../src/api/cluster-spec.ts";
 import { Engine, type EngineSpec } from "../../src/api/engine.ts";
-import { API_VERSION, nameOf } from "../../src/api/names.ts";
+import { ANNOTATION_MEMBER_STATUS, API_VERSION, nameOf } from "../../src/api/names.ts";
 import { buildAccess } from "../../src/build/access.ts";
 import { type BuildContext, resolveVersion } from "../../src/build/context.ts";
 import { claimPorts } from "../../src/conformance/ports.ts";
@@ -55,6 +55,7 @@ interface Ports {
   readonly init: number;
   readonly engine: number;
   readonly health: number;
+  readonly tls: number;
 }
 
 /** One member: its ports, and the host process of its pid namespace while it runs. */
@@ -99,13 +100,22 @@ export class MemberCluster {
     };
   }
 
-  /** Starts the control plane and prepares `count` members; none runs yet. @param listed - How many the intent names. */
-  static async create(count: number, engine = hostPostgres(), listed = count): Promise<MemberCluster> {
+  /**
+   * Starts the control plane and prepares `count` members; none runs yet.
+   * @param listed - How many the intent names.
+   * @param spec - What the ClusterSpec says, where that decides about the members' rights.
+   */
+  static async create(
+    count: number,
+    engine = hostPostgres(),
+    listed = count,
+    spec: object = {},
+  ): Promise<MemberCluster> {
     const plane = await startControlPlane({ audit: [auditOf(ACCOUNT)] });
     const folder = await mkdtemp(join(tmpdir(), "quorate-members-"));
     await chmod(folder, 0o755);
     const cluster = new MemberCluster({ plane, api: await plane.client(), folder, engine });
-    await cluster.#prepare(count, listed);
+    await cluster.#prepare(count, listed, spec);
     return cluster;
   }
 
@@ -126,8 +136,8 @@ export class MemberCluster {
     await this.#applyIntent();
   }
 
-  /** Starts a member's container: quorate-init as first process of a pid namespace. */
-  run(member: TestMember): void {
+  /** Starts a member's container: quorate-init as first process of a pid namespace. @param program - The agent of its image. */
+  run(member: TestMember, program = join(ROOT, "dist/agent.mjs")): void {
     const path = (...parts: string[]): string => join(this.folder, ...parts);
     const log = openSync(path(`${member.name}.log`), "a");
     const { uid, gid } = this.#engine.user;
@@ -136,8 +146,8 @@ export class MemberCluster {
     const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
     const init = [join(ROOT, "dist/quorate-init"), "--port", String(member.ports.init), "--"];
     const account = ["sh", "-c", MOUNT_ACCOUNT, path("account")];
-    const [program, ...args] = [...namespace, ...account, ...user, ...init, NODE, join(ROOT, "dist/agent.mjs"), "run"];
-    member.process = spawn(program, args, {
+    const [first, ...args] = [...namespace, ...account, ...user, ...init, NODE, program, "run"];
+    member.process = spawn(first, args, {
       stdio: ["ignore", log, log],
       env: {
         PATH: `${path("bin")}:${process.env["PATH"] ?? ""}`,
@@ -158,6 +168,7 @@ export class MemberCluster {
         QUORATE_PEER_DIR: path(member.name, "peer"),
         QUORATE_CREDENTIALS_DIR: path("credentials"),
         QUORATE_PORT: String(member.ports.engine),
+        QUORATE_TLS_PORT: String(member.ports.tls),
         QUORATE_PEER_PORT: String(member.ports.agent),
         QUORATE_HEALTH_PORT: String(member.ports.health),
         QUORATE_LISTEN_HOST: "127.0.0.1",
@@ -220,6 +231,20 @@ export class MemberCluster {
     return response.json();
   }
 
+  /** What a member says of itself to the operator. */
+  async report(member: TestMember): Promise<MemberReport | undefined> {
+    const name = nameOf.pod(member.name);
+    const pod = await this.api.get({ apiVersion: "v1", kind: "Pod", namespace: NAMESPACE, name });
+    const text = pod?.metadata.annotations?.[ANNOTATION_MEMBER_STATUS];
+    return text === undefined ? undefined : MemberReport.parse(JSON.parse(text));
+  }
+
+  /** Empties what a pod has of its own, as if another had come in its place; it must not run. */
+  async renewPod(member: TestMember): Promise<void> {
+    await rm(join(this.folder, member.name, "run"), { recursive: true });
+    await this.#makeFolder(join(this.folder, member.name, "run"));
+  }
+
   /** A member's log so far. */
   log(member: TestMember): Promise<string> {
     return readFile(join(this.folder, `${member.name}.log`), "utf8");
@@ -250,7 +275,7 @@ export class MemberCluster {
     await chown(folder, uid, gid);
   }
 
-  async #prepare(count: number, listed: number): Promise<void> {
+  async #prepare(count: number, listed: number, spec: object): Promise<void> {
     const engine = Engine.parse(load(await readFile(join(ROOT, `engines/${this.#engine.name}.yaml`), "utf8")));
     // As the operator hands them on. Without them a leader keeps no log for a member whose clone is not connected yet.
     this.#intent = { ...this.#intent, parameters: engine.spec.parameters.defaults };
@@ -271,14 +296,18 @@ export class MemberCluster {
     const { uid, gid } = this.#engine.user;
     for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
     await this.#createClusterObjects(listed);
-    await this.#createAccess(engine.spec);
+    await this.#createAccess(engine.spec, spec);
     await this.#writeAccount();
     execFileSync("chown", ["-R", `${uid}:${gid}`, this.folder]);
   }
 
   /** The members' account with the rights that the operator gives it. */
-  async #createAccess(engine: EngineSpec): Promise<void> {
-    const intent = ClusterIntent.parse({ engine: { name: this.#engine.name }, topology: engine.topologies[0] });
+  async #createAccess(engine: EngineSpec, spec: object): Promise<void> {
+    const intent = ClusterIntent.parse({
+      engine: { name: this.#engine.name },
+      topology: engine.topologies[0],
+      ...spec,
+    });
     const version = resolveVersion(intent, engine);
     const context: BuildContext = {
       ...{ namespace: NAMESPACE, name: CLUSTER, uid: "5d3c1a52-0000-4000-8000-000000000000", intent, engine },
@@ -325,8 +354,8 @@ export class MemberCluster {
       metadata: { name: nameOf.pod(name), namespace: NAMESPACE },
       spec: { automountServiceAccountToken: false, containers: [{ name: "engine", image: "none" }] },
     });
-    const [agent, member, init, engine, health] = (await claimPorts(5)) as [number, number, number, number, number];
-    const ports = { agent, member, init, engine, health };
+    const [agent = 0, peer = 0, init = 0, engine = 0, health = 0, tls = 0] = await claimPorts(6);
+    const ports = { agent, member: peer, init, engine, health, tls };
     this.members.push({ name, ports, podUid: pod.metadata.uid, process: undefined });
   }
 

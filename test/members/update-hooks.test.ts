@@ -5,9 +5,8 @@
 import { appendFile, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { type HookRequest, MemberReport } from "../../src/api/agent-wire.ts";
+import type { HookRequest, MemberReport } from "../../src/api/agent-wire.ts";
 import { EngineSpec } from "../../src/api/engine.ts";
-import { ANNOTATION_MEMBER_STATUS, nameOf } from "../../src/api/names.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
 
 const AGENT = /^\S*node \S*agent\.mjs run/;
@@ -39,17 +38,6 @@ async function until<T>(what: string, look: () => Promise<T | undefined>): Promi
   }
   const logs = await Promise.all(cluster.members.map((member) => cluster.log(member)));
   throw new Error(`waited in vain for ${what}\n${logs.map((log) => log.slice(-2000)).join("\n")}`);
-}
-
-async function reportOf(member: TestMember): Promise<MemberReport | undefined> {
-  const pod = await cluster.api.get({
-    apiVersion: "v1",
-    kind: "Pod",
-    namespace: "default",
-    name: nameOf.pod(member.name),
-  });
-  const text = pod?.metadata.annotations?.[ANNOTATION_MEMBER_STATUS];
-  return text === undefined ? undefined : MemberReport.parse(JSON.parse(text));
 }
 
 /** A file in the member's run folder, which the program reads or writes. */
@@ -84,7 +72,7 @@ async function ask(change: Partial<HookRequest> = {}): Promise<HookRequest> {
 
 function answered(member: TestMember, { id }: HookRequest): Promise<NonNullable<MemberReport["hook"]>> {
   return until(`the answer to ${id}`, async () => {
-    const answer = (await reportOf(member))?.hook;
+    const answer = (await cluster.report(member))?.hook;
     return answer?.id === id && answer.result !== "Running" ? answer : undefined;
   });
 }
@@ -92,7 +80,7 @@ function answered(member: TestMember, { id }: HookRequest): Promise<NonNullable<
 async function untilLed(): Promise<void> {
   leader = await until("a leader that reports so", async () => {
     const routed = await cluster.routed().catch(() => undefined);
-    const report = routed === undefined ? undefined : await reportOf(routed);
+    const report = routed === undefined ? undefined : await cluster.report(routed);
     if (routed === undefined || report?.role !== "leader" || report.syncNames.length < 2) return undefined;
     epoch = report.epoch;
     return routed;

@@ -35,6 +35,9 @@ export class ActionError extends Error {
   }
 }
 
+/** Asked again and again whatever happens; they change nothing. */
+export const ROUTINE: ReadonlySet<ActionName> = new Set<ActionName>(["observe", "probeWrite", "measureSlots"]);
+
 /** Exit code by which an action says that trying it again cannot help; what helps instead, the Engine contract says per action. */
 export const IMPOSSIBLE = 3;
 
@@ -59,12 +62,18 @@ export class EngineDriver {
   #base: ActionContext;
   readonly #sessions = new Map<string, EngineSession>();
   readonly #observer: ActionObserver;
+  #running = 0;
 
   /** @param base - Context of every action; values that change often come with each call. */
   constructor(spec: EngineSpec, base: ActionContext, observer: ActionObserver) {
     this.spec = spec;
     this.#base = base;
     this.#observer = observer;
+  }
+
+  /** Whether an action that may change something is under way. */
+  get isActing(): boolean {
+    return this.#running > 0;
   }
 
   /** Sets part of what every action sees from now on. */
@@ -88,6 +97,8 @@ export class EngineDriver {
     const action = this.spec.actions[name];
     if (action === undefined) throw new ActionError(name, 127, "the Engine does not declare it");
     const started = process.hrtime.bigint();
+    const weight = ROUTINE.has(name) ? 0 : 1;
+    this.#running += weight;
     let ok = false;
     try {
       const result = await this.#runAction({ name, action, context: this.#context(context), signal });
@@ -99,6 +110,7 @@ export class EngineDriver {
       }
       return { ...result, durationMs };
     } finally {
+      this.#running -= weight;
       this.#observer(name, Number(process.hrtime.bigint() - started) / 1e9, ok);
     }
   }

@@ -28,6 +28,9 @@ import type { Greeting, GreetingReply } from "./wire.ts";
 /** A move that failed is tried again after a period, then after twice as long, up to this many periods. */
 const MAX_PAUSE_PERIODS = 16;
 
+/** How long a member may be without an agent whose engine needs none to go on. */
+const REST_MS = 30_000;
+
 const RecordJson = z.object({ incarnation: z.int().min(0), id: z.string().nullable() });
 
 /** A running member of a group. `start` once. */
@@ -64,6 +67,7 @@ export class GroupMember {
       isEngineUp: () => this.#watch?.seen !== undefined,
       mayRoute: () => this.#watch?.seen?.leads === true || this.#terminating,
       podOf: (name) => this.#messenger.podOf(name),
+      restMs: () => this.#restMs(),
       changed: () => this.#report(),
     });
     const { driver, host, volume, routes, peers, self } = this.#equipment;
@@ -287,6 +291,12 @@ export class GroupMember {
     };
   }
 
+  /** While there is nothing to do, and somebody leads: the engines go on among themselves. */
+  #restMs(): number | null {
+    const isQuiet = this.#verdict.move.kind === "Wait" && !this.#terminating && this.ready() === undefined;
+    return isQuiet ? REST_MS : null;
+  }
+
   #answer(): GreetingReply | undefined {
     if (this.#copy === undefined) return undefined;
     const seen = this.#watch?.seen;
@@ -341,11 +351,13 @@ export class GroupMember {
     const view = this.#view();
     if (view === undefined) return;
     const { answers } = this.#equipment.oneShots;
-    const { certificate, parameters } = this.#equipment;
+    const { certificate, parameters, replacement } = this.#equipment;
     const { refused } = parameters;
+    const agent = replacement.report;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
       agentVersion: VERSION,
+      ...(agent === undefined ? {} : { agent }),
       engineVersion: this.#watch?.observation?.version ?? null,
       leaderSince: this.#route.since,
       switchover: this.#switchover,

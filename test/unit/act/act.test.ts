@@ -4,6 +4,9 @@ import { randomSecrets } from "../../../src/act/secret-source.ts";
 import type { ClusterStatus, MemberStatus } from "../../../src/api/cluster-status.ts";
 import { act } from "../../../src/act/act.ts";
 import { StatusWriter } from "../../../src/act/status-writer.ts";
+import { unpackBundle } from "../../../src/agent-bundle.ts";
+import { buildAgentOffer } from "../../../src/build/agent-offer.ts";
+import { buildConnections } from "../../../src/build/connection.ts";
 import { buildLease } from "../../../src/build/config.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { RetryableError } from "../../../src/errors.ts";
@@ -72,6 +75,56 @@ describe("act", () => {
     const patch = { metadata: { uid: "o1", resourceVersion: "7" }, status };
     const call = ["mergePatch", { kind: "ClusterOperation", name: "move" }, patch, { subresource: "status" }];
     expect(calls).toMatchObject([call]);
+  });
+
+  test("offers the agent that the operator has, and no other", async () => {
+    const { api, calls } = recordingApi();
+    const files = new Map(["agent.mjs", "otlp.mjs"].map((name) => [name, Buffer.from(name)]));
+    const agentBundle = { hash: "a".repeat(64), files };
+    const options = { api, clock: systemClock, secretSource: randomSecrets, agentBundle };
+    const offering = (hash: string): Step[] => [
+      { kind: "OfferAgent", manifest: buildAgentOffer(contextOf(), hash), hash, reason: "members are to take it" },
+    ];
+    await act(options, offering(agentBundle.hash), ledger(), signal);
+    const [[verb, manifest] = []] = calls as [string, { readonly binaryData: Record<string, string> }][];
+    expect([verb, (await unpackBundle(manifest?.binaryData ?? {})).files]).toEqual(["apply", files]);
+    await expect(act(options, offering("b".repeat(64)), ledger(), signal)).rejects.toThrow("is not the one");
+    expect(calls).toHaveLength(1);
+  });
+
+  test("tells applications both ways to connect, where the engine has a port of its own for TLS", async () => {
+    const context = contextOf();
+    const connection = {
+      type: "example",
+      uri: "example://$(host):$(port)",
+      tlsUri: "examples://$(password)@$(host):$(port)",
+    };
+    const engine = { ...context.engine, accounts: [{ name: "app", connection }], clientTls: true, tlsPort: 5433 };
+    const versions = { credentialsVersion: "1", peerVersion: "1" };
+    const [made] = buildConnections({ ...context, engine }, versions);
+    if (made === undefined) throw new Error("no connection");
+    const { api, calls } = recordingApi();
+    const encoded = (text: string) => Buffer.from(text).toString("base64");
+    const data = { app: encoded("p/w"), "ca.crt": encoded("authority") };
+    const reading = { ...api, get: () => Promise.resolve({ data }) } as unknown as KubeApi;
+    const names = { credentialsName: "orders-credentials", peerName: "orders-peer" };
+    const step: Step = {
+      kind: "WriteConnection",
+      metadata: made.metadata,
+      connection: made,
+      ...names,
+      reason: "it is missing",
+    };
+    await act({ api: reading, clock: systemClock, secretSource: randomSecrets }, [step], ledger(), signal);
+    const [[, secret] = []] = calls as [string, { readonly data: Record<string, string> }][];
+    const texts = Object.entries(secret?.data ?? {}).map(([key, text]) => [
+      key,
+      Buffer.from(text, "base64").toString(),
+    ]);
+    expect(Object.fromEntries(texts)).toMatchObject({
+      ...{ port: "5432", uri: "example://orders-rw.shop.svc:5432", "ca.crt": "authority" },
+      ...{ "tls-port": "5433", "tls-uri": "examples://p%2Fw@orders-rw.shop.svc:5433" },
+    });
   });
 
   test("deletes exactly the incarnation that was seen", async () => {

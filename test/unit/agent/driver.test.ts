@@ -20,6 +20,19 @@ describe("engine actions", () => {
     });
   });
 
+  test("are known to be under way, but for those that only look", async () => {
+    const slow = { exec: ["/bin/sh", "-c", "sleep 0.05; echo {}"] };
+    const driver = driverOf({ seal: slow, observe: slow });
+    const sealing = driver.run("seal");
+    expect(driver.isActing).toBe(true);
+    await sealing;
+    const looking = driver.run("observe");
+    expect(driver.isActing).toBe(false);
+    await looking;
+    await expect(driver.run("moveSlots")).rejects.toThrow("does not declare it");
+    expect(driver.isActing).toBe(false);
+  });
+
   test("statements say by their errors that trying again cannot help", async () => {
     const sessions = [{ name: "shell", command: ["/bin/sh"], markerStatement: "echo $(MARKER); echo $(MARKER) >&2" }];
     const statement = (text: string): object => ({

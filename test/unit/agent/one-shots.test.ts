@@ -42,9 +42,10 @@ test("a restart is Done only once the engine was stopped", async () => {
   const seen: (string | undefined)[] = [];
   await oneShots.take(RESTART, false, {
     ...acts,
-    answered: () => void seen.push(`${oneShots.answers.restart?.result} ${done.join()}`),
+    answered: () => void seen.push(`${oneShots.answers.restart?.result} ${done.join()} ${oneShots.isBusy}`),
   });
-  expect(seen).toEqual(["Running ", "Done restart"]);
+  expect(seen).toEqual(["Running  true", "Done restart true"]);
+  expect(oneShots.isBusy).toBe(false);
 });
 
 test("a request is carried out once, also by the next agent", async () => {

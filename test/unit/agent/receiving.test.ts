@@ -44,6 +44,7 @@ describe("a follower that receives nothing", () => {
       parametersRefused: undefined,
       accountsMissing: undefined,
       certificate: undefined,
+      agent: undefined,
       isCutOff,
       answers: { restart: null, rebuild: null, hook: null },
     } satisfies ReportParts);

@@ -31,6 +31,7 @@ describe("parseClusterSpec", () => {
       durability: { mode: "Quorum", whenDegraded: "Block" },
       failover: { profile: "Standard", maxLag: "1Mi" },
       update: {
+        agents: "WithPods",
         strategy: "Rolling",
         maxUnavailable: 1,
         minReadySeconds: 10,

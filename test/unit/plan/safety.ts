@@ -12,6 +12,16 @@ export function assertSafe(world: Simulator, step: Step): void {
   if (why !== undefined) throw new Error(`${why}: ${describe(step)}\n${world.trace.slice(-15).join("\n")}`);
 }
 
+/** Whether the API server refuses the step, because it is about an object that is not the same any more. */
+export function isRefused(world: Simulator, step: Step): boolean {
+  if (step.kind === "Delete" && step.object.kind === "Pod") {
+    return world.pods.get(step.object.name.replace(/-0$/, ""))?.uid !== step.object.uid;
+  }
+  if (step.kind !== "Apply" || step.manifest.metadata.resourceVersion === undefined) return false;
+  const live = world.children.get(childKey(step.manifest.kind, step.manifest.metadata.name));
+  return String(live?.version) !== step.manifest.metadata.resourceVersion;
+}
+
 function harmOf(world: Simulator, step: Step): string | undefined {
   if (step.kind === "Apply" && step.manifest.kind === "StatefulSet")
     return stoppingHarm(world, step.manifest) ?? updateHarm(world, step.manifest);

@@ -12,9 +12,10 @@ import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
+import { SimulatedAgents } from "./simulated-agents.ts";
 import { SimulatedCertificates } from "./simulated-certificates.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
-import { assertSafe } from "./safety.ts";
+import { assertSafe, isRefused } from "./safety.ts";
 import {
   describe,
   NO_REPORT,
@@ -39,6 +40,7 @@ export class Simulator {
   annotations: Record<string, string> = {};
   status: ClusterStatus = {};
   agentImage = "quorate/agent:1";
+  readonly agents = new SimulatedAgents();
   engine = engine;
   nowMs = Date.parse("2030-01-01T00:00:00Z");
   exists = true;
@@ -124,7 +126,7 @@ export class Simulator {
     meanwhile?.();
     for (const step of plan.steps) {
       if (meanwhile === undefined) assertSafe(this, step);
-      else if (this.#isRefused(step)) return true;
+      else if (isRefused(this, step)) return true;
       this.#obey(step);
     }
     if (seen.cluster !== undefined) this.status = computeStatus(seen, seen.cluster, plan, undefined);
@@ -139,7 +141,7 @@ export class Simulator {
     const names = new Set([...this.#sets(), ...this.pods.keys(), ...this.volumes.keys()]);
     return deepFreeze({
       nowMs: this.nowMs,
-      settings: { agentImage: this.agentImage },
+      settings: { agentImage: this.agentImage, ...this.agents.offer },
       namespace: "shop",
       name: "orders",
       cluster: this.exists ? ordersView(this.spec, this.annotations, this.status) : undefined,
@@ -171,16 +173,6 @@ export class Simulator {
   kill(member: string): void {
     const pod = this.pods.get(member);
     if (pod !== undefined) Object.assign(pod, { ready: false, readySinceMs: this.nowMs, report: undefined });
-  }
-
-  /** Whether the API server refuses the step, because it is about an object that is not the same any more. */
-  #isRefused(step: Step): boolean {
-    if (step.kind === "Delete" && step.object.kind === "Pod") {
-      return this.pods.get(step.object.name.replace(/-0$/, ""))?.uid !== step.object.uid;
-    }
-    if (step.kind !== "Apply" || step.manifest.metadata.resourceVersion === undefined) return false;
-    const live = this.children.get(childKey(step.manifest.kind, step.manifest.metadata.name));
-    return String(live?.version) !== step.manifest.metadata.resourceVersion;
   }
 
   #sets(): string[] {
@@ -279,6 +271,8 @@ export class Simulator {
     for (const { member, certificate } of this.certificates.takers(this.#named, this.pods)) {
       moves.push(() => this.#report(member, { certificate }));
     }
+    for (const { member, change } of this.agents.takers(intent, this.pods))
+      moves.push(() => this.#report(member, change));
     return this.mute ? moves : [...moves, ...this.#answers(intent, leader)];
   }
 
@@ -392,6 +386,7 @@ export class Simulator {
     this.trace.push(describe(step));
     switch (step.kind) {
       case "Apply":
+      case "OfferAgent":
         return this.#apply(step.manifest);
       case "Create":
         return this.#create(step.manifest);

@@ -1,0 +1,100 @@
+/** Agents that take another's place under the real quorate-init: the engine stays, and so does the member when the new one is no good. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { choiceFolder, keepBundle, OF_IMAGE, readChoice, writeChoice } from "../../src/agent/replacement/choice.ts";
+import { descendants, eventually, InitUnderTest, isAlive, processState, root } from "./harness.ts";
+
+const SERVE = `import { serve } from ${JSON.stringify(join(root, "test/init/steady-agent.ts"))};\nawait serve("offered");\n`;
+
+let runDir: string;
+let init: InitUnderTest;
+
+beforeEach(async () => {
+  runDir = mkdtempSync(join(tmpdir(), "quorate-run-"));
+  const agent = [process.execPath, join(root, "test/init/launching-agent.ts")];
+  init = await InitUnderTest.start({ mode: "pid-one", agent, env: { QUORATE_RUN_DIR: runDir } });
+  await started(1);
+});
+afterEach(async () => {
+  await init.close();
+  rmSync(runDir, { recursive: true });
+});
+
+/** Who began to serve so far, once there are so many. */
+function started(count: number): Promise<readonly string[]> {
+  return eventually(`${count} starts`, () => {
+    const names = startsSoFar();
+    return names.length >= count ? names : undefined;
+  });
+}
+
+function startsSoFar(): readonly string[] {
+  try {
+    return readFileSync(join(runDir, "starts"), "utf8").trim().split("\n");
+  } catch {
+    return [];
+  }
+}
+
+const engine = (): number | undefined =>
+  descendants(init.pid).find((pid) => readFileSync(`/proc/${pid}/cmdline`, "latin1").startsWith("sleep\0"));
+
+async function engineOf(): Promise<number> {
+  return eventually("the engine", engine);
+}
+
+/** The agent that runs gives way to one with this program, as a member's does. */
+async function give(program: string, serveWithinMs = 1000): Promise<string> {
+  const hash = "a".repeat(64);
+  const folder = choiceFolder(runDir);
+  const running = (await readChoice(folder)).hash;
+  await keepBundle(folder, { hash, files: new Map([["agent.mjs", Buffer.from(program)]]) }, running);
+  await writeChoice(folder, { ...OF_IMAGE, hash, serveWithinMs });
+  endAgent();
+  return hash;
+}
+
+function endAgent(): void {
+  const agent = descendants(init.pid).find(
+    (pid) => processState(pid)?.parent === init.pid && pid !== engine() && isAlive(pid),
+  );
+  process.kill(agent ?? Number.NaN, "SIGKILL");
+}
+
+const isFenced = (): boolean => init.log.some(({ event }) => event === "fence");
+
+test("the next agent serves with the same engine, and is proven", async () => {
+  const before = await engineOf();
+  const hash = await give(SERVE);
+  expect(await started(2)).toEqual(["image", "offered"]);
+  await eventually("its proof", () => readFileSync(join(choiceFolder(runDir), "choice.json"), "utf8").includes("true"));
+  expect(await readChoice(choiceFolder(runDir))).toMatchObject({ hash, isProven: true });
+  endAgent();
+  expect(await started(3)).toEqual(["image", "offered", "offered"]);
+  expect([await engineOf(), isFenced()]).toEqual([before, false]);
+});
+
+test.each([
+  ["cannot be loaded", "this is no program", "it could not be started: SyntaxError"],
+  ["throws", 'throw new Error("broken")', "it could not be started: Error: broken"],
+  ["ends", "process.exit(3)", "it ended before it served"],
+  ["does nothing", "await new Promise((resolve) => setTimeout(resolve, 1e9))", "it did not serve within 700 ms"],
+])("an agent that %s gives way to the image's, before the fence deadline", async (_what, program, reason) => {
+  const before = await engineOf();
+  const hash = await give(program, 700);
+  expect(await started(2)).toEqual(["image", "image"]);
+  const { refused, hash: chosen } = await readChoice(choiceFolder(runDir));
+  expect(chosen).toBeNull();
+  expect(refused).toMatchObject({ hash, reason: expect.stringContaining(reason) as string });
+  expect([await engineOf(), isFenced()]).toEqual([before, false]);
+});
+
+test("an agent that serves and then ends again and again gives way at its fourth start", async () => {
+  const before = await engineOf();
+  await give(`${SERVE}setTimeout(() => process.exit(1), 100);\n`);
+  expect(await started(5)).toEqual(["image", "offered", "offered", "offered", "image"]);
+  expect((await readChoice(choiceFolder(runDir))).refused?.reason).toBe("it ended 3 times soon after its start");
+  expect([await engineOf(), isFenced()]).toEqual([before, false]);
+});
