@@ -187,9 +187,10 @@ export function deployment(): Manifest {
   };
 }
 
-/** Drains move one replica at a time; a single one may always be moved. */
+/** Drains move one replica at a time; a single one may always be moved, and so may one that does not work. */
 export function disruptionBudget(): Manifest {
-  const spec = { maxUnavailable: 1, selector: { matchLabels: commonLabels() } };
+  const selector = { matchLabels: commonLabels() };
+  const spec = { maxUnavailable: 1, unhealthyPodEvictionPolicy: "AlwaysAllow", selector };
   return { tree: { apiVersion: "policy/v1", kind: "PodDisruptionBudget", metadata, spec } };
 }
 
