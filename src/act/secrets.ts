@@ -41,11 +41,13 @@ export async function writeConnection(
   { connection, credentialsName, peerName }: Completed,
   call: CallOptions,
 ): Promise<Stored<KubeObject>> {
-  const { metadata, type, fields, uri, passwordKey, hasAuthority, hash } = connection;
+  const { metadata, type, fields, uri, tls, passwordKey, hasAuthority, hash } = connection;
   const part = (name: string, key: string) => partOf(api, { namespace: metadata.namespace, name }, key, call);
   const all = { ...fields, password: await part(credentialsName, passwordKey) };
   const authority = hasAuthority ? { "ca.crt": await part(peerName, "ca.crt") } : {};
-  const texts = { ...all, uri: fillIn(uri, all), ...authority };
+  const encrypted =
+    tls === undefined ? {} : { "tls-port": tls.port, "tls-uri": fillIn(tls.uri, { ...all, port: tls.port }) };
+  const texts = { ...all, uri: fillIn(uri, all), ...encrypted, ...authority };
   const data = Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, encode(text)]));
   const annotations = { [ANNOTATION_CONNECTION_HASH]: hash };
   const secret: Secret = { ...SECRET, type, metadata: { ...metadata, annotations }, data };

@@ -40,6 +40,8 @@ const Environment = z.object({
   QUORATE_RUN_DIR: z.string().default("/run"),
   /** Port of the engine, when not the one the Engine declares. */
   QUORATE_PORT: z.string().optional(),
+  /** Port of the engine for clients with TLS, when not the one the Engine declares. */
+  QUORATE_TLS_PORT: z.string().optional(),
   QUORATE_PEER_PORT: port.default(PEER_PORT),
   QUORATE_HEALTH_PORT: port.default(HEALTH_PORT),
   QUORATE_LISTEN_HOST: z.string().optional(),
@@ -83,6 +85,7 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_MEMBER: member,
     QUORATE_OWN_HOST: nameOf.host(cluster, namespace, member),
     QUORATE_PORT: settings.QUORATE_PORT ?? String(engine.port),
+    QUORATE_TLS_PORT: settings.QUORATE_TLS_PORT ?? String(engine.tlsPort ?? ""),
     QUORATE_DATA_DIR: settings.QUORATE_DATA_DIR,
     QUORATE_ENGINE_DIR: settings.QUORATE_ENGINE_DIR,
     QUORATE_CREDENTIALS_DIR: settings.QUORATE_CREDENTIALS_DIR,

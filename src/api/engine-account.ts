@@ -11,6 +11,12 @@ export const Connection = z.object({
     .min(1)
     .max(512)
     .describe("uri to connect with; $(host), $(port), $(username), $(password) and $(database) are filled in."),
+  tlsUri: z
+    .string()
+    .min(1)
+    .max(512)
+    .optional()
+    .describe("tlsUri to connect with by way of tlsPort, with the same fields filled in; $(port) is tlsPort."),
 });
 export type Connection = z.infer<typeof Connection>;
 

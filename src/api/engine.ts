@@ -10,6 +10,12 @@ import { EngineProbes, statelessEngineRules } from "./stateless.ts";
 import { Topology } from "./topology.ts";
 import { cel, type CelRule, listMap, listSet, objectMeta, parameterMap, quantity } from "./schema.ts";
 
+const TLS_PORT_RULE: CelRule = {
+  rule: "!has(self.tlsPort) || (self.clientTls && self.tlsPort != self.port)",
+  message: "tlsPort needs clientTls and a port of its own: set clientTls and another port, or remove tlsPort",
+  fieldPath: ".tlsPort",
+};
+
 const ACCOUNTS_RULE: CelRule = {
   rule: "!has(self.applicationConnection) || (has(self.actions.makeAccounts) && 'ActivePassive' in self.topologies)",
   message:
@@ -98,6 +104,14 @@ export const EngineSpec = z
       .max(65535)
       .optional()
       .describe("memberPort that engines of one cluster reach each other on; port when absent. Open to members only."),
+    tlsPort: z
+      .int32()
+      .min(1)
+      .max(65535)
+      .optional()
+      .describe(
+        "tlsPort clients connect to with TLS, for an engine that speaks it on a port of its own, beside port. Actions see it as QUORATE_TLS_PORT.",
+      ),
     slots: z
       .int32()
       .min(1)
@@ -184,6 +198,7 @@ export const EngineSpec = z
       ...sessionRules,
       ...topologyRules,
       ...shardedEngineRules,
+      TLS_PORT_RULE,
       ...statelessEngineRules(Object.keys(EngineActions.shape)),
       ACCOUNTS_RULE,
     ]),

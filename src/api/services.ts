@@ -2,6 +2,9 @@
 import * as z from "zod";
 import { annotationMap, cel, reservedKeys } from "./schema.ts";
 
+/** Name of the port at which clients speak TLS, in Services and in what members write of them. */
+export const CLIENT_TLS_PORT = "client-tls";
+
 /** One client Service. */
 const Exposure = z
   .object({

@@ -4,7 +4,7 @@ import { nameOf } from "../api/names.ts";
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { Connection as EngineConnection } from "../api/engine-account.ts";
-import type { BuildContext } from "./context.ts";
+import { type BuildContext, clientTlsPort } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, ownerOf } from "./labels.ts";
 import type { ManifestMeta } from "./manifest.ts";
@@ -18,6 +18,8 @@ export interface Connection {
   readonly fields: Readonly<Record<string, string>>;
   /** Where `$(field)` stands for a field's value. */
   readonly uri: string;
+  /** The same for the port at which clients speak TLS, where the engine has one of its own. */
+  readonly tls?: { readonly port: string; readonly uri: string };
   /** Key of the credentials Secret that holds the password. */
   readonly passwordKey: string;
   /** Whether clients can check the server by the cluster's authority, whose certificate they then get. */
@@ -42,6 +44,7 @@ export function buildConnections(
   const entrance = context.intent.topology === "Sharded" ? nameOf.read : nameOf.readWrite;
   return applicationAccounts(engine, context.intent).map(({ name: account, secretKey, connection }) => {
     const { type, database, uri } = connection;
+    const tls = tlsOf(context, connection);
     const fields = {
       type,
       host: `${entrance(cluster)}.${namespace}.svc`,
@@ -51,9 +54,24 @@ export function buildConnections(
     };
     const name = nameOf.connectionSecret(cluster, account);
     const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
-    const hash = contentHash([fields, uri, secretKey, credentialsVersion, ...(hasAuthority ? [peerVersion] : [])]);
-    return { metadata, type: `servicebinding.io/${type}`, fields, uri, passwordKey: secretKey, hasAuthority, hash };
+    const versions = [credentialsVersion, ...(hasAuthority ? [peerVersion] : [])];
+    const hash = contentHash([fields, uri, secretKey, ...versions, ...(tls === undefined ? [] : [tls])]);
+    const made = {
+      metadata,
+      type: `servicebinding.io/${type}`,
+      fields,
+      uri,
+      passwordKey: secretKey,
+      hasAuthority,
+      hash,
+    };
+    return tls === undefined ? made : { ...made, tls };
   });
+}
+
+function tlsOf(context: BuildContext, { tlsUri }: EngineConnection): Connection["tls"] {
+  const port = clientTlsPort(context);
+  return port === undefined || tlsUri === undefined ? undefined : { port: String(port), uri: tlsUri };
 }
 
 /** An account that applications connect with. */

@@ -1,12 +1,19 @@
 // How clients and members reach each other.
 import { HEALTH_PORT, INIT_PORT, LABEL_CLUSTER, LABEL_SHARD_OF, nameOf, PEER_PORT } from "../api/names.ts";
-import type { Exposure } from "../api/services.ts";
-import type { BuildContext } from "./context.ts";
+import { CLIENT_TLS_PORT, type Exposure } from "../api/services.ts";
+import { type BuildContext, clientTlsPort } from "./context.ts";
 import { child, LABEL_SLICE_MANAGER, podSelector, shardsSelector, SLICE_MANAGER } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
 
 const SERVICE = { apiVersion: "v1", kind: "Service" };
 const CLIENT_PORT = "client";
+
+/** The ports at which clients are served. */
+function clientPorts(context: BuildContext): readonly { readonly name: string; readonly port: number }[] {
+  const plain = { name: CLIENT_PORT, port: context.engine.port };
+  const tlsPort = clientTlsPort(context);
+  return tlsPort === undefined ? [plain] : [plain, { name: CLIENT_TLS_PORT, port: tlsPort }];
+}
 
 /** A Service for clients; `exposure` is what the user wants of it. */
 function clientService(
@@ -22,7 +29,7 @@ function clientService(
       type,
       ...(loadBalancerClass === undefined ? {} : { loadBalancerClass }),
       ...(loadBalancerSourceRanges === undefined ? {} : { loadBalancerSourceRanges }),
-      ports: [{ name: CLIENT_PORT, port: context.engine.port, targetPort: context.engine.port, protocol: "TCP" }],
+      ports: clientPorts(context).map((one) => ({ ...one, targetPort: one.port, protocol: "TCP" })),
       ...fields,
     },
   });
@@ -76,7 +83,7 @@ export function buildEndpointSlices(context: BuildContext): Manifest[] {
   return [nameOf.readWrite(context.name), nameOf.readOnly(context.name)].map((name) => {
     const slice = child(context, { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice" }, name, {
       addressType: "IPv4",
-      ports: [{ name: CLIENT_PORT, port: context.engine.port, protocol: "TCP" }],
+      ports: clientPorts(context).map((one) => ({ ...one, protocol: "TCP" })),
       endpoints: [],
     });
     const labels = {
@@ -102,7 +109,7 @@ export function buildNetworkPolicy(context: BuildContext): Manifest {
       podSelector: { matchLabels: podSelector(context.name) },
       policyTypes: ["Ingress"],
       ingress: [
-        { ports: [tcp(context.engine.port), tcp(HEALTH_PORT)] },
+        { ports: [...clientPorts(context).map(({ port }) => tcp(port)), tcp(HEALTH_PORT)] },
         {
           from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: context.name } } }],
           ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [tcp(memberPort)])],

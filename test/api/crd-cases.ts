@@ -275,6 +275,11 @@ const engineCreations: readonly Creation[] = [
       actions: { ...actions, makeAccounts: undefined },
     }),
     "spec.applicationConnection: applicationConnection needs the action makeAccounts and topology ActivePassive: declare them, or remove applicationConnection",
+  creation(
+    "a port for TLS of an engine that shows no certificate",
+    minimalEngine({ tlsPort: 6380 }),
+    "spec.tlsPort: tlsPort needs clientTls and a port of its own: set clientTls and another port, or remove tlsPort",
+  ),
   ),
   creation(
     "an engine's name that no label can carry",

@@ -95,6 +95,8 @@ export interface RouteKeeperOptions {
   readonly namespace: string;
   readonly readWrite: string;
   readonly readOnly: string;
+  /** At which clients speak TLS, where that is a port of its own. */
+  readonly tlsPort?: number | undefined;
   readonly clock: Clock;
   /** False once our own fence deadline is near: from then on traffic may already be somebody else's. */
   readonly mayWrite: () => boolean;
@@ -112,9 +114,10 @@ export class RouteKeeper {
 
   constructor(options: RouteKeeperOptions) {
     this.#options = options;
-    this.#writeSlice = new RouteWriter(options.api, options.namespace, options.readWrite);
+    const { api, namespace, tlsPort } = options;
+    this.#writeSlice = new RouteWriter(api, namespace, options.readWrite, tlsPort);
     this.#readWrite = new Route(this.#writeSlice, options);
-    this.#readOnly = new Route(new RouteWriter(options.api, options.namespace, options.readOnly), options);
+    this.#readOnly = new Route(new RouteWriter(api, namespace, options.readOnly, tlsPort), options);
   }
 
   /** Reads the route of writes ahead of its first write in `epoch`, whose Lease is held. */

@@ -4,6 +4,7 @@
  * that slept cannot take the traffic back.
  */
 import { ANNOTATION_EPOCH } from "../../api/names.ts";
+import { CLIENT_TLS_PORT } from "../../api/services.ts";
 import { isConflict } from "../../kube/api-error.ts";
 import type { KubeApi } from "../../kube/api.ts";
 import type { KubeObject, ObjectRef, Stored } from "../../kube/object.ts";
@@ -41,12 +42,15 @@ export class RouteWriter {
   readonly #api: KubeApi;
   readonly #ref: ObjectRef;
   readonly #namespace: string;
+  readonly #tlsPort: number | undefined;
   #prepared: { readonly epoch: number; readonly slice: Stored<SliceObject> } | undefined;
 
-  constructor(api: KubeApi, namespace: string, name: string) {
+  /** @param tlsPort - At which clients speak TLS, where that is a port of its own. */
+  constructor(api: KubeApi, namespace: string, name: string, tlsPort?: number) {
     this.#api = api;
     this.#namespace = namespace;
     this.#ref = { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice", namespace, name };
+    this.#tlsPort = tlsPort;
   }
 
   /**
@@ -90,6 +94,13 @@ export class RouteWriter {
     return current === undefined ? 0 : epochOf(current);
   }
 
+  /** A slice that was made before the engine had that port lacks it. */
+  #ports(ports: SlicePorts): SlicePorts {
+    const port = this.#tlsPort;
+    if (port === undefined || ports.some(({ name }) => name === CLIENT_TLS_PORT)) return ports;
+    return [...ports, { name: CLIENT_TLS_PORT, port, protocol: "TCP" }];
+  }
+
   #read(): Promise<Stored<SliceObject> | undefined> {
     return this.#api.get<SliceObject>(this.#ref, { timeoutMs: ROUTE_TIMEOUT_MS, maxRetries: 0 });
   }
@@ -98,8 +109,9 @@ export class RouteWriter {
     current: Stored<SliceObject>,
     endpoints: readonly Endpoint[],
     epoch: number,
-  ): Pick<SliceObject, "metadata" | "endpoints"> {
+  ): Pick<SliceObject, "metadata" | "endpoints" | "ports"> {
     return {
+      ports: this.#ports(current.ports ?? []),
       metadata: {
         ...current.metadata,
         annotations: { ...current.metadata.annotations, [ANNOTATION_EPOCH]: String(epoch) },
@@ -114,6 +126,8 @@ export class RouteWriter {
   }
 }
 
+type SlicePorts = NonNullable<SliceObject["ports"]>;
+
 /** Epoch that last wrote a slice; 0 for a new one. */
 export function epochOf(slice: SliceObject): number {
   const epoch = Number(slice.metadata.annotations?.[ANNOTATION_EPOCH] ?? "0");
@@ -124,6 +138,7 @@ function sameRoute(a: SliceObject, b: SliceObject): boolean {
   const key = (slice: SliceObject): string =>
     JSON.stringify([
       epochOf(slice),
+      (slice.ports ?? []).length,
       (slice.endpoints ?? []).map((endpoint) => [endpoint.addresses, endpoint.targetRef?.uid]),
     ]);
   return key(a) === key(b);

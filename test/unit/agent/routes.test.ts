@@ -30,6 +30,10 @@ class SliceServer {
   }
 
   get writer(): RouteWriter {
+    return this.writerOf();
+  }
+
+  writerOf(tlsPort?: number): RouteWriter {
     const api = {
       get: () => {
         this.requests.push("GET");
@@ -49,7 +53,7 @@ class SliceServer {
         return Promise.resolve(this.slice);
       },
     };
-    return new RouteWriter(api as unknown as KubeApi, "shop", "orders-rw");
+    return new RouteWriter(api as unknown as KubeApi, "shop", "orders-rw", tlsPort);
   }
 
   /** Stores a new version. */
@@ -94,4 +98,14 @@ test("what was read ahead for another epoch is not used", async () => {
   await writer.prepare(5);
   expect(await writer.write([SELF], 7, () => true)).toBe("written");
   expect(server.requests).toEqual(["GET", "GET", "PUT"]);
+});
+
+test("a slice that lacks the port of clients with TLS gets it, once, and keeps its others", async () => {
+  const server = new SliceServer(3);
+  const plain = { name: "client", port: 6379, protocol: "TCP" };
+  server.touch({ ...server.slice, ports: [plain] });
+  expect(await server.writerOf(6380).write([SELF], 4, () => true)).toBe("written");
+  expect(server.slice.ports).toEqual([plain, { name: "client-tls", port: 6380, protocol: "TCP" }]);
+  expect(await server.writerOf(6380).write([SELF], 4, () => true)).toBe("unchanged");
+  expect(await server.writerOf().write([SELF], 4, () => true)).toBe("unchanged");
 });

@@ -1,4 +1,5 @@
 // Builders are tables: a context in, one manifest out, always the same bytes.
+import { EngineSpec } from "../../../src/api/engine.ts";
 import { RevisionNote } from "../../../src/api/revision-note.ts";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -305,6 +306,25 @@ describe("connections", () => {
     const shown: BuildContext = { ...context, engine: { ...context.engine, clientTls: true } };
     expect(buildConnections(shown, versions)[0]?.hasAuthority).toBe(true);
     expect(hashOf(shown, { ...versions, peerVersion: "4" })).not.toBe(hashOf(shown));
+  });
+
+  test("of an engine with a port of its own for TLS name that, and so do Services, their slices and the policy", () => {
+    const context = contextOf();
+    const accounts = [
+      { name: "app", connection: { type: "example", uri: "example://$(host)", tlsUri: "examples://$(host):$(port)" } },
+    ];
+    const engine = EngineSpec.parse({ ...context.engine, accounts, clientTls: true, tlsPort: 5433 });
+    const shown: BuildContext = { ...context, engine };
+    expect(buildConnections(shown, versions)[0]?.tls).toEqual({ port: "5433", uri: "examples://$(host):$(port)" });
+    const sharded = { ...shown, intent: { ...shown.intent, topology: "Sharded" as const } };
+    expect(buildConnections(sharded, versions)[0]?.tls).toBeUndefined();
+    expect(JSON.stringify([...buildServices(sharded), buildNetworkPolicy(sharded)])).not.toContain("5433");
+    const clients = buildServices(shown).slice(0, 3);
+    for (const manifest of [...clients, buildNetworkPolicy(shown)]) expect(JSON.stringify(manifest)).toContain("5433");
+    for (const { ports } of buildEndpointSlices(shown) as unknown as { readonly ports: readonly object[] }[]) {
+      expect(ports).toContainEqual({ name: "client-tls", port: 5433, protocol: "TCP" });
+    }
+    expect(revisionOf(shown).templateHash).toBe(revisionOf(context).templateHash);
   });
 
   test("fill in what they know, escaped, and leave the rest", () => {
