@@ -1,6 +1,6 @@
 /** Where members' pods run, and what may be done to them there. */
 import * as z from "zod";
-import { annotationMap, cel, labelMap, listMap, named, reservedKeys } from "./schema.ts";
+import { annotationMap, cel, type CelRule, labelMap, listMap, named, reservedKeys } from "./schema.ts";
 
 /** A toleration as the Pod API has it, complete, so that a typing mistake is refused here and not in the pod. */
 const Toleration = z.object({
@@ -53,14 +53,21 @@ const EngineVariable = z.object({
     .meta(
       cel([
         {
-          rule: "!self.startsWith('QUORATE_') && !self.startsWith('LD_') && !(self in ['PATH', 'NODE_OPTIONS'])",
+          rule: "!self.startsWith('QUORATE_') && !self.startsWith('LD_') && !(self in ['PATH', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'NODE_TLS_REJECT_UNAUTHORIZED'])",
           message:
-            "name must not be QUORATE_…, LD_…, PATH or NODE_OPTIONS: the agent depends on those; choose another variable",
+            "name must not be QUORATE_…, LD_…, PATH, NODE_OPTIONS, NODE_EXTRA_CA_CERTS or NODE_TLS_REJECT_UNAUTHORIZED: the agent depends on those; choose another variable",
         },
       ]),
     ),
   value: z.string().max(1024).describe("value of the variable, taken as it is: $(NAME) is not expanded."),
 });
+
+/** By these annotations Kubernetes takes profiles that fields of the pod were made for later: the fields hold, unless they are contradicted. */
+const noProfiles: CelRule = {
+  rule: "self.all(key, !key.contains('apparmor.security.beta.kubernetes.io/') && !key.contains('seccomp.security.alpha.kubernetes.io/'))",
+  message:
+    "pods.annotations must not set AppArmor or seccomp profiles: pods have the runtime's, and cannot be given less; remove the annotation",
+};
 
 /** The `pods` block of a ClusterSpec. */
 export const PodOptions = z.object({
@@ -68,7 +75,7 @@ export const PodOptions = z.object({
     .meta(cel([reservedKeys("pods.labels")]))
     .optional(),
   annotations: annotationMap("annotations added to every pod.")
-    .meta(cel([reservedKeys("pods.annotations")]))
+    .meta(cel([reservedKeys("pods.annotations"), noProfiles]))
     .optional(),
   nodeSelector: labelMap("nodeSelector of every pod.").optional(),
   tolerations: z

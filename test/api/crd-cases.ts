@@ -167,7 +167,14 @@ const clusterCreations: readonly Creation[] = [
   creation(
     "a variable that the agent depends on",
     minimalCluster({ pods: { env: [{ name: "LD_PRELOAD", value: "x.so" }] } }),
-    "spec.pods.env[0].name: name must not be QUORATE_…, LD_…, PATH or NODE_OPTIONS: the agent depends on those; choose another variable",
+    "spec.pods.env[0].name: name must not be QUORATE_…, LD_…, PATH, NODE_OPTIONS, NODE_EXTRA_CA_CERTS or NODE_TLS_REJECT_UNAUTHORIZED: the agent depends on those; choose another variable",
+  ),
+  ...["container.apparmor.security.beta.kubernetes.io/engine", "seccomp.security.alpha.kubernetes.io/pod"].map((key) =>
+    creation(
+      `the annotation ${key}`,
+      minimalCluster({ pods: { annotations: { [key]: "unconfined" } } }),
+      "spec.pods.annotations: pods.annotations must not set AppArmor or seccomp profiles: pods have the runtime's, and cannot be given less; remove the annotation",
+    ),
   ),
   creation(
     "a requirement without values",
@@ -269,17 +276,17 @@ const clusterCreations: readonly Creation[] = [
 
 const engineCreations: readonly Creation[] = [
   creation(
+    "a port for TLS of an engine that shows no certificate",
+    minimalEngine({ tlsPort: 6380 }),
+    "spec.tlsPort: tlsPort needs clientTls and a port of its own: set clientTls and another port, or remove tlsPort",
+  ),
+  creation(
     "accounts of users' own without the action that makes them",
     minimalEngine({
       applicationConnection: { type: "tiny", uri: "tiny://$(host)" },
       actions: { ...actions, makeAccounts: undefined },
     }),
     "spec.applicationConnection: applicationConnection needs the action makeAccounts and topology ActivePassive: declare them, or remove applicationConnection",
-  creation(
-    "a port for TLS of an engine that shows no certificate",
-    minimalEngine({ tlsPort: 6380 }),
-    "spec.tlsPort: tlsPort needs clientTls and a port of its own: set clientTls and another port, or remove tlsPort",
-  ),
   ),
   creation(
     "an engine's name that no label can carry",

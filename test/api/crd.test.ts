@@ -1,5 +1,5 @@
 // The CRDs against a real API server: accepted, defaulted, and every rule refuses with its own message.
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { objectSchema } from "../../hack/generate/crd.ts";
@@ -17,6 +17,7 @@ import {
   updates as otherUpdates,
   withoutValue,
 } from "./crd-cases.ts";
+import { LOOSE, LOOSENING, setAt } from "./loosening.ts";
 import { operationCreations } from "./operation-cases.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 import { shardingCreations, shardingUpdates } from "./sharding-cases.ts";
@@ -88,6 +89,20 @@ describe("refused when changed", () => {
     const ref = { ...object, ...object.metadata };
     expect(await withObject(object, () => refusal(client.mergePatch(ref, patch, { dryRun: true })))).toBe(says);
   });
+});
+
+test("nothing that would loosen pods can be asked for: each such field is refused by its name", async () => {
+  const spec: Record<string, unknown> = {};
+  for (const path of LOOSENING) setAt(spec, path, LOOSE[path.at(-1) ?? ""] ?? true);
+  const object = minimalCluster(spec);
+  const file = join(plane.folder, "loose.json");
+  await writeFile(file, JSON.stringify(object));
+  const said = await plane.kubectl("create", "--dry-run=server", "-f", file).then(
+    () => "accepted",
+    (error: unknown) => String(error),
+  );
+  const named = LOOSENING.map((path) => ["spec", ...path].join(".").replaceAll(".0.", "[0]."));
+  expect(named.filter((path) => !said.includes(`unknown field "${path}"`))).toEqual([]);
 });
 
 describe("accepted", () => {
