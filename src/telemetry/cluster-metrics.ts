@@ -33,6 +33,19 @@ export interface ClusterObserver {
 /** Clusters of which series are kept; a thousand blocked ones have one cause, and the rest would only hide it. */
 const MAX_CLUSTERS = 1000;
 
+/**
+ * A step may be over between two scrapes, and most passes of a roll only wait for the member that the last one restarted: without this
+ * nobody would ever see that something was planned. As long as scrapes are apart at the most.
+ */
+const STEP_SHOWN_MS = 60_000;
+
+/** A planned change, and until when it shows. */
+interface PlannedStep {
+  readonly change: string;
+  /** Infinity while its step runs. */
+  readonly untilMs: number;
+}
+
 const CHANGES = ["join", "leave"] as const;
 
 function counters(registry: Registry) {
@@ -61,7 +74,7 @@ function counters(registry: Registry) {
 export function clusterMetrics(registry: Registry, nowMs: () => number): ClusterObserver {
   const blockedOf = new Map<string, readonly Blocked[]>();
   const rolloutOf = new Map<string, RolloutStatus>();
-  const plannedOf = new Map<string, string>();
+  const plannedOf = new Map<string, PlannedStep>();
   clusterGauge(
     registry,
     {
@@ -92,10 +105,13 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
     registry,
     {
       name: "quorate_planned_step",
-      help: "1 while a step of a planned change runs; alerts about the cluster may be held back meanwhile. Absent while a guard holds it back.",
+      help: "1 while a step of a planned change runs, and for a minute after it; alerts about the cluster may be held back meanwhile. Absent while a guard holds the change back for longer.",
       labelNames: ["change"],
     },
-    () => known(plannedOf).map(([key, change]) => ({ key, labels: { change }, value: 1 })),
+    () =>
+      known(plannedOf).flatMap(([key, { change, untilMs }]) =>
+        untilMs > nowMs() ? [{ key, labels: { change }, value: 1 }] : [],
+      ),
   );
   const { changes, rollouts, forced } = counters(registry);
   return {
@@ -103,8 +119,10 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
       // There before the first one ends: a counter that appears with 1 looks as if nothing had happened.
       for (const result of ROLLOUT_RESULTS) rollouts.inc({ ...clusterLabels(key), result }, 0);
       forced.inc(clusterLabels(key), 0);
-      if (planned === undefined) plannedOf.delete(key);
-      else plannedOf.set(key, planned);
+      const before = plannedOf.get(key);
+      if (planned !== undefined) plannedOf.set(key, { change: planned, untilMs: Number.POSITIVE_INFINITY });
+      else if (before?.untilMs === Number.POSITIVE_INFINITY)
+        plannedOf.set(key, { change: before.change, untilMs: nowMs() + STEP_SHOWN_MS });
       if (blocked.length === 0) blockedOf.delete(key);
       else blockedOf.set(key, blocked);
       if (rollout !== undefined) rolloutOf.set(key, rollout);

@@ -3,12 +3,14 @@ import { beforeEach, expect, test } from "vitest";
 import { type ClusterObserver, clusterMetrics } from "../../../src/telemetry/cluster-metrics.ts";
 
 const NOW_MS = Date.parse("2030-01-01T00:01:00Z");
+let nowMs: number;
 let registry: Registry;
 let observer: ClusterObserver;
 
 beforeEach(() => {
   registry = new Registry();
-  observer = clusterMetrics(registry, () => NOW_MS);
+  nowMs = NOW_MS;
+  observer = clusterMetrics(registry, () => nowMs);
 });
 
 async function series(name: string): Promise<string[]> {
@@ -71,16 +73,22 @@ test("rolls are counted by how they end, and drawn by revision and phase", async
   expect([...(await series("quorate_rollout_info")), ...(await series("quorate_rollouts_total"))]).toEqual([]);
 });
 
-test("a planned step shows while it runs, and goes with it or with its cluster", async () => {
+test("a planned step shows while it runs, so long after that a scrape sees it, and goes with its cluster", async () => {
+  const step = () => series("quorate_planned_step");
   observer.planned("shop/orders", { blocked: [], planned: "Rollout" });
-  expect(await series("quorate_planned_step")).toEqual([
-    'quorate_planned_step{namespace="shop",cluster="orders",change="Rollout"} 1',
-  ]);
+  expect(await step()).toEqual(['quorate_planned_step{namespace="shop",cluster="orders",change="Rollout"} 1']);
   observer.planned("shop/orders", { blocked: [], planned: "ScaleOut" });
-  expect(await series("quorate_planned_step")).toEqual([expect.stringContaining('change="ScaleOut"')]);
+  expect(await step()).toEqual([expect.stringContaining('change="ScaleOut"')]);
+  // Over before anybody looked; and whoever waits for a member holds the next step back.
+  observer.planned("shop/orders", { blocked: [blocked("MembersInSync", "2030-01-01T00:01:00Z")] });
+  nowMs += 59_000;
   observer.planned("shop/orders", { blocked: [] });
-  expect(await series("quorate_planned_step")).toEqual([]);
+  expect(await step()).toEqual([expect.stringContaining('change="ScaleOut"')]);
+  nowMs += 2_000;
+  expect(await step()).toEqual([]);
+  observer.planned("shop/orders", { blocked: [] });
+  expect(await step()).toEqual([]);
   observer.planned("shop/orders", { blocked: [], planned: "Stop" });
   observer.gone("shop/orders");
-  expect(await series("quorate_planned_step")).toEqual([]);
+  expect(await step()).toEqual([]);
 });
