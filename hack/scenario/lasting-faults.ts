@@ -6,8 +6,8 @@ import type { Subject } from "./subject.ts";
 /** Ends a fault; resolves once it has ended. */
 export type Heal = () => Promise<void>;
 
-/** Repeats something until it is healed. @param once - One turn; what goes wrong with it is told by `heal`. */
-function again(once: () => Promise<void>): Heal {
+/** Repeats something until it is healed. @param once - One turn; what goes wrong with it is told when that is healed. */
+export function again(once: () => Promise<void>): Heal {
   const stop = new AbortController();
   const repeating = (async () => {
     while (!stop.signal.aborted) await once();
@@ -24,12 +24,19 @@ const STALL_MS = 400;
 /** How many times the same processes are stopped before they are looked up anew: the engine may have been restarted. */
 const STALLS_A_LOOK = 10;
 
-/** Makes the engine of one pod slow and nothing else: stops its processes for a moment, again and again. */
+/** Makes the engine of one pod slow and nothing else. */
 export function slowEngine(subject: Subject, pod: string): Heal {
-  return again(async () => {
+  return stall(async () => {
     const processes = await podProcesses(subject.writer.namespace, pod).catch(() => []); // it is being restarted
-    const pids = processes.filter(subject.isEngine).map(({ pid }) => pid);
-    for (let stall = 0; stall < STALLS_A_LOOK; stall++) {
+    return processes.filter(subject.isEngine).map(({ pid }) => pid);
+  });
+}
+
+/** Makes processes slow: stops them for a moment, again and again. @param find - Which they are now. */
+export function stall(find: () => Promise<readonly number[]>): Heal {
+  return again(async () => {
+    const pids = await find();
+    for (let stalls = 0; stalls < STALLS_A_LOOK; stalls++) {
       for (const pid of pids) signal(pid, "SIGSTOP");
       await pause(STALL_MS);
       for (const pid of pids) signal(pid, "SIGCONT");

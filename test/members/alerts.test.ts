@@ -2,14 +2,21 @@
  * What a real Prometheus makes of real members' metrics: while all is well, and while members are rolled, every indicator has a value and
  * nobody is called; when the majority is gone somebody is, and the runbook ends it.
  */
+import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DASHBOARDS } from "../../hack/generate/dashboards/dashboards.ts";
 import { dataOf, takePicture } from "../../hack/pictures/picture.ts";
+import { again, type Heal, stall } from "../../hack/scenario/lasting-faults.ts";
+import { pause } from "../../hack/scenario/shell.ts";
 import { Prometheus } from "../../src/observe/prometheus.ts";
 import { fleetGroups } from "../../src/slo/fleet.ts";
+import { PROMISES } from "../lab/promises.ts";
 import { HostPrometheus } from "../prometheus/harness.ts";
-import { MemberCluster } from "./harness.ts";
+import { hostPostgres, MemberCluster, type TestMember } from "./harness.ts";
+
+const execute = promisify(execFile);
 
 /** Where pictures go, for people to look at. */
 const PICTURES = join(import.meta.dirname, "../../dist/pictures");
@@ -97,6 +104,53 @@ test("of members that are well every indicator has a value, and nothing fires", 
     expect(shares.filter((share) => !(share > 0 && share <= 1))).toEqual([]);
   }
   expect((await firing()).filter((name) => name.startsWith("QuorateQuorum") || name === "QuorateNoLeader")).toEqual([]);
+});
+
+/** Asks one member's server something, as its superuser. */
+async function askServer({ name, ports }: TestMember, sql: string): Promise<void> {
+  const { uid, gid } = hostPostgres().user;
+  const socket = ["-h", join(cluster.folder, name, "run"), "-p", String(ports.engine)];
+  const psql = ["psql", "-XqAt", "-U", "postgres", "-d", "postgres", ...socket, "-c", sql];
+  await execute("setpriv", [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", ...psql]);
+}
+
+/** Faults by the indicator that they move; the alerts wait for minutes more, which test/lab/alerts.test.ts does. */
+const FAULTS: Readonly<Record<string, (follower: TestMember) => Heal | Promise<Heal>>> = {
+  M2: (follower) => stall(() => Promise.resolve(cluster.pids(follower, /postgres/))),
+  M4: async (follower) => {
+    await askServer(follower, "select pg_wal_replay_pause()");
+    return () => askServer(follower, "select pg_wal_replay_resume()");
+  },
+  M9: (follower) =>
+    again(async () => {
+      await askServer(
+        follower,
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename is not null and pid <> pg_backend_pid()",
+      );
+      await pause(5_000);
+    }),
+};
+
+describe("a fault of one member moves its indicator", () => {
+  test.each(PROMISES.filter(({ indicator }) => indicator in FAULTS))(
+    "$indicator: $record $moves",
+    { timeout: 720_000 },
+    async ({ indicator, record, moves }) => {
+      await untilTrue("three members and their quorum", 240, isWell);
+      const leader = await cluster.routed();
+      const follower = cluster.members.find((member) => member !== leader);
+      if (follower === undefined) throw new Error("there are three members");
+      const hasMoved = async () => (await valuesOf(`${record} ${moves}`)).length > 0;
+      await untilTrue(`no ${record} ${moves}`, 330, async () => !(await hasMoved())); // starts failed statements
+      const heal = (await FAULTS[indicator]?.(follower)) ?? (() => Promise.resolve());
+      try {
+        await untilTrue(`${record} ${moves}`, 120, hasMoved);
+        expect(await hasMoved()).toBe(true);
+      } finally {
+        await heal();
+      }
+    },
+  );
 });
 
 test("when two of three members die somebody is paged; one of them back is all it takes", {
