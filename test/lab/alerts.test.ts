@@ -41,6 +41,8 @@ const PICTURES = join(import.meta.dirname, "../../dist/pictures");
 const BLANK_PICTURE_BYTES = 30_000;
 const MINUTE_MS = 60_000;
 const STORY_MS = 28 * MINUTE_MS;
+/** A member that must connect anew again and again is slow as well, and a slow member explains lag: that is to be told before. */
+const CUT_LATER_MS = 2 * MINUTE_MS;
 /** Evaluations before an objective of a cluster that is young can alert. */
 const MEASURED = 20;
 
@@ -245,13 +247,16 @@ const STORIES: Readonly<Record<Broken, () => Promise<void>>> = {
     expect((await subject.leader()).member).not.toBe(member); // the runbook has moved it
   },
 
-  late: () =>
-    tellOf(promisesOf("late"), async () => {
-      await patchSpec(NAMESPACE, "late", { parameters: { max_connections: "110" } }); // held back all the time
-      const [first = "", second = ""] = await followersOf("late");
-      const heals = [await holdReplay(NAMESPACE, first), await cutSessions(NAMESPACE, second)];
-      return async () => void (await Promise.all(heals.map((heal) => heal())));
-    }),
+  late: async () => {
+    await patchSpec(NAMESPACE, "late", { parameters: { max_connections: "110" } }); // held back all the time
+    const [first = "", second = ""] = await followersOf("late");
+    const [lag, errors] = ["M4", "M9"].map((code) => promisesOf("late").filter(({ indicator }) => indicator === code));
+    const cutLater = async (): Promise<void> => {
+      await pause(CUT_LATER_MS);
+      await tellOf(errors ?? [], () => cutSessions(NAMESPACE, second));
+    };
+    await Promise.all([tellOf(lag ?? [], () => holdReplay(NAMESPACE, first)), cutLater()]);
+  },
 
   starved: () =>
     tellOf(promisesOf("starved"), async () => {
