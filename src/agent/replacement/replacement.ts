@@ -1,6 +1,6 @@
 /** The member's part of a replacement of its agent: takes the one that the operator offers, and ends when the next may begin. */
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
-import { type AgentBundle, NODE_MAJOR, readBundle, unpackBundle } from "../../agent-bundle.ts";
+import { NODE_MAJOR, readBundle, unpackBundle } from "../../agent-bundle.ts";
 import type { KubeApi } from "../../kube/api.ts";
 import type { KubeObject } from "../../kube/object.ts";
 import { choiceFolder, keepBundle, readChoice, writeChoice } from "./choice.ts";
@@ -56,14 +56,14 @@ export class Replacement {
     this.#order = agent;
   }
 
-  /** Takes the next step, if it is this member's turn and the time is right. Called again and again; fails only over a bug or a disk. */
+  /** Takes the next step, if it is this member's turn and the time is right. Called again and again. */
   async apply(): Promise<void> {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
       if (!this.#isLoaded) await this.#load();
       const order = this.#orderForMe();
-      if (order !== undefined) await this.#advance(order);
+      if (order !== undefined) await this.#advance(order).catch((error: unknown) => this.#giveUp(order, error));
     } finally {
       this.#isBusy = false;
     }
@@ -99,12 +99,7 @@ export class Replacement {
   async #fetch(order: Order): Promise<void> {
     const packed = await this.#offer();
     if (packed === undefined) return;
-    let bundle: AgentBundle;
-    try {
-      bundle = await unpackBundle(packed);
-    } catch (error) {
-      return this.#refuse(order, `it cannot be unpacked: ${String(error).slice(0, 200)}`);
-    }
+    const bundle = await unpackBundle(packed);
     if (bundle.hash !== order.hash) return this.#refuse(order, "what is offered is not what was announced");
     const { hash: running } = await readChoice(this.#folder);
     await keepBundle(this.#folder, bundle, running);
@@ -124,6 +119,11 @@ export class Replacement {
       onError(error);
       return undefined;
     }
+  }
+
+  /** An offer that is no agent, or no room for it: the agent that runs is none the worse for that. */
+  #giveUp(order: Order, error: unknown): void {
+    this.#refuse(order, `it cannot be taken: ${String(error).slice(0, 200)}`);
   }
 
   #refuse({ hash }: Order, reason: string): void {

@@ -212,7 +212,7 @@ describe("a member's turn", () => {
   test.each([
     ["what is offered is not what was announced", "f".repeat(64), {}, undefined],
     ["it needs Node 99, and the pod's image has", undefined, { nodeMajor: 99 }, undefined],
-    ["it cannot be unpacked: Error: agent.mjs.gz is missing", undefined, {}, {}],
+    ["it cannot be taken: Error: agent.mjs.gz is missing", undefined, {}, {}],
   ])("is refused and told: %s", async (why, hash, change, packed) => {
     const next = await bundle("next");
     offered = packed ?? (await packBundle(next));
@@ -225,6 +225,17 @@ describe("a member's turn", () => {
       reason: expect.stringContaining(why) as string,
     });
     expect(await readChoice(choiceFolder(folder))).toBe(OF_IMAGE);
+  });
+
+  test("is over when there is no room for another agent, and the one that runs goes on", async () => {
+    const next = await bundle("next");
+    offered = await packBundle(next);
+    await writeFile(choiceFolder(folder), "not a folder");
+    const replacement = await agent();
+    replacement.want(order(next.hash));
+    await replacement.apply();
+    expect(ended).toBe(0);
+    expect(replacement.report?.refused?.reason).toContain("it cannot be taken");
   });
 
   test("does not come again for one that gave way to the image's", async () => {
