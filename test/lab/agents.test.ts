@@ -43,13 +43,15 @@ async function scaleOperator(replicas: number): Promise<void> {
   const deployment = ["-n", "quorate-system", "deployment/quorate-operator"];
   await kubectl("scale", ...deployment, `--replicas=${replicas}`);
   await kubectl("rollout", "status", ...deployment, "--timeout=120s");
+  const pods = ["-n", "quorate-system", "-l", "app.kubernetes.io/component=operator"];
+  // Two operators would take each other's offers back.
+  if (replicas === 0) await kubectl("wait", "pods", "--for=delete", ...pods, "--timeout=60s");
 }
 
 /** Runs an operator with that agent while `work` is done. */
 async function withOperator(bundle: AgentBundle, version: string, work: () => Promise<void>): Promise<void> {
   await scaleOperator(0);
-  process.env["KUBECONFIG"] = KUBECONFIG;
-  const api = new KubeClient(await kubeconfigConnection());
+  const api = new KubeClient(await kubeconfigConnection(KUBECONFIG));
   const stop = new AbortController();
   const controller = new Controller({
     api,
