@@ -1,3 +1,4 @@
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { buildAccess } from "../../../src/build/access.ts";
 import { templateHash } from "../../../src/build/pod-template.ts";
@@ -137,6 +138,73 @@ describe("agents in place", () => {
     world.settle();
     expect(world.leader).toBe("orders-2");
     expect(agentsOf(world)).toEqual([OFFERED, OFFERED, OFFERED]);
+  });
+});
+
+describe("whatever happens meanwhile", () => {
+  /** Members with their images' agents, one of which leads, when an operator comes that has another. */
+  function ledBy(leader: string): Simulator {
+    const world = behind(3);
+    world.agents.own = undefined;
+    if (world.leader !== leader) world.operate("first", { type: "Switchover", member: leader });
+    world.settle();
+    expect(world.leader).toBe(leader);
+    world.agents.own = AGENT;
+    return world;
+  }
+
+  /** One thing that goes wrong, or that somebody wants. */
+  const disturbance = fc.constantFrom<(world: Simulator, member: string) => void>(
+    (world, member) => world.kill(member),
+    (world, member) => void world.pods.delete(member),
+    (world) => world.operate(`move-${world.operations.size}`, { type: "Switchover" }),
+    (world, member) => world.operate(`restart-${world.operations.size}`, { type: "Restart", member }),
+    (world) => void (world.agents.own = { ...AGENT, hash: "c".repeat(64), version: "1.2.0" }),
+    () => undefined,
+  );
+
+  /** Who is named while somebody is away, or while the leader is not the last. */
+  function wrongly(world: Simulator): string | undefined {
+    const member = world.intent?.agent?.member;
+    const own = world.agents.own?.hash;
+    if (member === undefined) return undefined;
+    const others = [...world.pods].filter(([name]) => name !== member);
+    if (member !== world.leader || others.every(([, pod]) => pod.report?.agent?.hash === own)) return undefined;
+    return `${member} leads, and is named before ${others.map(([name]) => name).join()}`;
+  }
+
+  test("one member at a time is named, the leader last, and in the end all run the operator's agent", () => {
+    const steps = fc.array(fc.record({ disturb: disturbance, at: fc.nat(2), passes: fc.integer({ min: 1, max: 6 }) }), {
+      maxLength: 8,
+    });
+    fc.assert(
+      fc.property(steps, fc.nat(2), (all, first) => {
+        const world = ledBy(`orders-${first}`);
+        const go = (): void => {
+          const before = world.observe();
+          world.pass();
+          const named = world.intent?.agent?.member;
+          const isAway = before.members.some(({ pod }) => pod?.ready !== true || pod.report?.state !== "Running");
+          if (named !== undefined && named !== before.intent?.intent?.agent?.member) {
+            expect([isAway, wrongly(world)]).toEqual([false, undefined]);
+          }
+          world.move();
+          // A pod that is new begins with the agent of its image.
+          for (const [name, { report }] of world.pods) {
+            if (report !== undefined && report.agent === undefined) beginWithImage(world, name, "1.0.0");
+          }
+          world.nowMs += 1_000;
+        };
+        for (const { disturb, at, passes } of all) {
+          disturb(world, `orders-${at}`);
+          for (let pass = 0; pass < passes; pass += 1) go();
+        }
+        const isDone = (): boolean => agentsOf(world).every((hash) => hash === world.agents.own?.hash);
+        for (let pass = 0; pass < 150 && !isDone(); pass += 1) go();
+        expect(isDone()).toBe(true);
+      }),
+      { numRuns: 12 },
+    );
   });
 });
 
