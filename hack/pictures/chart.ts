@@ -5,12 +5,17 @@ import type { NamedSeries, Range, Series } from "./range.ts";
 
 // Okabe and Ito's palette, which people who see fewer colours can tell apart.
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
-const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [600, 150, 58, 8, 18];
+const [HEIGHT, LEFT, TOP, BOTTOM] = [150, 58, 8, 18];
+/** Of the 24 columns that a page has: text is of one size in all of them. */
+const COLUMN = 50;
 const BAR = 22;
 const BAR_LEFT = 130;
-/** Of a bar: what shall be, and what somebody is called for. */
+/** Of a bar: what shall be, what somebody is called for, and what only is. */
 export const GOOD = "#009e73";
 export const ALARM = "#c62828";
+export const PLAIN = "#0072b2";
+/** Names that a legend has at the most. */
+const NAMED = 16;
 const OFF = "#d0d7de";
 /** Further apart than this many steps nothing was seen in between. */
 const GAP_STEPS = 1.5;
@@ -42,20 +47,30 @@ export function formatValue(value: number, unit: string): string {
   return `${Number(rest.toPrecision(3))} ${suffixes[at] ?? ""}`.trim();
 }
 
+/** Series of the same name as one: what tells them apart is of no interest here. */
+export function merged(lines: readonly NamedSeries[]): readonly NamedSeries[] {
+  const byName = Map.groupBy(lines, ({ name }) => name);
+  return [...byName].map(([name, all]) => {
+    const points = all.flatMap(({ series }) => series.points).toSorted(([a], [b]) => a - b);
+    return { name, series: { labels: all[0]?.series.labels ?? {}, points } };
+  });
+}
+
 /** Lines, with the panel's limit where it is in sight. */
 export function renderChart(
   lines: readonly NamedSeries[],
-  { unit, limit }: Pick<Panel, "unit" | "limit">,
+  { unit, limit, width: columns }: Pick<Panel, "unit" | "limit" | "width">,
   range: Range,
 ): Html {
+  const width = columns * COLUMN;
   const values = lines.flatMap(({ series }) => series.points.map(([, value]) => value));
   const [low, high] = [Math.min(0, ...values), Math.max(...values, 0)];
   const span = high - low === 0 ? 1 : (high - low) * 1.05;
-  const x = (seconds: number) => xOf(seconds, range, LEFT);
+  const x = (seconds: number) => xOf(seconds, range, LEFT, width);
   const y = (value: number) => HEIGHT - BOTTOM - ((value - low) / span) * (HEIGHT - BOTTOM - TOP);
   const ticks = [low, low + span / 2, low + span].map(
     (value) =>
-      html`<line x1="${LEFT}" x2="${WIDTH}" y1="${y(value)}" y2="${y(value)}" stroke="#eaeef2"/><text x="${LEFT - 4}" y="${y(value) + 4}" text-anchor="end">${formatValue(value, unit)}</text>`,
+      html`<line x1="${LEFT}" x2="${width}" y1="${y(value)}" y2="${y(value)}" stroke="#eaeef2"/><text x="${LEFT - 4}" y="${y(value) + 4}" text-anchor="end">${formatValue(value, unit)}</text>`,
   );
   const paths = lines.flatMap(({ series }, at) =>
     runsOf(series.points, range.stepSeconds).map((run) => {
@@ -65,15 +80,21 @@ export function renderChart(
   );
   const inSight = limit !== undefined && limit >= low && limit <= low + span;
   const line = inSight
-    ? html`<line x1="${LEFT}" x2="${WIDTH}" y1="${y(limit)}" y2="${y(limit)}" stroke="${ALARM}" stroke-dasharray="4 3"/>`
+    ? html`<line x1="${LEFT}" x2="${width}" y1="${y(limit)}" y2="${y(limit)}" stroke="${ALARM}" stroke-dasharray="4 3"/>`
     : undefined;
-  return html`<svg viewBox="${`0 0 ${WIDTH} ${HEIGHT}`}">${ticks}${line}${paths}${renderTimes(range, LEFT, HEIGHT)}</svg>${renderLegend(lines)}`;
+  return html`<svg viewBox="${`0 0 ${width} ${HEIGHT}`}">${ticks}${line}${paths}${renderTimes(range, LEFT, width, HEIGHT)}</svg>${renderLegend(lines)}`;
 }
 
 /** A bar for each series: in `color` while it is not 0, grey while it is, nothing while it is not there. */
-export function renderStates(lines: readonly NamedSeries[], range: Range, color: string): Html {
+export function renderStates(
+  lines: readonly NamedSeries[],
+  { width: columns }: Pick<Panel, "width">,
+  range: Range,
+  color: string,
+): Html {
+  const width = columns * COLUMN;
   const height = lines.length * BAR + BOTTOM;
-  const x = (seconds: number) => xOf(seconds, range, BAR_LEFT);
+  const x = (seconds: number) => xOf(seconds, range, BAR_LEFT, width);
   const bars = lines.flatMap(({ name, series }, at) => [
     html`<text x="${BAR_LEFT - 6}" y="${at * BAR + BAR / 2 + 4}" text-anchor="end">${name}</text>`,
     ...statesOf(series, range.stepSeconds).map(
@@ -81,7 +102,7 @@ export function renderStates(lines: readonly NamedSeries[], range: Range, color:
         html`<rect x="${x(from)}" y="${at * BAR + 3}" width="${Math.max(1, x(to) - x(from))}" height="${BAR - 6}" fill="${isOn ? color : OFF}"/>`,
     ),
   ]);
-  return html`<svg viewBox="${`0 0 ${WIDTH} ${height}`}">${bars}${renderTimes(range, BAR_LEFT, height)}</svg>`;
+  return html`<svg viewBox="${`0 0 ${width} ${height}`}">${bars}${renderTimes(range, BAR_LEFT, width, height)}</svg>`;
 }
 
 interface State {
@@ -103,16 +124,24 @@ function statesOf({ points }: Series, stepSeconds: number): readonly State[] {
   return states;
 }
 
-function xOf(seconds: number, { startSeconds, endSeconds }: Range, left: number): number {
-  return left + ((seconds - startSeconds) / (endSeconds - startSeconds)) * (WIDTH - left);
+function xOf(seconds: number, { startSeconds, endSeconds }: Range, left: number, width: number): number {
+  return left + ((seconds - startSeconds) / (endSeconds - startSeconds)) * (width - left);
 }
 
-function renderTimes({ startSeconds, endSeconds }: Range, left: number, height: number): Html {
+function renderTimes({ startSeconds, endSeconds }: Range, left: number, width: number, height: number): Html {
   const time = (seconds: number) => new Date(seconds * 1000).toISOString().slice(11, 19);
-  return html`<text x="${left}" y="${height - 4}">${time(startSeconds)}</text><text x="${WIDTH}" y="${height - 4}" text-anchor="end">${time(endSeconds)}</text>`;
+  return html`<text x="${left}" y="${height - 4}">${time(startSeconds)}</text><text x="${width}" y="${height - 4}" text-anchor="end">${time(endSeconds)}</text>`;
 }
 
+/** Of many lines those are named that are not zero all the time, as far as there is room. */
 function renderLegend(lines: readonly NamedSeries[]): Html {
-  const items = lines.map(({ name }, at) => html`<li><i style="${`background: ${colorOf(at)}`}"></i>${name}</li>`);
-  return html`<ul>${items}</ul>`;
+  const all = lines.map(({ name, series }, at) => ({
+    name,
+    at,
+    isZero: series.points.every(([, value]) => value === 0),
+  }));
+  const named = (lines.length > NAMED ? all.filter(({ isZero }) => !isZero) : all).slice(0, NAMED);
+  const items = named.map(({ name, at }) => html`<li><i style="${`background: ${colorOf(at)}`}"></i>${name}</li>`);
+  const rest = lines.length - named.length;
+  return html`<ul>${items}${rest === 0 ? undefined : html`<li>and ${rest} more</li>`}</ul>`;
 }

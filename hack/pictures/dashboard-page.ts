@@ -1,7 +1,7 @@
 // A dashboard as a page of its own: the panels that Grafana would draw, from the same definitions, for pictures and for tests.
 import { Html, html } from "../../src/web/html.ts";
 import type { Dashboard, Panel, Row } from "../generate/dashboards/panel.ts";
-import { ALARM, GOOD, renderChart, renderStates } from "./chart.ts";
+import { ALARM, GOOD, merged, PLAIN, renderChart, renderStates } from "./chart.ts";
 import type { NamedSeries, Range, Series } from "./range.ts";
 
 /** What every panel shows, by its title. */
@@ -39,8 +39,11 @@ function renderRow({ title, panels }: Row, data: PanelData, range: Range): Html 
 }
 
 function renderPanel(panel: Panel, lines: readonly NamedSeries[], range: Range): Html {
-  // Tables list what is the matter now; over time it is when it was.
-  const color = { "state-timeline": GOOD, table: ALARM, timeseries: undefined, stat: undefined }[panel.kind];
-  const drawn = color === undefined ? renderChart(lines, panel, range) : renderStates(lines, range, color);
+  // Tables list what is so now; over time it is when it was.
+  const isAlarm = panel.queries.some(({ expr }) => /\bALERTS\b|blocked/.test(expr));
+  const listed = isAlarm ? ALARM : PLAIN;
+  const color = { "state-timeline": GOOD, table: listed, timeseries: undefined, stat: undefined }[panel.kind];
+  const drawn =
+    color === undefined ? renderChart(lines, panel, range) : renderStates(merged(lines), panel, range, color);
   return html`<section style="${`grid-column: span ${panel.width}`}"><h3>${panel.title}</h3>${drawn}</section>`;
 }

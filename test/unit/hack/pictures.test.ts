@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { formatValue, runsOf } from "../../../hack/pictures/chart.ts";
+import { formatValue, merged, renderChart, runsOf } from "../../../hack/pictures/chart.ts";
 import { legendOf, renderDashboard } from "../../../hack/pictures/dashboard-page.ts";
 import type { Dashboard } from "../../../hack/generate/dashboards/panel.ts";
 
@@ -42,6 +42,31 @@ test("a line ends where nothing was seen, and begins anew", () => {
     [0, 1, 2],
     [6, 7],
   ]);
+});
+
+test("series of one name are one line", () => {
+  const of = (name: string, seconds: number) => ({ name, series: { labels: {}, points: [[seconds, 1] as const] } });
+  expect(merged([of("a", 3), of("b", 1), of("a", 1)]).map(({ name, series }) => [name, series.points])).toEqual([
+    [
+      "a",
+      [
+        [1, 1],
+        [3, 1],
+      ],
+    ],
+    ["b", [[1, 1]]],
+  ]);
+});
+
+test("of very many lines those are named that show something", () => {
+  const lines = Array.from({ length: 40 }, (_, at) => ({
+    name: `line-${at}`,
+    series: { labels: {}, points: [[0, at === 33 ? 1 : 0] as const] },
+  }));
+  const { text } = renderChart(lines, { unit: "short", width: 8 }, RANGE);
+  expect(text).toContain("line-33");
+  expect(text).not.toContain("line-3<");
+  expect(text).toContain("and 39 more");
 });
 
 test("panels without data, and rows of them, are left out; text is escaped", () => {
