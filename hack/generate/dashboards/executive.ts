@@ -74,10 +74,10 @@ export const EXECUTIVE: readonly Row[] = [
     title: "Incidents",
     panels: [
       panel(
-        ["Alerts over time", "How many fire, by failure mode."],
+        ["Alerts over time", "How many fire, by failure mode; those about a budget have none."],
         "short",
         one(
-          'count by (failure, severity) (ALERTS{alertname=~"Quorate.*",alertstate="firing"})',
+          'count by (failure, severity) (label_replace(ALERTS{alertname=~"Quorate.*",alertstate="firing"}, "failure", "budget", "failure", ""))',
           "{{failure}} {{severity}}",
         ),
         { width: 12 },
