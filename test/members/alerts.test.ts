@@ -179,13 +179,16 @@ test("when two of three members die somebody is paged; one of them back is all i
   cluster.run(third);
   await untilTrue("three members and their quorum", 240, isWell);
 
-  const dashboard = DASHBOARDS.find(({ uid }) => uid === "quorate-on-call");
-  if (dashboard === undefined) throw new Error("there is no dashboard for people on call");
+  const [dashboard, debug] = ["quorate-on-call", "quorate-debug"].map((one) =>
+    DASHBOARDS.find(({ uid }) => uid === one),
+  );
+  if (dashboard === undefined || debug === undefined) throw new Error("these dashboards are there");
   const range = { startSeconds: beganSeconds, endSeconds: Date.now() / 1000, stepSeconds: 1 };
   const data = await dataOf(dashboard, server.url, range);
   expect(data.get("Alerts that fire")?.map(({ name }) => name)).toContain("QuorateQuorumLost");
   expect(data.get("Engines")?.map(({ name }) => name)).toEqual(cluster.members.map(({ name }) => name));
   await takePicture(dashboard, data, range, join(PICTURES, "on-call.png"));
+  await takePicture(debug, await dataOf(debug, server.url, range), range, join(PICTURES, "debug.png"));
 });
 
 // Last: what is planned keeps alerts quiet for two minutes more.
