@@ -83,7 +83,8 @@ const WALKS: Readonly<Record<string, () => Promise<void>>> = {
       await pause(30_000);
     } finally {
       await lab("apiserver", "start");
-      await lab("operator", "start");
+      // Whoever starts pods has found the API server gone, and looks again later and later.
+      await until("the operator to start", 240_000, async () => (await lab("operator", "start")) !== "" || undefined);
     }
     await until(
       "the API server to say so",
