@@ -24,10 +24,11 @@ afterEach(async () => {
 
 /** Who began to serve so far, once there are so many. */
 function started(count: number): Promise<readonly string[]> {
-  return eventually(`${count} starts`, () => {
+  const look = (): readonly string[] | undefined => {
     const names = startsSoFar();
     return names.length >= count ? names : undefined;
-  });
+  };
+  return eventually(`${count} starts`, look, 40_000);
 }
 
 function startsSoFar(): readonly string[] {
@@ -46,21 +47,19 @@ async function engineOf(): Promise<number> {
 }
 
 /** The agent that runs gives way to one with this program, as a member's does. */
-async function give(program: string, serveWithinMs = 1000): Promise<string> {
+async function give(program: string, serveWithinMs = 8000): Promise<string> {
   const hash = "a".repeat(64);
   const folder = choiceFolder(runDir);
   const running = (await readChoice(folder)).hash;
   await keepBundle(folder, { hash, files: new Map([["agent.mjs", Buffer.from(program)]]) }, running);
   await writeChoice(folder, { ...OF_IMAGE, hash, serveWithinMs });
-  endAgent();
+  await endAgent();
   return hash;
 }
 
-function endAgent(): void {
-  const agent = descendants(init.pid).find(
-    (pid) => processState(pid)?.parent === init.pid && pid !== engine() && isAlive(pid),
-  );
-  process.kill(agent ?? Number.NaN, "SIGKILL");
+async function endAgent(): Promise<void> {
+  const isAgent = (pid: number): boolean => processState(pid)?.parent === init.pid && pid !== engine() && isAlive(pid);
+  process.kill(await eventually("the agent", () => descendants(init.pid).find(isAgent)), "SIGKILL");
 }
 
 const isFenced = (): boolean => init.log.some(({ event }) => event === "fence");
@@ -71,19 +70,19 @@ test("the next agent serves with the same engine, and is proven", async () => {
   expect(await started(2)).toEqual(["image", "offered"]);
   await eventually("its proof", () => readFileSync(join(choiceFolder(runDir), "choice.json"), "utf8").includes("true"));
   expect(await readChoice(choiceFolder(runDir))).toMatchObject({ hash, isProven: true });
-  endAgent();
+  await endAgent();
   expect(await started(3)).toEqual(["image", "offered", "offered"]);
   expect([await engineOf(), isFenced()]).toEqual([before, false]);
 });
 
 test.each([
-  ["cannot be loaded", "this is no program", "it could not be started: SyntaxError"],
-  ["throws", 'throw new Error("broken")', "it could not be started: Error: broken"],
-  ["ends", "process.exit(3)", "it ended before it served"],
-  ["does nothing", "await new Promise((resolve) => setTimeout(resolve, 1e9))", "it did not serve within 700 ms"],
-])("an agent that %s gives way to the image's, before the fence deadline", async (_what, program, reason) => {
+  ["cannot be loaded", "this is no program", 8000, "it could not be started: SyntaxError"],
+  ["throws", 'throw new Error("broken")', 8000, "it could not be started: Error: broken"],
+  ["ends", "process.exit(3)", 8000, "it ended before it served"],
+  ["does nothing", "await new Promise((resolve) => setTimeout(resolve, 1e9))", 2500, "it did not serve within 2500 ms"],
+])("an agent that %s gives way to the image's, before the fence deadline", async (_what, program, withinMs, reason) => {
   const before = await engineOf();
-  const hash = await give(program, 700);
+  const hash = await give(program, withinMs);
   expect(await started(2)).toEqual(["image", "image"]);
   const { refused, hash: chosen } = await readChoice(choiceFolder(runDir));
   expect(chosen).toBeNull();

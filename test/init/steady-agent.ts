@@ -1,10 +1,10 @@
-/** An agent that runs one engine and keeps its fence away for as long as it lives: two seconds after its end the engine is killed. */
+/** An agent that runs one engine and keeps its fence away for as long as it lives: ten seconds after its end the engine is killed. */
 import { appendFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { InitClient } from "../../src/agent/init-client.ts";
 import { noteProof } from "../../src/agent/replacement/launch.ts";
 
-const WINDOW_NS = 2_000_000_000n;
+const WINDOW_NS = 10_000_000_000n;
 const runDir = process.env["QUORATE_RUN_DIR"] ?? "";
 
 /** Says that it began, as `name`, and serves. Resolves once it was noted that it does. */
