@@ -78,7 +78,7 @@ test("the same cluster gives the same bytes, whatever the order of its keys", ()
 });
 
 test("the template hash is pinned: changing it asks the users of every cluster to accept a rollout", () => {
-  expect(revisionOf(contextOf()).templateHash).toBe("64892665a71e48fc");
+  expect(revisionOf(contextOf()).templateHash).toBe("9d17de6443ccad82");
 });
 
 test.each([
