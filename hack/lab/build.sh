@@ -22,10 +22,7 @@ ensure_tools() { # COMMAND:PACKAGE...
   require_root
   # Callers hand over what they print as their result.
   step "installing ${packages[*]}" >&2
-  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null; then
-    apt-get update >/dev/null
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" >/dev/null
-  fi
+  "$LAB_SOURCES/../install-packages" "${packages[@]}"
   # Debian starts a containerd of its own with the package; the lab needs only the program.
   if [[ " ${packages[*]} " == *" containerd "* ]] && [ -d /run/systemd/system ]; then
     systemctl disable --now containerd >/dev/null 2>&1 || true
