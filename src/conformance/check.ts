@@ -41,8 +41,8 @@ export function demand(holds: boolean, otherwise: string): asserts holds {
   if (!holds) throw new Finding(otherwise);
 }
 
-/** Waits until it holds. @throws {Finding} `otherwise` when it does not in time; errors of actions count as "not yet". */
-export async function demandSoon(ask: () => Promise<boolean>, otherwise: string): Promise<void> {
+/** Waits until it holds. @throws {Finding} what `otherwise` says when it does not in time; errors of actions count as "not yet". */
+export async function demandSoon(ask: () => Promise<boolean>, otherwise: string | (() => string)): Promise<void> {
   const endMs = performance.now() + PATIENCE_MS;
   let last = "";
   while (performance.now() < endMs) {
@@ -55,7 +55,7 @@ export async function demandSoon(ask: () => Promise<boolean>, otherwise: string)
     }
     await pause(POLL_MS);
   }
-  throw new Finding(`${otherwise}${last}`);
+  throw new Finding(`${typeof otherwise === "string" ? otherwise : otherwise()}${last}`);
 }
 
 /** How the copy of one stands to that of another, both running. */
@@ -67,9 +67,16 @@ export async function order(one: HostMember, other: HostMember): Promise<Orderin
 /** Waits until the followers hold everything that the leader has. */
 export async function untilCaughtUp(leader: HostMember, ...followers: HostMember[]): Promise<void> {
   for (const follower of followers) {
+    let state = "neither answers";
     await demandSoon(
-      async () => (await order(follower, leader)) === "equal",
-      `follow: ${follower.name} does not come to have what its leader ${leader.name} has`,
+      async () => {
+        const [own, source] = await Promise.all([follower.observe(), leader.observe()]);
+        const isReceiving = own.receiving ? "is receiving" : "is not receiving";
+        state = `${own.position.value} where the leader has ${source.position.value}, and ${isReceiving}`;
+        return comparePositions(own.position, source.position) === "equal";
+      },
+      () =>
+        `follow: ${follower.name} does not come to have what its leader ${leader.name} has: ${state}:\n${follower.logEnd}`,
     );
   }
 }

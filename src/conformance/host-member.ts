@@ -111,6 +111,11 @@ export class HostMember {
     return existsSync(this.#logFile) ? readFileSync(this.#logFile, "utf8") : "";
   }
 
+  /** The end of {@link log}: enough to tell what the server was about. */
+  get logEnd(): string {
+    return this.log.slice(-LOG_CHARS);
+  }
+
   get #logFile(): string {
     return join(this.folder, "server.log");
   }
@@ -154,7 +159,7 @@ export class HostMember {
       } catch (error) {
         const why = this.running ? "does not answer observe" : "ended at its start";
         if (!this.running || performance.now() > endMs) {
-          throw new StartError(`start: ${this.name} ${why}:\n${this.log.slice(-LOG_CHARS)}`, { cause: error });
+          throw new StartError(`start: ${this.name} ${why}:\n${this.logEnd}`, { cause: error });
         }
         await pause(pollMs);
       }
