@@ -1,10 +1,19 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { rightsNotes } from "./test/api/rights-notes.ts";
 
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
+      // Vitest leaves one processor for itself: of two that would be half of the machine.
+      {
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: 20_000,
+          maxWorkers: availableParallelism(),
+        },
+      },
       { test: { name: "model", include: ["test/model/**/*.test.ts"], testTimeout: 600_000 } },
       { test: { name: "sim", include: ["test/sim/**/*.test.ts"], testTimeout: 600_000 } },
       { test: { name: "init", include: ["test/init/**/*.test.ts"], testTimeout: 60_000, fileParallelism: false } },

@@ -2,7 +2,7 @@
  * Runs the suites that are named, or all but the long ones (EVERYTHING=1: those, too), each whatever became of the others, and
  * prints the sum last: `N passed, N failed`.
  * Cheap ones come first, so that a mistake shows early. Most of them wait more than they compute, so several lanes run
- * beside each other; the lab has the machine to itself.
+ * beside each other; the tests on the lab have the machine to themselves.
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -77,12 +77,12 @@ const BENCH_LONG: Suite = {
   projects: ["bench-long"],
   isLong: true,
 };
-/** Built while the lane beside it still waits for its API servers; the lab finds them made. */
-const IMAGES: Suite = { name: "images", before: [["make", "-s", "images"]] };
 const LAB_BEFORE: Suite["before"] = [
   ["make", "-s", "images"],
   ["hack/lab/lab", "up"],
 ];
+/** Made and started while the lane beside it still waits for its API servers; the lab's suites find it there. */
+const LAB_UP: Suite = { name: "lab-up", before: LAB_BEFORE };
 const LAB: Suite = { name: "lab", before: LAB_BEFORE, projects: ["lab"] };
 /** Changes, sizes, installations and outages that take minutes each. */
 const LAB_LONG: Suite = {
@@ -92,17 +92,19 @@ const LAB_LONG: Suite = {
   isLong: true,
 };
 
+/** Begins first and takes what the stages before the last leave of the processors: they wait for programs, servers and time. */
+const BESIDE: Lane = [MODEL, SIM];
 // The members' tests are about time: beside them run what mostly waits and what yields.
 const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
   [
-    [MEMBERS, ENGINE, IMAGES, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG],
+    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, LAB_UP],
     [API, PROMETHEUS, API_LONG, BENCH_LONG],
-    [MODEL, SIM],
   ],
-  [[LAB, LAB_LONG]],
 ];
+/** Has the machine to itself. */
+const LAST: Lane = [LAB, LAB_LONG];
 
 /** How many tests of a suite passed and failed. */
 interface Count {
@@ -217,12 +219,15 @@ const total: Count = { passed: 0, failed: 0 };
 const rows: string[] = [];
 /** What failed, by name: said once more at the end, which is all that some readers of a long run see. */
 const failures: string[] = [];
+const beside = runLane(BESIDE.filter(isWanted), folder, false);
 for (const stage of STAGES) {
   const lanes = stage.map((lane) => lane.filter(isWanted)).filter((lane) => lane.length > 0);
   await Promise.all(lanes.map((lane) => runLane(lane, folder, lanes.length === 1)));
 }
+await beside;
+await runLane(LAST.filter(isWanted), folder, true);
 if (
-  [LAB, LAB_LONG].some(isWanted) &&
+  [LAB_UP, LAB, LAB_LONG].some(isWanted) &&
   !(await run(["hack/lab/lab", "down"], (text) => void process.stdout.write(text)))
 ) {
   total.failed++;

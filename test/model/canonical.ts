@@ -7,27 +7,58 @@ import type { World } from "./world.ts";
 const AGE_LIMIT_MS = 16_000;
 const ID_KEYS = new Set(["actionId", "sendId", "readId", "round"]);
 const RANK_KEYS = new Set(["attempt", "attemptId", "resourceVersion", "casResourceVersion", "cas"]);
+const LEFT_OUT_KEYS = new Set(["nextId", "nowAtMs", "profile", "identity"]);
 const cache = new WeakMap<object, string>();
+
+type Meaning = "left out" | "time" | "id" | "rank" | "request" | "plain";
+const meanings = new Map<string, Meaning>();
+
+/** What the values of a key stand for. Asked some hundred times for each world: what a name says is worked out once. */
+function meaningOf(key: string): Meaning {
+  let meaning = meanings.get(key);
+  if (meaning === undefined) {
+    if (LEFT_OUT_KEYS.has(key)) meaning = "left out";
+    else if (ID_KEYS.has(key)) meaning = "id";
+    else if (RANK_KEYS.has(key)) meaning = "rank";
+    else if (key === "requestId") meaning = "request";
+    else meaning = key.endsWith("AtMs") || key === "atMs" ? "time" : "plain";
+    meanings.set(key, meaning);
+  }
+  return meaning;
+}
 
 function write(value: unknown, key: string, nowMs: number): string {
   if (typeof value === "number") {
-    if (key.endsWith("AtMs") || key === "atMs")
-      return `@${Math.max(-AGE_LIMIT_MS, Math.min(AGE_LIMIT_MS, value - nowMs))}`;
-    if (ID_KEYS.has(key)) return `#${value}#`;
-    return RANK_KEYS.has(key) ? `~${value}~` : String(value);
+    switch (meaningOf(key)) {
+      case "time":
+        return `@${Math.max(-AGE_LIMIT_MS, Math.min(AGE_LIMIT_MS, value - nowMs))}`;
+      case "id":
+        return `#${value}#`;
+      case "rank":
+        return `~${value}~`;
+      default:
+        return `${value}`;
+    }
   }
   if (typeof value === "string") {
-    if (RANK_KEYS.has(key)) return `~${value}~`;
-    return key === "requestId" ? `#${value.slice(value.lastIndexOf("/") + 1)}#` : value;
+    const meaning = meaningOf(key);
+    if (meaning === "rank") return `~${value}~`;
+    return meaning === "request" ? `#${value.slice(value.lastIndexOf("/") + 1)}#` : value;
   }
   if (value === null || typeof value !== "object") return String(value);
-  if (Array.isArray(value)) return `[${value.map((one) => write(one, key, nowMs)).join()}]`;
-  const parts: string[] = [];
-  for (const [name, one] of Object.entries(value)) {
-    if (name === "nextId" || name === "nowAtMs" || name === "profile" || name === "identity") continue;
-    if (key === "peers" || one !== null) parts.push(`${name}:${write(one, name, nowMs)}`);
+  if (Array.isArray(value)) {
+    let text = "[";
+    for (const one of value as readonly unknown[]) text += `${write(one, key, nowMs)},`;
+    return `${text}]`;
   }
-  return `{${parts.join()}}`;
+  const fields = value as Readonly<Record<string, unknown>>;
+  const isByName = key === "peers";
+  let text = "{";
+  for (const name in fields) {
+    const one = fields[name];
+    if ((one !== null || isByName) && meaningOf(name) !== "left out") text += `${name}:${write(one, name, nowMs)},`;
+  }
+  return `${text}}`;
 }
 
 function cached(value: object, nowMs: number): string {
@@ -56,10 +87,13 @@ export function canonical(world: World): string {
 }
 
 function renumber(text: string): string {
-  const versions = [...new Set([...text.matchAll(/~(\d+)~/g)].map((match) => Number(match[1])))].toSorted(
-    (a, b) => a - b,
-  );
-  const ranks = new Map(versions.map((version, rank) => [version, rank]));
+  const versions = new Set<number>();
+  for (let from = text.indexOf("~"); from !== -1; ) {
+    const to = text.indexOf("~", from + 1);
+    versions.add(Number(text.slice(from + 1, to)));
+    from = text.indexOf("~", to + 1);
+  }
+  const ranks = new Map([...versions].toSorted((a, b) => a - b).map((version, rank) => [version, rank]));
   const ids = new Map<string, number>();
   return text.replace(/~(\d+)~|#(\d+)#/g, (_, version: string | undefined, id: string | undefined) => {
     if (version !== undefined) return `~${ranks.get(Number(version)) ?? 0}`;

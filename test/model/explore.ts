@@ -1,5 +1,5 @@
 /** Exhaustive search with a bounded number of deviations, and random walks without a bound. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { canonical } from "./canonical.ts";
 import { deviationsFrom, KINDS, type Kind } from "./deviations.ts";
 import { heal, nextIndex, passTime, plainStep, PROGRESS_TICKS, isWaiting, take } from "./schedule.ts";
@@ -80,8 +80,7 @@ export function explore(protocol: Protocol, start: World, bounds: Bounds): Outco
 }
 
 function keyOf(world: World, left: number): string {
-  const hash = createHash("md5").update(canonical(world));
-  return `${hash.digest("base64")}${left}.${world.calmTicks}`;
+  return `${hash("md5", canonical(world), "base64")}${left}.${world.calmTicks}`;
 }
 
 /** A broken promise: one that an oracle saw, or that nobody serves although everything has been whole for long. */
