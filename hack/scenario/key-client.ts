@@ -26,6 +26,8 @@ export interface KeyVerdict {
 export class KeyClient {
   readonly #members: () => Promise<readonly string[]>;
   readonly #password: string;
+  /** Its own: what an earlier client wrote must not stand for what this one has lost. */
+  readonly #folder = `w/${Date.now()}`;
   readonly #acked: string[] = [];
   readonly #stop = new AbortController();
   #unknown = 0;
@@ -58,8 +60,8 @@ export class KeyClient {
     this.#stop.abort();
     await this.#running;
     const found = new Set<string>();
-    for (let from = "w/"; ; ) {
-      const page = await this.#somewhere((member, token) => range(member, token, { from, limit: 5000 }));
+    for (let from = `${this.#folder}/`; ; ) {
+      const page = await this.#somewhere((member, token) => this.#range(member, token, { from, limit: 5000 }));
       for (const key of page) found.add(key);
       const last = page.at(-1);
       if (last === undefined) break;
@@ -78,7 +80,7 @@ export class KeyClient {
   async #write(): Promise<void> {
     let lastMs = performance.now();
     for (let seq = 0; !this.#stop.signal.aborted; ) {
-      const key = `w/${String(++seq).padStart(8, "0")}`;
+      const key = `${this.#folder}/${String(++seq).padStart(8, "0")}`;
       await this.#somewhere((member, token) => put(member, token, key));
       const nowMs = performance.now();
       this.#largestGapMs = Math.max(this.#largestGapMs, Math.round(nowMs - lastMs));
@@ -95,8 +97,19 @@ export class KeyClient {
     const member = await this.#member();
     const token = this.#tokens.get(member);
     if (token === undefined) return;
-    const page = await range(member, token, { from: key, limit: 1 }).catch(() => [key]);
+    const page = await this.#range(member, token, { from: key, limit: 1 }).catch(() => [key]);
     if (page[0] !== key) this.#stale++;
+  }
+
+  async #range(
+    member: string,
+    token: string,
+    { from, limit }: { readonly from: string; readonly limit: number },
+  ): Promise<string[]> {
+    const end = `${this.#folder}0`; // the character after the slash
+    const body = { key: encode(from), range_end: encode(end), limit, keys_only: true };
+    const { kvs = [] } = await call<RangeAnswer>(member, "kv/range", token, body);
+    return kvs.map(({ key }) => Buffer.from(key, "base64").toString());
   }
 
   async #member(): Promise<string> {
@@ -139,14 +152,4 @@ async function authenticate(member: string, password: string): Promise<string> {
 
 async function put(member: string, token: string, key: string): Promise<void> {
   await call(member, "kv/put", token, { key: encode(key), value: encode(key) });
-}
-
-async function range(
-  member: string,
-  token: string,
-  { from, limit }: { readonly from: string; readonly limit: number },
-): Promise<string[]> {
-  const body = { key: encode(from), range_end: encode("w0"), limit, keys_only: true };
-  const { kvs = [] } = await call<RangeAnswer>(member, "kv/range", token, body);
-  return kvs.map(({ key }) => Buffer.from(key, "base64").toString());
 }
