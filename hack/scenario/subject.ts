@@ -30,13 +30,20 @@ export interface Subject {
   readonly drainedPods?: string;
 }
 
-/** Reads pods that match a selector as `pod node member` of the last one. */
-export async function podBySelector(namespace: string, selector: string): Promise<LeaderPod | undefined> {
+/** The pods that match a selector and have a node. */
+export async function podsBySelector(namespace: string, selector: string): Promise<LeaderPod[]> {
   const columns =
     '{range .items[*]}{.metadata.name} {.spec.nodeName} {.metadata.labels.quorate\\.io/member}{"\\n"}{end}';
   const text = await kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
-  const [pod = "", node = "", member = ""] = (text.trim().split("\n").at(-1) ?? "").split(" ");
-  return pod === "" ? undefined : { pod, node, member: member === "" ? pod : member };
+  return text.split("\n").flatMap((line) => {
+    const [pod = "", node = "", member = ""] = line.split(" ");
+    return node === "" ? [] : [{ pod, node, member: member === "" ? pod : member }];
+  });
+}
+
+/** The last of the pods that match a selector. */
+export async function podBySelector(namespace: string, selector: string): Promise<LeaderPod | undefined> {
+  return (await podsBySelector(namespace, selector)).at(-1);
 }
 
 /** Reads a ClusterSpec. @returns undefined when there is none. */

@@ -1,0 +1,39 @@
+/** Where a cluster's pods take clients: what a client holds that knows all members, and asks again now and then. */
+import { kubectl } from "./lab.ts";
+
+const OLD_MS = 1000;
+
+/** Whose pods, and on which port. */
+export interface PodsOf {
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly port: number;
+}
+
+async function lookUp({ namespace, cluster, port }: PodsOf): Promise<readonly string[]> {
+  const columns = '{range .items[*]}{.status.podIP}{"\\n"}{end}';
+  const selector = `quorate.io/cluster=${cluster}`;
+  const text = await kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
+  return text.split("\n").flatMap((address) => (address === "" ? [] : [`${address}:${port}`]));
+}
+
+/** Where the pods were a moment ago, as `address:port`: looked up beside the client, whose gaps are not to be those of kubectl. */
+export function podAddresses(pods: PodsOf): () => Promise<readonly string[]> {
+  let known: readonly string[] = [];
+  let looking: Promise<void> | undefined;
+  let atMs = Number.NEGATIVE_INFINITY;
+  const look = async (): Promise<void> => {
+    atMs = performance.now();
+    const found = await lookUp(pods).catch((error: unknown) => {
+      if (known.length === 0) throw error; // else the API server may just be away
+      return [];
+    });
+    if (found.length > 0) known = found;
+    looking = undefined;
+  };
+  return async () => {
+    if (performance.now() - atMs > OLD_MS) looking ??= look();
+    if (known.length === 0) await looking;
+    return known;
+  };
+}
