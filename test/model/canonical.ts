@@ -1,6 +1,9 @@
 /**
  * A world's identity: two worlds that can only behave alike give the same text. Times become ages, ids become numbers in
  * order of appearance, resource versions and attempts their rank.
+ *
+ * Most of a world is the very objects of the world before: each is written once, as a form that stands for its text and the
+ * numbers that were left out of it, and only those are looked at again.
  */
 import type { World } from "./world.ts";
 
@@ -8,7 +11,6 @@ const AGE_LIMIT_MS = 16_000;
 const ID_KEYS = new Set(["actionId", "sendId", "readId", "round"]);
 const RANK_KEYS = new Set(["attempt", "attemptId", "resourceVersion", "casResourceVersion", "cas"]);
 const LEFT_OUT_KEYS = new Set(["nextId", "nowAtMs", "profile", "identity"]);
-const cache = new WeakMap<object, string>();
 
 type Meaning = "left out" | "time" | "id" | "rank" | "request" | "plain";
 const meanings = new Map<string, Meaning>();
@@ -27,78 +29,119 @@ function meaningOf(key: string): Meaning {
   return meaning;
 }
 
-function write(value: unknown, key: string, nowMs: number): string {
-  if (typeof value === "number") {
-    switch (meaningOf(key)) {
-      case "time":
-        return `@${Math.max(-AGE_LIMIT_MS, Math.min(AGE_LIMIT_MS, value - nowMs))}`;
-      case "id":
-        return `#${value}#`;
-      case "rank":
-        return `~${value}~`;
-      default:
-        return `${value}`;
-    }
-  }
-  if (typeof value === "string") {
-    const meaning = meaningOf(key);
-    if (meaning === "rank") return `~${value}~`;
-    return meaning === "request" ? `#${value.slice(value.lastIndexOf("/") + 1)}#` : value;
-  }
-  if (value === null || typeof value !== "object") return String(value);
-  if (Array.isArray(value)) {
-    let text = "[";
-    for (const one of value as readonly unknown[]) text += `${write(one, key, nowMs)},`;
-    return `${text}]`;
-  }
-  const fields = value as Readonly<Record<string, unknown>>;
-  const isByName = key === "peers";
-  let text = "{";
-  for (const name in fields) {
-    const one = fields[name];
-    if ((one !== null || isByName) && meaningOf(name) !== "left out") text += `${name}:${write(one, name, nowMs)},`;
-  }
-  return `${text}}`;
+/**
+ * An object, written. `form` is the same for the same text, and no other; the rest are the numbers that its text and that of
+ * all within it have a place for, in their order.
+ */
+interface Part {
+  readonly form: number;
+  readonly ids: readonly number[];
+  readonly ranks: readonly number[];
+  readonly timesMs: readonly number[];
 }
 
-function cached(value: object, nowMs: number): string {
-  const known = cache.get(value);
+const forms = new Map<string, number>();
+const parts = new WeakMap<object, Part>();
+
+function formOf(text: string): number {
+  let form = forms.get(text);
+  if (form === undefined) forms.set(text, (form = forms.size));
+  return form;
+}
+
+function partOf(value: object, key: string): Part {
+  const known = parts.get(value);
   if (known !== undefined) return known;
-  const text = write(value, "", nowMs);
-  cache.set(value, text);
-  return text;
+  const ids: number[] = [];
+  const ranks: number[] = [];
+  const timesMs: number[] = [];
+  let text = "";
+  const put = (one: unknown, name: string): void => {
+    if (typeof one === "number" || typeof one === "string") {
+      const meaning = meaningOf(name);
+      if (meaning === "id") ids.push(numberOf(one));
+      else if (meaning === "rank") ranks.push(numberOf(one));
+      else if (meaning === "time") timesMs.push(numberOf(one));
+      else if (meaning === "request") ids.push(numberOf(String(one).slice(String(one).lastIndexOf("/") + 1)));
+      text += meaning === "plain" ? `${one},` : "#,";
+    } else if (one === null || typeof one !== "object") text += `${String(one)},`;
+    else {
+      const part = partOf(one, name);
+      ids.push(...part.ids);
+      ranks.push(...part.ranks);
+      timesMs.push(...part.timesMs);
+      text += `<${part.form}>`;
+    }
+  };
+  if (Array.isArray(value)) for (const one of value) put(one, key);
+  else {
+    const fields = value as Readonly<Record<string, unknown>>;
+    for (const name in fields) {
+      const one = fields[name];
+      if ((one === null && key !== "peers") || meaningOf(name) === "left out") continue;
+      text += `${name}:`;
+      put(one, name);
+    }
+  }
+  const part = { form: formOf(text), ids, ranks, timesMs };
+  parts.set(value, part);
+  return part;
+}
+
+function numberOf(value: number | string): number {
+  const number = Number(value);
+  if (Number.isNaN(number)) throw new Error(`${value} is no number`);
+  return number;
 }
 
 /** The text by which worlds are compared. */
 export function canonical(world: World): string {
-  const parts = world.nodes.map((node) => {
-    const { state, clockMs, name, boot, pod, paused, up, record, fenceAtMs, restartAtMs } = node;
-    const rest = write({ name, boot, pod, paused, up, fenceAtMs, restartAtMs }, "", clockMs);
-    const stateAge = state === null ? "-" : String(Math.min(AGE_LIMIT_MS, clockMs - state.nowAtMs));
-    const stateText = state === null ? "-" : cached(state, state.nowAtMs);
-    return `${rest}${stateAge}${stateText}${record === null ? "-" : cached(record, 0)}${cached(node.engine, 0)}`;
-  });
-  const items = [...world.queue, ...world.held].map((item) => cached(item, 0));
+  const written: (string | number | boolean)[] = [];
+  const ids = new Map<number, number>();
+  const ranks: number[] = [];
+  const add = (value: object, nowMs: number): void => {
+    const part = partOf(value, "");
+    written.push(part.form);
+    for (const id of part.ids) {
+      let number = ids.get(id);
+      if (number === undefined) ids.set(id, (number = ids.size));
+      written.push(number);
+    }
+    for (const timeMs of part.timesMs) written.push(ageAt(timeMs, nowMs));
+    ranks.push(...part.ranks);
+  };
+  for (const node of world.nodes) {
+    const { state, clockMs, name, boot, pod, paused, up, record, engine } = node;
+    written.push(name, boot, pod, paused, up);
+    for (const atMs of [node.fenceAtMs, node.restartAtMs]) {
+      written.push(atMs === null ? "-" : ageAt(atMs, clockMs));
+    }
+    if (state === null) written.push("-");
+    else {
+      written.push(Math.min(AGE_LIMIT_MS, clockMs - state.nowAtMs));
+      add(state, state.nowAtMs);
+    }
+    if (record === null) written.push("-");
+    else add(record, 0);
+    add(engine, 0);
+  }
+  for (const item of [...world.queue, ...world.held]) add(item, 0);
   const { cut, register, ledger } = world;
-  const past = world.past.map((content) => cached(content, 0));
+  written.push(cut.join());
+  add(register, 0);
+  for (const content of world.past) add(content, 0);
   const newest = ledger.acked.reduce((max, row) => Math.max(max, row.epoch), 0);
-  const seen = `${newest}/${ledger.acked.length}/${ledger.epochs.at(-1)?.epoch ?? 0}/${ledger.served}`;
-  return renumber([...parts, ...items, cut.join(), cached(register, 0), past.join(), seen].join("\n"));
+  written.push(newest, ledger.acked.length, ledger.epochs.at(-1)?.epoch ?? 0, ledger.served);
+  return `${written.join()};${ranked(ranks).join()}`;
 }
 
-function renumber(text: string): string {
-  const versions = new Set<number>();
-  for (let from = text.indexOf("~"); from !== -1; ) {
-    const to = text.indexOf("~", from + 1);
-    versions.add(Number(text.slice(from + 1, to)));
-    from = text.indexOf("~", to + 1);
-  }
-  const ranks = new Map([...versions].toSorted((a, b) => a - b).map((version, rank) => [version, rank]));
-  const ids = new Map<string, number>();
-  return text.replace(/~(\d+)~|#(\d+)#/g, (_, version: string | undefined, id: string | undefined) => {
-    if (version !== undefined) return `~${ranks.get(Number(version)) ?? 0}`;
-    const known = ids.get(id ?? "") ?? ids.size;
-    ids.set(id ?? "", known);
-    return `#${known}`;
-  });
+/** A time as its distance from now; beyond a limit nothing distinguishes times any more. */
+function ageAt(timeMs: number, nowMs: number): number {
+  return Math.max(-AGE_LIMIT_MS, Math.min(AGE_LIMIT_MS, timeMs - nowMs));
+}
+
+/** Each number's place among all that occur. */
+function ranked(numbers: readonly number[]): number[] {
+  const places = new Map([...new Set(numbers)].toSorted((a, b) => a - b).map((number, place) => [number, place]));
+  return numbers.map((number) => places.get(number) ?? 0);
 }
