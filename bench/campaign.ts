@@ -176,7 +176,7 @@ async function round(number: number): Promise<void> {
       (fault) => fault?.name ?? [],
     );
     const [verdict, isWhole] = [verdicts[at], whole[at] === true];
-    if (verdict !== undefined) judge(number, target.engine, names, verdict, isWhole);
+    if (verdict !== undefined) judge({ number, engine: target.engine, names, verdict, isWhole });
     if (!isWhole) await replace(target);
   }
 }
@@ -190,7 +190,17 @@ async function replace({ subject, create }: Target): Promise<void> {
   await subject.untilHealthy(WHOLE_AGAIN_MS);
 }
 
-function judge(number: number, engine: string, names: readonly string[], verdict: Verdict, isWhole: boolean): void {
+/** What a round has come to for one cluster. */
+interface Outcome {
+  readonly number: number;
+  readonly engine: string;
+  /** Faults that were injected. */
+  readonly names: readonly string[];
+  readonly verdict: Verdict;
+  readonly isWhole: boolean;
+}
+
+function judge({ number, engine, names, verdict, isWhole }: Outcome): void {
   const faults = names.join(" + ");
   process.stdout.write(`  ${engine}: ${faults}: ${JSON.stringify(verdict)}${isWhole ? "" : ", not whole again"}\n`);
   for (const name of names) {
