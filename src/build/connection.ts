@@ -4,7 +4,7 @@ import { nameOf } from "../api/names.ts";
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { Connection as EngineConnection } from "../api/engine-account.ts";
-import { type BuildContext, clientTlsPort } from "./context.ts";
+import { type BuildContext, clientTlsPort, givesAuthority } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, ownerOf } from "./labels.ts";
 import type { ManifestMeta } from "./manifest.ts";
@@ -40,7 +40,7 @@ export function buildConnections(
   { credentialsVersion, peerVersion }: SecretVersions,
 ): readonly Connection[] {
   const { name: cluster, namespace, engine } = context;
-  const { clientTls: hasAuthority } = engine;
+  const hasAuthority = givesAuthority(context);
   const entrance = context.intent.topology === "Sharded" ? nameOf.read : nameOf.readWrite;
   return applicationAccounts(engine, context.intent).map(({ name: account, secretKey, connection }) => {
     const { type, database, uri } = connection;

@@ -83,7 +83,17 @@ export function isWithoutRestart({ engine, told }: BuildContext): (parameter: [s
   return ([name, value]) => reloadable.has(name) || told[name] === value;
 }
 
-/** The port at which clients speak TLS, where that is one of its own. Servers of a sharded cluster send clients on to ports without. */
-export function clientTlsPort({ engine, intent }: BuildContext): number | undefined {
-  return intent.shard === undefined && intent.topology !== "Sharded" ? engine.tlsPort : undefined;
+/** Whether clients can be told whom to believe: shards have an authority each, and send clients from one to the other. */
+function hasOneAuthority({ intent }: BuildContext): boolean {
+  return intent.shard === undefined && intent.topology !== "Sharded";
+}
+
+/** The port at which clients speak TLS, where that is one of its own. */
+export function clientTlsPort(context: BuildContext): number | undefined {
+  return hasOneAuthority(context) ? context.engine.tlsPort : undefined;
+}
+
+/** Whether clients get the authority of the certificate that the engine shows. */
+export function givesAuthority(context: BuildContext): boolean {
+  return context.engine.clientTls && hasOneAuthority(context);
 }

@@ -27,7 +27,10 @@ beforeAll(async () => {
   ];
   const topologies = ["ActivePassive", "Sharded"];
   await admin.create(
-    minimalEngine({ topologies, slots: SLOTS, memberPort: 4321, accounts, durabilityModes: ["Async"] }),
+    minimalEngine({
+      ...{ topologies, slots: SLOTS, memberPort: 4321, accounts, durabilityModes: ["Async"] },
+      ...{ clientTls: true, tlsPort: 4322 },
+    }),
   );
 });
 

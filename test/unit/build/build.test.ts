@@ -317,6 +317,8 @@ describe("connections", () => {
     const shown: BuildContext = { ...context, engine };
     expect(buildConnections(shown, versions)[0]?.tls).toEqual({ port: "5433", uri: "examples://$(host):$(port)" });
     const sharded = { ...shown, intent: { ...shown.intent, topology: "Sharded" as const } };
+    // Each shard has an authority of its own: there is none that clients of the whole could be given.
+    expect(buildConnections(sharded, versions)[0]).toMatchObject({ hasAuthority: false });
     expect(buildConnections(sharded, versions)[0]?.tls).toBeUndefined();
     expect(JSON.stringify([...buildServices(sharded), buildNetworkPolicy(sharded)])).not.toContain("5433");
     const clients = buildServices(shown).slice(0, 3);
