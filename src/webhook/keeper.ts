@@ -52,6 +52,8 @@ export interface WebhookKeeperOptions {
 export class WebhookKeeper {
   readonly #options: WebhookKeeperOptions;
   #shown = "";
+  /** When the API server was last told whom to believe; as far as is known here, for another replica may have told it before. */
+  #toldMs: number | undefined;
 
   constructor(options: WebhookKeeperOptions) {
     this.#options = options;
@@ -92,9 +94,11 @@ export class WebhookKeeper {
     if (configuration === undefined) return; // it is not installed, or was taken away: nobody asks
     const asked = configuration.metadata.annotations?.[ANNOTATION_ROTATE_AUTHORITY] ?? "";
     const secret = await this.#read();
-    // It must believe a certificate before that is shown: who was told only now has until the next look to hear of it.
+    // It must believe a certificate before that is shown, and a stage that it was told of late begins late.
     if (secret !== undefined && !isBelieved(configuration, secret)) return this.#believe(configuration, secret);
-    const next = nextStage(secret, { asked, hosts: this.#options.hosts, nowMs: this.#nowMs(), stageMs: this.#stageMs });
+    const toldMs = (this.#toldMs ??= this.#nowMs());
+    const { hosts } = this.#options;
+    const next = nextStage(secret, { asked, hosts, nowMs: this.#nowMs(), toldMs, stageMs: this.#stageMs });
     if (next === undefined) return;
     const issued = await this.#issue(next);
     if (!isBelieved(configuration, issued)) await this.#believe(configuration, issued);
@@ -109,6 +113,7 @@ export class WebhookKeeper {
       { ...CONFIGURATION, name: name ?? "" },
       { metadata: { resourceVersion }, webhooks: patched },
     );
+    this.#toldMs = this.#nowMs();
   }
 
   #configuration(): Promise<Stored<WebhookConfiguration> | undefined> {
@@ -160,6 +165,7 @@ interface StageQuestion {
   readonly asked: string;
   readonly hosts: readonly string[];
   readonly nowMs: number;
+  readonly toldMs: number;
   readonly stageMs: number;
 }
 
@@ -172,7 +178,7 @@ interface NextStage {
 /** What is to be issued now; undefined when what is stored will do. */
 function nextStage(
   secret: Stored<Secret> | undefined,
-  { asked, hosts, nowMs, stageMs }: StageQuestion,
+  { asked, hosts, nowMs, toldMs, stageMs }: StageQuestion,
 ): NextStage | undefined {
   const { annotations = {} } = secret?.metadata ?? {};
   const note = readAuthorityNote(annotations);
@@ -185,7 +191,7 @@ function nextStage(
     const isDue = (asked !== "" && asked !== request) || Date.parse(note.notAfter) - nowMs < REPLACE_BEFORE_MS;
     return isDue ? { from: stage, to: "Trust", request: asked } : undefined;
   }
-  if (nowMs - Date.parse(note.since) < stageMs) return undefined;
+  if (nowMs - Math.max(Date.parse(note.since), toldMs) < stageMs) return undefined;
   return { from: stage, to: stage === "Trust" ? "Sign" : "Settled", request };
 }
 

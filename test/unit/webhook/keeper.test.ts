@@ -66,7 +66,11 @@ beforeEach(() => {
   api = new FakeApi();
   clock = new FakeClock();
   errors = [];
-  keeper = new WebhookKeeper({
+  keeper = newKeeper();
+});
+
+function newKeeper(): WebhookKeeper {
+  return new WebhookKeeper({
     api: api as unknown as WebhookKeeperOptions["api"],
     source: randomSecrets,
     clock,
@@ -76,7 +80,7 @@ beforeEach(() => {
     renewed: (identity) => void (shown = identity),
     onError: (error) => errors.push(error),
   });
-});
+}
 
 /** Runs one replica, the one that leads, for some minutes, and says what is so at the end of each. */
 async function minutes(count: number): Promise<readonly string[]> {
@@ -149,8 +153,16 @@ test("no step is taken before the API server was told of the one before", async 
   api.isDeaf = true;
   expect(await minutes(30)).toEqual(times(30, "Trust believed"));
   api.isDeaf = false;
-  // It is told at the first look, at once; the next one goes on.
-  expect(await minutes(2)).toEqual(times(2, "Sign believed"));
+  // It is told at the first look, and has as long to hear of it as it always has.
+  expect(await minutes(12)).toEqual([...times(9, "Trust believed"), ...times(3, "Sign believed")]);
+});
+
+test("a replica that leads from now on does not know when the API server was told, and waits as if it were now", async () => {
+  await minutes(1);
+  askForAnother();
+  await minutes(8);
+  keeper = newKeeper();
+  expect(await minutes(12)).toEqual([...times(9, "Trust believed"), ...times(3, "Sign believed")]);
 });
 
 test("what somebody else wrote over the belief is put right", async () => {
