@@ -13,6 +13,8 @@ readonly CLONING=$DATA.cloning
 readonly REPLACED=$DATA.replaced
 # One line, `HISTORY VALUE ANCESTORS`: where the copy was last seen to end, see position.sh.
 readonly RECORD=quorate.position
+# There while the server shows its certificate.
+readonly SPEAKS_TLS=$QUORATE_RUN_DIR/speaks-tls
 # A follower of nobody is one whose leader is where nothing can listen; made a leader, it would take writes.
 readonly NOBODY_HOST=127.0.0.1 NOBODY_PORT=1
 # Exit code by which quorate is told that trying again cannot help.
@@ -47,6 +49,21 @@ quoted() {
   printf '"%s"' "${text//\"/\\\"}"
 }
 
+is_shard() { [[ -n ${QUORATE_SHARD_PEERS:-} ]]; }
+
+# has_tls: whether members speak TLS with each other, and with clients that want it. Members of shards do all or none, as the port says
+# at which they are told to meet; others do as soon as they have a certificate and a port to show it at.
+has_tls() {
+  [[ -n ${QUORATE_TLS_PORT:-} && -e ${QUORATE_PEER_DIR:-}/tls.key ]] || return 1
+  ! is_shard || [[ $QUORATE_SHARD_PEERS == *":$QUORATE_TLS_PORT:"* ]]
+}
+# How another server is asked: whom to believe, and a certificate for those that ask for one.
+TLS=()
+! has_tls || TLS=(--tls --cacert "$QUORATE_PEER_DIR/ca.crt" --cert "$QUORATE_PEER_DIR/tls.crt" --key "$QUORATE_PEER_DIR/tls.key")
+
+# peer_port PORT: where the server whose plain port that is speaks with other members. The two are as far apart at all members.
+peer_port() { if has_tls; then printf '%d' $(($1 + QUORATE_TLS_PORT - QUORATE_PORT)); else printf '%d' "$1"; fi; }
+
 # client ARGUMENT…: as account quorate, whose password is in the client's environment, which only this user can read.
 client() {
   [[ -n ${SECRET:-} ]] || read_secret quorate
@@ -55,7 +72,7 @@ client() {
 
 # own COMMAND…: asks the own server; leader COMMAND…: asks the one at QUORATE_LEADER_HOST.
 own() { client -s "$SOCKET" "$@"; }
-leader() { client -h "$QUORATE_LEADER_HOST" -p "$QUORATE_LEADER_PORT" "$@"; }
+leader() { client -h "$QUORATE_LEADER_HOST" -p "$(peer_port "$QUORATE_LEADER_PORT")" "${TLS[@]}" "$@"; }
 
 # read_info ASK: what INFO answers to ASK, in INFO and, a line for each follower, in FOLLOWERS.
 declare -A INFO=()

@@ -23,10 +23,10 @@ read_parameters() {
 # What is left of a member's memory is for copies of pages that change while a snapshot or the log is written.
 default_maxmemory() { printf '%d' $((${QUORATE_MEMORY_BYTES:-536870912} / 10 * 6)); }
 
-# tls_settings: lines `NAME VALUE`; nothing without a certificate and a port to show it at. Clients need none of their own, unless the
-# user's parameters say so, which come later. The same lines make a server that runs read the files again.
+# tls_settings: lines `NAME VALUE`; nothing without TLS. Clients need no certificate of their own, unless the user's parameters say so,
+# which come later. The same lines make a server that runs read the files again.
 tls_settings() {
-  if [[ -z ${QUORATE_TLS_PORT:-} || ! -e ${QUORATE_PEER_DIR:-}/tls.key ]] || is_shard; then return 0; fi
+  has_tls || return 0
   printf '%s %s\n' tls-auth-clients no tls-ca-cert-file "$QUORATE_PEER_DIR/ca.crt" \
     tls-cert-file "$QUORATE_PEER_DIR/tls.crt" tls-key-file "$QUORATE_PEER_DIR/tls.key" tls-port "$QUORATE_TLS_PORT"
 }

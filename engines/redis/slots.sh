@@ -10,8 +10,6 @@ readonly NODES=$DATA/nodes.conf
 readonly NOBODY_ID=0000000000000000000000000000000000000000
 readonly LIBRARY=quorate_slots
 
-is_shard() { [[ -n ${QUORATE_SHARD_PEERS:-} ]]; }
-
 # node_id MEMBER: a member's node has the same identity for ever, whatever becomes of its volume.
 node_id() { printf '%s/%s' "$QUORATE_NAMESPACE" "$1" | sha1sum | cut -d' ' -f1; }
 
@@ -29,7 +27,7 @@ write_nodes() {
   epoch=$(former_epoch)
   cat >"$NODES.new" <<NODES
 $NOBODY_ID $NOBODY_HOST:$NOBODY_PORT@$NOBODY_PORT master,fail - 1 1 0 disconnected
-$(node_id "$QUORATE_MEMBER") :$QUORATE_PORT@$port myself,slave $NOBODY_ID 0 0 0 connected
+$(node_id "$QUORATE_MEMBER") :$(peer_port "$QUORATE_PORT")@$port myself,slave $NOBODY_ID 0 0 0 connected
 vars currentEpoch $epoch lastVoteEpoch 0
 NODES
   mv "$NODES.new" "$NODES"
@@ -45,6 +43,13 @@ cluster-replica-no-failover yes
 cluster-allow-replica-migration no
 cluster-require-full-coverage no
 cluster-allow-reads-when-down yes
+CONF
+  has_tls || return 0
+  # Clients are sent to the port that fits how they came, and by names: the certificate has those, and no address.
+  cat <<CONF
+tls-cluster yes
+cluster-announce-hostname $QUORATE_OWN_HOST
+cluster-preferred-endpoint-type hostname
 CONF
 }
 
@@ -101,7 +106,7 @@ read_slots() {
 # peer COMMAND…: asks the server at PEER_HOST and PEER_PORT, which may be gone.
 peer() {
   [[ -n ${SECRET:-} ]] || read_secret quorate
-  REDISCLI_AUTH=$SECRET timeout 3 redis-cli -e --user quorate -h "$PEER_HOST" -p "$PEER_PORT" "$@"
+  REDISCLI_AUTH=$SECRET timeout 3 redis-cli -e --user quorate -h "$PEER_HOST" -p "$PEER_PORT" "${TLS[@]}" "$@"
 }
 
 # both SLOTS SOME: the slots that are in both.

@@ -1,10 +1,13 @@
 /** A client of Redis that follows the write route and counts: one key after the other, what was acknowledged, by how many followers. */
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 /** Where writes go at the moment. */
 export interface WriteRoute {
   readonly host: string;
   readonly port: number;
+  /** Whom to believe, and by what name, of a server that speaks TLS at that port; absent: it does not. */
+  readonly tls?: { readonly ca: string; readonly servername?: string };
 }
 
 const DEADLINE_MS = 1000;
@@ -30,8 +33,8 @@ class Connection {
     for (const event of ["error", "close"]) socket.on(event, () => this.#settle(new Error("connection lost")));
   }
 
-  static async open(route: WriteRoute, password: string): Promise<Connection> {
-    const connection = new Connection(connect(route));
+  static async open({ host, port, tls }: WriteRoute, password: string): Promise<Connection> {
+    const connection = new Connection(tls === undefined ? connect({ host, port }) : connectTls({ host, port, ...tls }));
     try {
       await connection.ask(`AUTH app ${password}`);
       return connection;

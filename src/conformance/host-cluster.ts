@@ -16,6 +16,8 @@ export interface HostSoftware {
   /** What the members' names begin with; `orders` unless given. */
   readonly name?: string;
   /** See HostPlace. */
+  readonly tlsPortOf?: HostPlace["tlsPortOf"];
+  /** See HostPlace. */
   readonly context?: HostPlace["context"];
 }
 
@@ -31,7 +33,7 @@ export class HostCluster {
     this.software = software;
     this.root = mkdtempSync(join(tmpdir(), "quorate-engine-"));
     chmodSync(this.root, 0o755);
-    const { spec, user, passwords, programs, name: prefix = "orders", context = {} } = software;
+    const { spec, user, passwords, programs, name: prefix = "orders", context = {}, tlsPortOf } = software;
     const [engineDir, credentialsDir, programsDir] = ["engine", "credentials", "bin"].map((name) => {
       const folder = join(this.root, name);
       mkdirSync(folder);
@@ -48,7 +50,17 @@ export class HostCluster {
       if (process.getuid?.() === 0) chownSync(path, user.uid, user.gid);
     }
     const names = ports.map((_, at) => `${prefix}-${String.fromCodePoint(97 + at)}`);
-    const place = { root: this.root, engineDir, credentialsDir, programsDir, user, members: names, ports, context };
+    const place = {
+      root: this.root,
+      engineDir,
+      credentialsDir,
+      programsDir,
+      user,
+      members: names,
+      ports,
+      context,
+      tlsPortOf,
+    };
     this.members = names.map((name) => new HostMember(spec, place, name));
   }
 

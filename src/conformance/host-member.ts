@@ -22,6 +22,8 @@ export interface HostPlace {
   readonly members: readonly string[];
   /** Of the members' engines, one each. */
   readonly ports: readonly number[];
+  /** Where an engine speaks TLS whose port that is; it does not when this is absent. Equally far away for all members, as in a cluster. */
+  readonly tlsPortOf?: ((port: number) => number) | undefined;
   /** What actions see beside what every member has. */
   readonly context?: Partial<ActionContext>;
 }
@@ -59,6 +61,8 @@ export class StartError extends Error {
 export class HostMember {
   readonly name: string;
   readonly port: number;
+  /** Where its engine speaks TLS; undefined where that is nowhere. */
+  readonly tlsPort: number | undefined;
   readonly folder: string;
   readonly driver: EngineDriver;
   readonly #place: HostPlace;
@@ -67,6 +71,7 @@ export class HostMember {
   constructor(spec: EngineSpec, place: HostPlace, name: string) {
     this.name = name;
     this.port = place.ports[place.members.indexOf(name)] ?? spec.port;
+    this.tlsPort = place.tlsPortOf?.(this.port);
     this.folder = join(place.root, name);
     this.#place = place;
     mkdirSync(join(this.folder, "run"), { recursive: true });
@@ -86,6 +91,7 @@ export class HostMember {
       QUORATE_RUN_DIR: join(this.folder, "run"),
       QUORATE_OWN_HOST: "127.0.0.1",
       QUORATE_PORT: String(this.port),
+      QUORATE_TLS_PORT: String(this.tlsPort ?? ""),
       QUORATE_LEADER: "",
       QUORATE_LEADER_HOST: "",
       QUORATE_LEADER_PORT: "",

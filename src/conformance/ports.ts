@@ -25,6 +25,11 @@ export async function claimPorts(count: number): Promise<number[]> {
   return claimed;
 }
 
+/** The second port of who has claimed `port`: nobody claims any of those, and all are equally far from the first. */
+export function secondPort(port: number): number {
+  return port + PORTS;
+}
+
 /** Claims one port. @returns the port. @throws {Error} when none is left. */
 export async function claimPort(): Promise<number> {
   const [port = Number.NaN] = await claimPorts(1);

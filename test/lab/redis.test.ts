@@ -33,10 +33,29 @@ async function route(): Promise<WriteRoute | undefined> {
   return host === "" ? undefined : { host, port: PORT };
 }
 
+/** What applications are given to connect with. */
+async function given(key: string): Promise<string> {
+  const path = `jsonpath={.data.${key.replaceAll(".", "\\.")}}`;
+  const text = await kubectl("-n", NAMESPACE, "get", "secret", `${CLUSTER}-app`, "-o", path);
+  return Buffer.from(text, "base64").toString();
+}
+
+/** For a client that believes the cluster's authority alone, and wants the Service's name in the certificate. */
+async function tlsRoute(): Promise<WriteRoute | undefined> {
+  const found = await route();
+  if (found === undefined) return undefined;
+  const tls = { ca: await given("ca.crt"), servername: `${CLUSTER}-rw.${NAMESPACE}.svc` };
+  return { ...found, port: Number(await given("tls-port")), tls };
+}
+
 /** Runs `change` under a client that waits for so many followers. */
-async function expectNothingLost(what: string, followers: number, change: () => Promise<void>): Promise<void> {
-  const secret = ["-n", NAMESPACE, "get", "secret", `${CLUSTER}-app`, "-o", "jsonpath={.data.password}"];
-  const client = new RedisClient(route, Buffer.from(await kubectl(...secret), "base64").toString(), followers);
+async function expectNothingLost(
+  what: string,
+  followers: number,
+  change: () => Promise<void>,
+  where = route,
+): Promise<void> {
+  const client = new RedisClient(where, await given("password"), followers);
   client.start();
   await until("the first acknowledged keys", 60_000, () => Promise.resolve(client.acked > 20 ? true : undefined));
   await change();
@@ -76,6 +95,33 @@ describe("redis under a client that counts", () => {
       await heal();
       await untilReady();
     }));
+
+  test("switchover, by a client that insists on TLS and waits for both followers, which copy by nothing else", () =>
+    expectNothingLost(
+      "switchover with TLS",
+      2,
+      async () => {
+        const { heal } = await inject("switchover", SUBJECT);
+        await heal();
+        await untilReady();
+        const { pod } = await SUBJECT.leader();
+        const command = [
+          "redis-cli",
+          "-s",
+          "/run/redis.sock",
+          "--user",
+          "quorate",
+          "client",
+          "list",
+          "type",
+          "replica",
+        ];
+        const script = `REDISCLI_AUTH=$(cat /quorate-credentials/quorate) ${command.join(" ")}`;
+        const text = await kubectl("-n", NAMESPACE, "exec", pod, "-c", "engine", "--", "bash", "-c", script);
+        expect([...text.matchAll(/ laddr=\S*:(\d+) /g)].map(([, port]) => port)).toEqual(["6380", "6380"]);
+      },
+      tlsRoute,
+    ));
 
   test.each(["engine-kill", "container-kill", "pod-delete"] as const)(
     "%s, by a client that waits for one follower",

@@ -12,7 +12,7 @@ import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { ANNOTATION_MEMBER_STATUS, API_VERSION, nameOf } from "../../src/api/names.ts";
 import { buildAccess } from "../../src/build/access.ts";
 import { type BuildContext, resolveVersion } from "../../src/build/context.ts";
-import { claimPorts } from "../../src/conformance/ports.ts";
+import { claimPorts, secondPort } from "../../src/conformance/ports.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { type ControlPlane, startControlPlane } from "../api/harness.ts";
@@ -354,8 +354,8 @@ export class MemberCluster {
       metadata: { name: nameOf.pod(name), namespace: NAMESPACE },
       spec: { automountServiceAccountToken: false, containers: [{ name: "engine", image: "none" }] },
     });
-    const [agent = 0, peer = 0, init = 0, engine = 0, health = 0, tls = 0] = await claimPorts(6);
-    const ports = { agent, member: peer, init, engine, health, tls };
+    const [agent = 0, peer = 0, init = 0, engine = 0, health = 0] = await claimPorts(5);
+    const ports = { agent, member: peer, init, engine, health, tls: secondPort(engine) };
     this.members.push({ name, ports, podUid: pod.metadata.uid, process: undefined });
   }
 

@@ -2,6 +2,10 @@
  * Members of an engine that acknowledges before its followers have a write, under real agents: planned changes lose nothing;
  * unplanned ones lose nothing of what followers have confirmed to the client. Times are printed, never asserted.
  */
+import { execFileSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { connect } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { RedisClient, type WriteRoute } from "../../hack/scenario/redis-client.ts";
 import { hasRedis, REDIS_PROGRAMS } from "../engine/host-redis.ts";
@@ -69,13 +73,45 @@ function untilLedAnew(epoch: number): Promise<number> {
   });
 }
 
-async function route(): Promise<WriteRoute | undefined> {
+async function plainRoute(): Promise<WriteRoute | undefined> {
   const member = await cluster.routed();
   return member === undefined ? undefined : { host: "127.0.0.1", port: member.ports.engine };
 }
 
+/** For clients that believe nobody but the cluster's authority. */
+async function tlsRoute(): Promise<WriteRoute | undefined> {
+  const member = await cluster.routed();
+  if (member === undefined) return undefined;
+  const ca = await readFile(join(cluster.folder, "peer/ca.crt"), "utf8");
+  return { host: "127.0.0.1", port: member.ports.tls, tls: { ca } };
+}
+
+/** Fingerprint of the certificate that a member's server shows. */
+async function shownBy({ ports }: TestMember): Promise<string | undefined> {
+  const ca = await readFile(join(cluster.folder, "peer/ca.crt"), "utf8");
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: "127.0.0.1", port: ports.tls, ca }, () => {
+      resolve(socket.getPeerX509Certificate()?.fingerprint256);
+      socket.destroy();
+    });
+    socket.once("error", reject);
+  });
+}
+
+/** Ports of a leader's server at which followers copy. */
+async function copiedAt({ ports }: TestMember): Promise<number[]> {
+  const env = { ...process.env, REDISCLI_AUTH: await cluster.password("quorate") };
+  const args = ["-p", String(ports.engine), "--user", "quorate", "client", "list", "type", "replica"];
+  const text = execFileSync(REDIS_PROGRAMS["redis-cli"], args, { env, encoding: "utf8" });
+  return [...text.matchAll(/ laddr=\S*:(\d+) /g)].map(([, port]) => Number(port));
+}
+
 /** Runs `change` under a client that waits for `followers` of them, and judges what the client saw. */
-async function expectNothingLost(followers: number, change: (leader: TestMember) => Promise<void>): Promise<void> {
+async function expectNothingLost(
+  followers: number,
+  change: (leader: TestMember) => Promise<void>,
+  route = plainRoute,
+): Promise<void> {
   const leader = await untilWhole();
   const client = new RedisClient(route, await cluster.password("app"), followers);
   client.start();
@@ -114,6 +150,26 @@ describe.skipIf(!hasRedis)("redis", () => {
       expect((await untilAnotherLeads(leader)).name).toBe(target?.name);
       await cluster.want({ switchover: null });
     }));
+
+  test("a certificate that is renewed under a client with TLS, and a switchover by nothing else", () =>
+    expectNothingLost(
+      1,
+      async (leader) => {
+        expect(await copiedAt(leader)).toEqual([leader.ports.tls, leader.ports.tls]);
+        const servers = cluster.members.map((member) => cluster.pids(member, SERVER));
+        const former = await shownBy(leader);
+        await cluster.renewCertificate();
+        for (const member of cluster.members)
+          await until("the renewed certificate", async () => ((await shownBy(member)) === former ? undefined : true));
+        expect(cluster.members.map((member) => cluster.pids(member, SERVER))).toEqual(servers);
+        await cluster.want({ switchover: { id: `renewed-${Date.now()}`, from: leader.name, to: null } });
+        const next = await untilAnotherLeads(leader);
+        await cluster.want({ switchover: null });
+        await untilWhole();
+        expect(await copiedAt(next)).toEqual([next.ports.tls, next.ports.tls]);
+      },
+      tlsRoute,
+    ));
 
   test("SIGTERM hands over first, then ends", () =>
     expectNothingLost(0, async (leader) => {
