@@ -33,6 +33,12 @@ const ShardStatus = z.object({
   heldUp: z.string().max(512).optional().describe("heldUp says why slots cannot be assigned or moved."),
 });
 
+/** Which files all running members of a shard go by; each field is a fingerprint. */
+const ShardCertificate = z.object({
+  trusts: z.string().max(128).describe("trusts is the fingerprint of the authorities that they trust."),
+  shows: z.string().max(128).describe("shows is the fingerprint of the certificate that they show."),
+});
+
 /** One shard as the ClusterSpec of the whole sees it. */
 const ShardSummary = z.object({
   name: z.string().max(63).describe("name of the shard's ClusterSpec."),
@@ -93,6 +99,9 @@ export const ClusterStatus = z
       .optional()
       .describe("tracks of topology Stateless, whose members have no names that last."),
     shard: ShardStatus.optional().describe("shard says what this shard of another ClusterSpec owns."),
+    certificate: ShardCertificate.optional().describe(
+      "certificate that all running members of this shard go by; absent while they differ, and without spec.shard.tls.",
+    ),
     shards: z
       .array(ShardSummary)
       .max(128)

@@ -28,6 +28,12 @@ export const Sharding = z.object({
     .max(4096)
     .default(32)
     .describe("slotsPerSecond that move on average at the most, however small the batches are."),
+  tls: z
+    .boolean()
+    .optional()
+    .describe(
+      "tls true makes members of all shards speak TLS with each other, under one authority, and serve clients that want it at the Engine's tlsPort. It cannot be changed, because servers that do and servers that do not cannot talk: decide when you create the ClusterSpec.",
+    ),
 });
 export type Sharding = z.infer<typeof Sharding>;
 
@@ -64,8 +70,18 @@ export const ShardPlace = z.object({
     .meta({ "x-kubernetes-list-type": "set" })
     .describe("shards that there are, this one included, by the names of their ClusterSpecs."),
   request: SlotRequest.optional().describe("request about slots to the leader of this shard."),
+  tls: z
+    .boolean()
+    .optional()
+    .describe(
+      "tls says that members of all shards speak TLS, under the authority of the ClusterSpec that this is a shard of.",
+    ),
 });
 export type ShardPlace = z.infer<typeof ShardPlace>;
+
+function speaksTls(self: string): string {
+  return `(has(${self}.sharding) && has(${self}.sharding.tls) && ${self}.sharding.tls)`;
+}
 
 /** Rules between the fields of a ClusterSpec that concern topology Sharded. */
 export const shardingRules: readonly CelRule[] = [
@@ -83,6 +99,12 @@ export const shardingRules: readonly CelRule[] = [
     rule: "has(self.shard) == has(oldSelf.shard) && (!has(self.shard) || self.shard.of == oldSelf.shard.of)",
     message: "shard cannot be added, removed or given to another ClusterSpec: change that ClusterSpec instead",
     fieldPath: ".shard",
+  },
+  {
+    rule: `${speaksTls("self")} == ${speaksTls("oldSelf")}`,
+    message:
+      "sharding.tls cannot be changed: servers that speak TLS and servers that do not cannot talk. Create another ClusterSpec, and move the data there",
+    fieldPath: ".sharding",
   },
   ...["readWrite", "readOnly"].map((name) => ({
     rule: `self.topology != 'Sharded' || (self.services.${name}.type == 'ClusterIP' && !has(self.services.${name}.annotations))`,

@@ -6,14 +6,33 @@ import { ANNOTATION_AUTHORITY } from "./labels.ts";
 /** Suffix of names inside of a cluster that was set up as most are. */
 const CLUSTER_DOMAIN = "cluster.local";
 
+interface Named {
+  readonly name: string;
+  readonly namespace: string;
+}
+
 /** DNS names that the members' certificate is made for: every member's own, and those of the Services for clients. */
-export function certificateHosts({ name, namespace }: { readonly name: string; readonly namespace: string }): string[] {
+export function certificateHosts({ name, namespace }: Named): string[] {
+  const services = [nameOf.readWrite(name), nameOf.readOnly(name), nameOf.read(name)];
+  return [...memberHosts({ name, namespace }), ...serviceHosts(services, namespace)];
+}
+
+/** The same for shards that have one certificate: they have one Service for clients, which are then sent to members. */
+export function shardedCertificateHosts({ name, namespace }: Named, shards: readonly string[]): string[] {
+  const members = shards.toSorted().flatMap((shard) => memberHosts({ name: shard, namespace }));
+  return [...serviceHosts([nameOf.read(name)], namespace), ...members];
+}
+
+function memberHosts({ name, namespace }: Named): string[] {
   const members = `*.${nameOf.membersService(name)}.${namespace}.svc`;
-  const services = [nameOf.readWrite(name), nameOf.readOnly(name), nameOf.read(name)].flatMap((service) => {
+  return [members, `${members}.${CLUSTER_DOMAIN}`];
+}
+
+function serviceHosts(services: readonly string[], namespace: string): string[] {
+  return services.flatMap((service) => {
     const full = `${service}.${namespace}.svc`;
     return [service, `${service}.${namespace}`, full, `${full}.${CLUSTER_DOMAIN}`];
   });
-  return [members, `${members}.${CLUSTER_DOMAIN}`, ...services];
 }
 
 /** The note on the members' certificate; undefined where an operator wrote none that can be understood. */

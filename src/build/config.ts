@@ -4,7 +4,7 @@ import { INTENT_KEY } from "../api/agent-wire.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import { ANNOTATION_TRACEPARENT, ANNOTATION_TRACES_TO, INIT_PORT, nameOf, PEER_PORT } from "../api/names.ts";
 import type { ShardPlace } from "../api/sharding.ts";
-import { type BuildContext, reloadableParameters } from "./context.ts";
+import { type BuildContext, reloadableParameters, shardPort } from "./context.ts";
 import { applicationAccounts } from "./connection.ts";
 import { canonicalJson } from "./hash.ts";
 import { child } from "./labels.ts";
@@ -99,7 +99,8 @@ function accountsOf({ engine, intent }: BuildContext): Pick<Intent, "accounts"> 
 
 function shardOf(context: BuildContext, place: ShardPlace, office: IntentState["office"]): IntentShard {
   const { engine, intent, namespace } = context;
-  const { port, memberPort = port } = engine;
+  const { memberPort = engine.port } = engine;
+  const port = shardPort(context);
   const names = (shard: string) => Array.from({ length: intent.members }, (_, at) => nameOf.member(shard, at));
   const peers = place.shards
     .toSorted()

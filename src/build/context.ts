@@ -83,9 +83,18 @@ export function isWithoutRestart({ engine, told }: BuildContext): (parameter: [s
   return ([name, value]) => reloadable.has(name) || told[name] === value;
 }
 
-/** Whether clients can be told whom to believe: shards have an authority each, and send clients from one to the other. */
+/**
+ * Whether clients can be told whom to believe. Shards send them from one to the other, and only those that speak TLS with each other
+ * have one authority.
+ */
 function hasOneAuthority({ intent }: BuildContext): boolean {
-  return intent.shard === undefined && intent.topology !== "Sharded";
+  if (intent.topology === "Sharded") return intent.sharding?.tls === true;
+  return intent.shard === undefined || intent.shard.tls === true;
+}
+
+/** The port at which members of shards meet: they are told one that speaks TLS, or one that does not. */
+export function shardPort({ engine, intent }: BuildContext): number {
+  return intent.shard?.tls === true ? (engine.tlsPort ?? engine.port) : engine.port;
 }
 
 /** The port at which clients speak TLS, where that is one of its own. */

@@ -23,7 +23,7 @@ import { type BuildContext, isWithoutRestart } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, memberLabels } from "./labels.ts";
 import { placement } from "./placement.ts";
-import { passwordsOf } from "./shard.ts";
+import { certificateOf, passwordsOf } from "./shard.ts";
 import { statelessPodSpec } from "./stateless-pod.ts";
 
 const AGENT_MEMORY_BYTES = 64 * 2 ** 20;
@@ -109,7 +109,7 @@ function memberPodSpec(context: BuildContext, member: string): Record<string, un
       { name: "run", emptyDir: { medium: "Memory" } },
       { name: "shm", emptyDir: { medium: "Memory" } }, // the runtime's own is 64 MiB, too small for parallel queries
       { name: "engine-files", configMap: { name: nameOf.engineFiles(context.name), defaultMode: 0o555 } },
-      { name: "peer", secret: { secretName: nameOf.peerSecret(context.name), defaultMode: 0o440 } },
+      { name: "peer", secret: { secretName: certificateOf(context), defaultMode: 0o440 } },
       { name: "credentials", secret: { secretName: passwordsOf(context), defaultMode: 0o440 } },
     ],
   };

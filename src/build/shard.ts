@@ -47,7 +47,12 @@ export function shardIndex(cluster: string, name: string): number | undefined {
   return /^(0|[1-9][0-9]*)$/.test(number) ? Number(number) : undefined;
 }
 
-/** The ClusterSpec whose passwords and connections hold for a cluster: those of the whole for a shard. */
+/** The Secret with the passwords of a cluster: that of the whole for a shard. */
 export function passwordsOf({ name, intent }: Pick<BuildContext, "name" | "intent">): string {
   return nameOf.credentialsSecret(intent.shard?.of ?? name);
+}
+
+/** The Secret with the certificate of a cluster's members: that of the whole for a shard that speaks TLS with the others. */
+export function certificateOf({ name, intent }: Pick<BuildContext, "name" | "intent">): string {
+  return nameOf.peerSecret(intent.shard?.tls === true ? intent.shard.of : name);
 }

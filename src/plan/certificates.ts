@@ -5,7 +5,6 @@ import type { AuthorityNote, AuthorityStage } from "../api/authority-note.ts";
 import { certificateHosts } from "../build/certificate.ts";
 import { ANNOTATION_ROTATE_AUTHORITY, childLabels, ownerOf } from "../build/labels.ts";
 import type { World } from "./facts.ts";
-import type { MemberView } from "./observation.ts";
 import { operationCommand } from "./override.ts";
 import type { Block, Step } from "./plan.ts";
 
@@ -22,57 +21,85 @@ type Issue = Pick<Extract<Step, { kind: "IssueCertificates" }>, "from" | "to" | 
   readonly overlapMs?: number;
 };
 
-/** The step that members need another certificate for, or none. */
+/** A cluster whose members share one certificate. */
+export interface CertifiedCluster extends Pick<World, "context" | "cluster" | "seen"> {
+  /** The names that the certificate is made for. */
+  readonly hosts: readonly string[];
+  /** Names of those that run and do not say that they go by what the note says. One that does not run will read it when it starts. */
+  readonly late: (note: AuthorityNote) => readonly string[];
+}
+
+function certified({ context, cluster, seen, members }: World): CertifiedCluster {
+  const late = ({ trusts, shows }: AuthorityNote) =>
+    members.flatMap(({ name, pod }) => {
+      const certificate = pod?.report?.certificate;
+      return pod === undefined || (certificate?.trusts === trusts && certificate.shows === shows) ? [] : [name];
+    });
+  return { context, cluster, seen, hosts: certificateHosts(cluster), late };
+}
+
+/** The step that members need another certificate for, or none: those of a shard may go by that of the whole. */
 export function planCertificates(world: World): readonly Step[] {
+  return world.context.intent.shard?.tls === true ? [] : issueCertificates(certified(world));
+}
+
+/** The step that a cluster needs another certificate for, or none. */
+export function issueCertificates(world: CertifiedCluster): readonly Step[] {
   const issue = nextIssue(world);
   if (issue === undefined) return [];
-  const { context, cluster, seen } = world;
+  const { context, seen, hosts } = world;
   const { name, namespace } = context;
   const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
   // A cluster that is new has nothing to go away from: what its annotation asks for is done.
   const isAnswer = issue.to === "Trust" || seen.named.authority === undefined;
   const request = isAnswer ? asked(world) : (seen.named.authority?.request ?? "");
-  return [{ kind: "IssueCertificates", metadata, hosts: certificateHosts(cluster), overlapMs: 0, ...issue, request }];
+  return [{ kind: "IssueCertificates", metadata, hosts, overlapMs: 0, ...issue, request }];
 }
 
 /** When time alone will let the change of authority go on, or be told of; undefined when it never does. */
-export function certificateDueMs(world: World): number | undefined {
-  const { authority } = world.seen.named;
+export function certificateDueMs({ seen }: Pick<World, "seen">): number | undefined {
+  const { authority } = seen.named;
   if (authority === undefined || authority.stage === "Settled") return undefined;
   const sinceMs = Date.parse(authority.since);
   const dueMs = [sinceMs + TAKEN_WITHIN_MS, Date.parse(authority.signsFrom)];
-  const ahead = dueMs.map((atMs) => atMs - world.seen.nowMs).filter((inMs) => inMs > 0);
+  const ahead = dueMs.map((atMs) => atMs - seen.nowMs).filter((inMs) => inMs > 0);
   return ahead.length === 0 ? undefined : Math.min(...ahead);
 }
 
 /** Says which members hold the change of authority up, once they had the time to take part in it. */
 export function authorityTrouble(world: World): readonly Block[] {
+  if (world.context.intent.shard?.tls === true) return [];
   const { cluster, context, seen } = world;
-  const { authority } = seen.named;
-  if (authority === undefined || authority.stage === "Settled") return [];
-  const late = withoutCertificate(world, authority).map(({ name }) => name);
-  if (late.length === 0 || seen.nowMs - Date.parse(authority.since) < TAKEN_WITHIN_MS) return [];
-  const what = `${late.join(", ")} did not take up the cluster's next authority yet, and the former one stays until then.`;
-  const isAtStart = context.engine.readsAuthority === "Start" && authority.stage === "Trust";
-  const block: Block = { guard: "AuthorityTaken", object: late[0] ?? cluster.name, message: what };
+  const [block] = lateBlocks(certified(world));
+  if (block === undefined) return [];
+  const isAtStart = context.engine.readsAuthority === "Start" && seen.named.authority?.stage === "Trust";
   if (!isAtStart) return [block];
-  const message = `${what} Engine ${context.engineName} reads authorities when it starts: restart the members, one after the other.`;
+  const message = `${block.message} Engine ${context.engineName} reads authorities when it starts: restart the members, one after the other.`;
   return [{ ...block, message, override: operationCommand(cluster, { type: "Restart" }) }];
 }
 
-function nextIssue(world: World): Issue | undefined {
+/** Says who holds the change of authority up. */
+export function lateBlocks({ cluster, seen, ...world }: CertifiedCluster): readonly Block[] {
+  const { authority } = seen.named;
+  if (authority === undefined || authority.stage === "Settled") return [];
+  const late = world.late(authority);
+  if (late.length === 0 || seen.nowMs - Date.parse(authority.since) < TAKEN_WITHIN_MS) return [];
+  const message = `${late.join(", ")} did not take up the cluster's next authority yet, and the former one stays until then.`;
+  return [{ guard: "AuthorityTaken", object: late[0] ?? cluster.name, message }];
+}
+
+function nextIssue(world: CertifiedCluster): Issue | undefined {
   const { peerNotAfterMs, peerHosts, authority } = world.seen.named;
   const renewal = (stage: AuthorityStage, reason: string): Issue => ({ from: stage, to: stage, reason });
   if (peerNotAfterMs === undefined) return renewal("Settled", "there is none");
   if (authority === undefined) return renewal("Settled", "nothing is known of its authority");
   const { stage } = authority;
   if (peerNotAfterMs - world.seen.nowMs < RENEW_BEFORE_MS) return renewal(stage, "a third of its life is over");
-  if (peerHosts !== certificateHosts(world.cluster).join(","))
-    return renewal(stage, "it is not for all names of the cluster");
+  if (peerHosts !== world.hosts.join(",")) return renewal(stage, "it is not for all names of the cluster");
   return nextStage(world, authority);
 }
 
-function nextStage(world: World, authority: AuthorityNote): Issue | undefined {
+function nextStage(world: CertifiedCluster, authority: AuthorityNote): Issue | undefined {
   const { nowMs } = world.seen;
   const { stage, request, notAfter, signsFrom } = authority;
   if (stage === "Settled") {
@@ -86,7 +113,7 @@ function nextStage(world: World, authority: AuthorityNote): Issue | undefined {
     const isOld = Date.parse(notAfter) - nowMs < REPLACE_BEFORE_MS;
     return isOld ? trust(CLIENTS_READ_MS.due, "more than half of the authority's life is over") : undefined;
   }
-  if (withoutCertificate(world, authority).length > 0) return undefined;
+  if (world.late(authority).length > 0) return undefined;
   if (stage === "Sign") return { from: stage, to: "Settled", reason: "every member shows the next one's certificate" };
   return nowMs < Date.parse(signsFrom)
     ? undefined
@@ -94,14 +121,6 @@ function nextStage(world: World, authority: AuthorityNote): Issue | undefined {
 }
 
 /** What the user asks for; each text asks once. */
-function asked({ cluster }: World): string {
+function asked({ cluster }: Pick<World, "cluster">): string {
   return cluster.annotations[ANNOTATION_ROTATE_AUTHORITY] ?? "";
-}
-
-/** Members that run and do not say that they go by what the Secret holds. One that does not run will read it when it starts. */
-function withoutCertificate({ members }: World, { trusts, shows }: AuthorityNote): readonly MemberView[] {
-  return members.filter(({ pod }) => {
-    const certificate = pod?.report?.certificate;
-    return pod !== undefined && !(certificate?.trusts === trusts && certificate.shows === shows);
-  });
 }

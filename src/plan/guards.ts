@@ -27,6 +27,10 @@ export const GUARDS = {
     holds: "the Engine can form `spec.topology`",
     override: "None: the topology cannot be changed. Create another ClusterSpec.",
   },
+  ShardTlsSupported: {
+    holds: "the Engine has a port at which members of shards can speak TLS, where `spec.sharding.tls` asks for that",
+    override: "None: it cannot be changed. Create another ClusterSpec.",
+  },
   ParametersAllowed: {
     holds: "`spec.parameters` sets none that the Engine fixes",
     override: "Remove the parameter: the cluster would not work with another value.",

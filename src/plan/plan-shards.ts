@@ -1,10 +1,13 @@
 // The planner of topology Sharded: a ClusterSpec for each shard, changed one after the other, and slots that move between them.
 import { API_VERSION } from "../api/names.ts";
+import type { AuthorityNote } from "../api/authority-note.ts";
 import type { ShardPlace, SlotRequest } from "../api/sharding.ts";
+import { shardedCertificateHosts } from "../build/certificate.ts";
 import type { BuildContext } from "../build/context.ts";
 import { canonicalJson } from "../build/hash.ts";
 import { buildShardedService } from "../build/services.ts";
 import { buildShard, shardSpec, type ShardSpec } from "../build/shard.ts";
+import { certificateDueMs, type CertifiedCluster, issueCertificates, lateBlocks } from "./certificates.ts";
 import { planPasswords } from "./children.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent } from "./difference.ts";
@@ -12,7 +15,7 @@ import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
 import { refuseOperations } from "./operations.ts";
 import type { Block, Step } from "./plan.ts";
-import { shardingOf, shardsOf, type ShardView, slotsOf, tellsSlots, wantedShards } from "./shards.ts";
+import { isShardStopped, shardingOf, shardsOf, type ShardView, slotsOf, tellsSlots, wantedShards } from "./shards.ts";
 import {
   countSlots,
   emptiedShards,
@@ -41,11 +44,14 @@ export function planShards(seen: Observation, cluster: ClusterView, context: Bui
   const whole: Whole = { seen, cluster, context, shards: shardsOf(seen, cluster), wanted: wantedShards(cluster) };
   const slots = planSlots(whole);
   const turn = turnOf(whole);
-  const changes = [...turn.blocked, ...slots.blocked];
+  const certificates = planSharedCertificate(whole);
+  const changes = [...turn.blocked, ...slots.blocked, ...certificates.blocked];
   const change = slots.change ?? turn.change;
+  const dueMs = [...(change === undefined ? [] : [slots.requeueAfterMs ?? RECHECK_MS]), ...certificates.dueMs];
   return {
     busy: change !== undefined,
-    ...(change === undefined ? {} : { change, requeueAfterMs: slots.requeueAfterMs ?? RECHECK_MS }),
+    ...(change === undefined ? {} : { change }),
+    ...(dueMs.length === 0 ? {} : { requeueAfterMs: Math.min(...dueMs) }),
     blocked: [...pausedBlock(whole), ...changes],
     ...(slots.resharding === undefined ? {} : { resharding: slots.resharding }),
     steps: [
@@ -54,10 +60,43 @@ export function planShards(seen: Observation, cluster: ClusterView, context: Bui
         `${cluster.name} is parted into shards: name one of them in spec.clusterName, such as ${whole.wanted[0] ?? ""}`,
       ),
       ...applyIfDifferent(buildShardedService(context), seen.children),
-      ...planPasswords(whole),
+      ...certificates.steps,
+      ...planPasswords(whole, certificates.steps),
       ...applyShards(whole, turn.mayChange, slots.request),
       ...planLeaving(whole),
     ],
+  };
+}
+
+/** Names of shards that are wanted or there. */
+function allShards({ shards, wanted }: Whole): readonly string[] {
+  return [...wanted, ...shards.flatMap(({ name }) => (wanted.includes(name) ? [] : name))];
+}
+
+function speaksTls({ cluster }: Whole): boolean {
+  return shardingOf(cluster).tls === true;
+}
+
+function certified(whole: Whole): CertifiedCluster {
+  const { context, cluster, seen, shards } = whole;
+  const hosts = shardedCertificateHosts(context, allShards(whole));
+  const late = ({ trusts, shows }: AuthorityNote) =>
+    shards
+      .filter((shard) => !isShardStopped(shard))
+      .filter(({ status: { certificate } }) => certificate?.trusts !== trusts || certificate.shows !== shows)
+      .map(({ name }) => name);
+  return { context, cluster, seen, hosts, late };
+}
+
+/** The certificate that members of all shards have when they speak TLS with each other. Without, each shard has one of its own. */
+function planSharedCertificate(whole: Whole) {
+  if (!speaksTls(whole) || whole.cluster.intent.paused) return { steps: [], blocked: [], dueMs: [] };
+  const shared = certified(whole);
+  const dueMs = certificateDueMs(whole);
+  return {
+    steps: issueCertificates(shared),
+    blocked: lateBlocks(shared),
+    dueMs: dueMs === undefined ? [] : [dueMs],
   };
 }
 
@@ -77,18 +116,21 @@ interface Asked {
 /** The ClusterSpecs of all shards that are wanted or there. A shard whose turn it is not stays as it was last told to be. */
 function applyShards(whole: Whole, mayChange: (name: string) => boolean, asked: Asked | undefined): readonly Step[] {
   const { seen, cluster, context, shards, wanted } = whole;
-  // Passwords come first: shards' members start with them.
+  // Passwords come first: shards' members start with them. So they do with a certificate that has their names.
   if (seen.named.credentialsUid === undefined) return [];
-  const names = [...wanted, ...shards.flatMap(({ name }) => (wanted.includes(name) ? [] : name))];
+  const names = allShards(whole);
+  const tls = speaksTls(whole);
+  const isCertified = !tls || seen.named.peerHosts === certified(whole).hosts.join(",");
   return names.flatMap((name) => {
     const live = shards.find((shard) => shard.name === name);
-    if (live?.deleting === true || (live === undefined && cluster.intent.paused)) return [];
+    if (live?.deleting === true || (live === undefined && (cluster.intent.paused || !isCertified))) return [];
     const now = live?.spec;
     const spec = now !== undefined && !mayChange(name) ? now : shardSpec(context, wanted.includes(name));
     const place: ShardPlace = {
       of: context.name,
       shards: names.toSorted(),
       ...(asked?.shard === name ? { request: asked.request } : {}),
+      ...(tls ? { tls } : {}),
     };
     return applyIfDifferent(buildShard(context, name, spec, place), seen.children);
   });

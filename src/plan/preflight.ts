@@ -60,7 +60,14 @@ export interface IntentProblem {
 /** All that is wrong with a spec that the API server took, in itself or beside the Engine that it names; what hides the rest first. */
 export function intentProblems(intent: ClusterIntent, engine: EngineSpec | undefined): readonly IntentProblem[] {
   if (engine === undefined) return [engineUnknown(intent)];
-  const problems = [versionProblem, topologyProblem, parametersProblem, durabilityProblem, accountsProblem];
+  const problems = [
+    versionProblem,
+    topologyProblem,
+    shardTlsProblem,
+    parametersProblem,
+    durabilityProblem,
+    accountsProblem,
+  ];
   const windows = intent.maintenanceWindows.flatMap((window): IntentProblem[] => {
     const message = windowProblem(window);
     return message === undefined ? [] : [{ guard: "WindowsValid", values: [message], message }];
@@ -91,6 +98,15 @@ function topologyProblem(intent: ClusterIntent, engine: EngineSpec): IntentProbl
   const topologies = engine.topologies.join(", ");
   const message = `Engine ${intent.engine.name} cannot form the topology ${topology}. Create the ClusterSpec anew with spec.topology ${topologies}: it cannot be changed.`;
   return { guard: "TopologySupported", values: [topology], message };
+}
+
+function shardTlsProblem(
+  { sharding, shard, engine: { name } }: ClusterIntent,
+  engine: EngineSpec,
+): IntentProblem | undefined {
+  if ((sharding?.tls !== true && shard?.tls !== true) || engine.tlsPort !== undefined) return undefined;
+  const message = `Engine ${name} has no tlsPort, at which members of shards could speak TLS. Create the ClusterSpec anew without spec.sharding.tls: it cannot be changed.`;
+  return { guard: "ShardTlsSupported", values: ["tls"], message };
 }
 
 function parametersProblem({ parameters }: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {

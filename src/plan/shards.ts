@@ -83,9 +83,12 @@ export function conditionOf({ conditions = [] }: ClusterStatus, type: string): s
 /** Whether all shards rest, as they were asked to. */
 export function areShardsStopped(seen: Observation, cluster: ClusterView): boolean {
   const shards = shardsOf(seen, cluster);
-  const isStopped = ({ status: { conditions = [] } }: ShardView) =>
-    conditions.some(({ type, reason }) => type === "Ready" && reason === "Stopped");
-  return shards.length > 0 && shards.every(isStopped);
+  return shards.length > 0 && shards.every(isShardStopped);
+}
+
+/** Whether a shard rests, as it was asked to. */
+export function isShardStopped({ status: { conditions = [] } }: ShardView): boolean {
+  return conditions.some(({ type, reason }) => type === "Ready" && reason === "Stopped");
 }
 
 /** Whether a shard says what it owns: its leader does, once there is one. */

@@ -66,6 +66,7 @@ export function computeStatus(
       epoch: epochs.length === 0 ? undefined : Math.max(...epochs),
       change: change === "" ? undefined : change,
       shard: shardOf(cluster, leader),
+      certificate: certificateOf(cluster, members),
       resharding: failure === undefined ? (plan.resharding ?? before.resharding) : before.resharding,
       rollout: failure === undefined ? (plan.rollout ?? before.rollout) : before.rollout,
       blocked: plan.blocked.length === 0 ? undefined : plan.blocked.slice(0, 16),
@@ -91,6 +92,14 @@ function shardOf({ intent }: ClusterView, leader: MemberView | undefined): Clust
   const report = leader?.pod?.report;
   if (intent.shard === undefined || report?.shard === undefined) return undefined;
   return { ...report.shard, ...known({ heldUp: report.slotsHeldUp }) };
+}
+
+/** What all members of a shard that run go by, for the one who issues it to all shards. */
+function certificateOf({ intent }: ClusterView, members: readonly MemberView[]): ClusterStatus["certificate"] {
+  if (intent.shard?.tls !== true) return undefined;
+  const [first, ...others] = members.flatMap(({ pod }) => (pod === undefined ? [] : [pod.report?.certificate]));
+  const isSame = others.every((one) => one?.trusts === first?.trusts && one?.shows === first?.shows);
+  return first !== undefined && isSame ? { trusts: first.trusts, shows: first.shows } : undefined;
 }
 
 /** The fields that have a value. */

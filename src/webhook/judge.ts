@@ -26,6 +26,7 @@ const FIELDS: Partial<Record<Guard, string>> = {
   EngineKnown: "spec.engine.name",
   VersionKnown: "spec.engine.version",
   TopologySupported: "spec.topology",
+  ShardTlsSupported: "spec.sharding.tls",
   ParametersAllowed: "spec.parameters",
   DurabilitySupported: "spec.durability.mode",
   AccountsSupported: "spec.accounts",

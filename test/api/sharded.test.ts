@@ -1,4 +1,5 @@
 // Topology Sharded against a real API server. There are no agents: tests say what leaders of shards would.
+import { X509Certificate } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 import type { ShardStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, LABEL_SHARD_OF, nameOf } from "../../src/api/names.ts";
@@ -23,7 +24,10 @@ const SLOTS = 16;
 beforeAll(async () => {
   const accounts = [
     { name: "admin" },
-    { name: "app", connection: { type: "tiny", uri: "tiny://$(username):$(password)@$(host)" } },
+    {
+      name: "app",
+      connection: { type: "tiny", uri: "tiny://$(username):$(password)@$(host)", tlsUri: "tinys://$(host)" },
+    },
   ];
   const topologies = ["ActivePassive", "Sharded"];
   await admin.create(
@@ -107,6 +111,33 @@ test("members of all shards share passwords, one Service, and the port of their 
     ["joint-s0", "joint-s1"].flatMap((one) => [0, 1, 2].map((ordinal) => nameOf.member(one, ordinal))),
   );
   expect(shard?.peers[5]).toMatchObject({ host: "joint-s1-2-0.joint-s1-members.default.svc", memberPort: 4321 });
+});
+
+test("shards that speak TLS mount one certificate, which has the names of all, and clients get its authority", async () => {
+  const sharding = { shards: 2, tls: true };
+  const spec = { engine: { name: "tiny" }, topology: "Sharded", durability: { mode: "Async" }, sharding };
+  await admin.create(minimalCluster(spec, "sealed"));
+  for (const shard of ["sealed-s0", "sealed-s1"]) await serve(shard, "");
+  const { spec: pods } = await read("apps/v1", "StatefulSet", "sealed-s1-0");
+  expect(JSON.stringify(pods)).toContain(`"secretName":"sealed-peer"`);
+  expect(await admin.get(ref("v1", "Secret", "sealed-s1-peer"))).toBeUndefined();
+  const text = async (secret: string, key: string) =>
+    Buffer.from((await read("v1", "Secret", secret)).data?.[key] ?? "", "base64").toString();
+  const certificate = new X509Certificate(await text("sealed-peer", "tls.crt"));
+  for (const host of ["sealed-r.default.svc", "sealed-s0-0-0.sealed-s0-members.default.svc"])
+    expect(certificate.checkHost(host)).toBeDefined();
+  expect(certificate.checkHost("sealed-s2-0-0.sealed-s2-members.default.svc")).toBeUndefined();
+  await eventually(async () => expect(await text("sealed-app", "tls-port")).toBe("4322"));
+  const authority = await text("sealed-app", "ca.crt");
+  expect(certificate.verify(new X509Certificate(authority).publicKey)).toBe(true);
+  expect((await intentOf("sealed-s0")).shard?.peers[0]).toMatchObject({ port: 4322 });
+
+  await admin.mergePatch(clusterRef("sealed"), { spec: { sharding: { shards: 3 } } });
+  await eventually(async () => {
+    const renewed = new X509Certificate(await text("sealed-peer", "tls.crt"));
+    expect(renewed.checkHost("sealed-s2-0-0.sealed-s2-members.default.svc")).toBeDefined();
+  });
+  await eventually(async () => expect(await admin.get(clusterRef("sealed-s2"))).toBeDefined());
 });
 
 test("what somebody changes of a shard is changed back", async () => {

@@ -73,4 +73,14 @@ export const shardingUpdates: readonly Update[] = [
     cause:
       "spec.shard: shard cannot be added, removed or given to another ClusterSpec: change that ClusterSpec instead",
   }),
+  ...[
+    { why: "shards that begin to speak TLS", name: "plain", before: { shards: 2 }, tls: true },
+    { why: "shards that end speaking TLS", name: "encrypted", before: { shards: 2, tls: true }, tls: false },
+  ].map(({ why, name, before, tls }) =>
+    update(why, minimalCluster({ topology: "Sharded", sharding: before }, name), {
+      spec: { sharding: { tls } },
+      cause:
+        "spec.sharding: sharding.tls cannot be changed: servers that speak TLS and servers that do not cannot talk. Create another ClusterSpec, and move the data there",
+    }),
+  ),
 ];

@@ -1,10 +1,13 @@
 /** The Redis Engine as shards of one data set, with real servers: slots belong to the data, and keys stay within reach of a client. */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { connect } from "node:tls";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { HostCluster } from "../../src/conformance/host-cluster.ts";
 import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
+import { HostAuthority } from "./host-authority.ts";
 import { shippedSpec } from "./host-cluster.ts";
 import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
 
@@ -13,12 +16,21 @@ const FIRST_PORT = 25_470;
 const MEMBERS = 2;
 const spec = shippedSpec("redis");
 
+/** Whom members trust when they speak TLS; undefined when they do not. */
+let authority: HostAuthority | undefined;
+const tlsPortOf = (port: number): number => port + 100;
+
+/** Where other members find the server whose plain port that is. */
+function meetingPort(port: number): number {
+  return authority === undefined ? port : tlsPortOf(port);
+}
+
 /** Servers' member ports are 10000 above their own, as their configuration has it when nothing else is said. */
 function peersOf(shards: number): string {
   return Array.from({ length: shards * MEMBERS }, (_, at) => {
     const port = FIRST_PORT + at;
     const member = `cache-s${Math.floor(at / MEMBERS)}-${String.fromCodePoint(97 + (at % MEMBERS))}`;
-    return `${member}=127.0.0.1:${port}:${port + 10_000}`;
+    return `${member}=127.0.0.1:${meetingPort(port)}:${port + 10_000}`;
   }).join(",");
 }
 
@@ -30,7 +42,8 @@ function makeShard(index: number, shards: number): HostCluster {
     passwords: PASSWORDS,
     programs: REDIS_PROGRAMS,
     name: `cache-s${index}`,
-    context: { QUORATE_SHARD_PEERS: peersOf(shards) },
+    context: { QUORATE_SHARD_PEERS: peersOf(shards), QUORATE_PEER_DIR: authority?.folder ?? "" },
+    ...(authority === undefined ? {} : { tlsPortOf }),
   });
   const defaults = Object.entries(spec.parameters.defaults).map(([name, value]) => `${name}\t${value}\n`);
   for (const member of shard.members) writeFileSync(member.parametersFile, defaults.join(""));
@@ -38,9 +51,11 @@ function makeShard(index: number, shards: number): HostCluster {
 }
 
 /** Sends commands as account `app`, as a client that goes where servers send it. @returns the answers, a line each. */
-function ask(member: HostMember, commands: readonly string[]): string[] {
+function ask(member: HostMember, commands: readonly string[], encrypted = authority !== undefined): string[] {
   const env = { ...process.env, REDISCLI_AUTH: PASSWORDS.app };
-  const args = ["-c", "-p", String(member.port), "--user", "app"];
+  const how = encrypted ? ["--tls", "--cacert", join(authority?.folder ?? "", "ca.crt")] : [];
+  const port = encrypted ? meetingPort(member.port) : member.port;
+  const args = ["-c", "-p", String(port), ...how, "--user", "app"];
   const { stdout } = spawnSync(REDIS_PROGRAMS["redis-cli"], args, {
     env,
     encoding: "utf8",
@@ -87,7 +102,7 @@ async function untilWorking(leader: HostMember): Promise<void> {
   await expect.poll(info, { timeout: 20_000 }).toMatch(/cluster_state:ok[^]*slots_ok:16384/);
 }
 
-describe.skipIf(!hasRedis)("redis as shards", () => {
+describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("redis as shards $how", ({ how }) => {
   let shards: HostCluster[] = [];
   let first: HostMember;
   let second: HostMember;
@@ -106,6 +121,11 @@ describe.skipIf(!hasRedis)("redis as shards", () => {
       )
       .toBe(true);
   }
+
+  beforeAll(() => {
+    authority = how === "with TLS" ? new HostAuthority("*.cache-s0-members.shop.svc") : undefined;
+  });
+  afterAll(() => authority?.remove());
 
   beforeEach(async () => {
     shards = [makeShard(0, 2), makeShard(1, 2)];
@@ -132,6 +152,72 @@ describe.skipIf(!hasRedis)("redis as shards", () => {
     expect(loads.reduce((sum, { keys }) => sum + keys, 0)).toBeGreaterThanOrEqual(KEYS.length);
     for (const { operations } of loads) expect(operations).toBeGreaterThan(KEYS.length / 3);
   });
+
+  it.skipIf(how === "without TLS")(
+    "members speak nothing but TLS with each other; clients go on as they came",
+    async () => {
+      const members = shards.flatMap((shard) => shard.members);
+      // The bus: whoever comes with TLS is shown the certificate, and there is no other way in.
+      for (const { port } of members) {
+        const shown = await new Promise<string | undefined>((resolve, reject) => {
+          const socket = connect({ host: "127.0.0.1", port: port + 10_000, rejectUnauthorized: false }, () => {
+            resolve(socket.getPeerX509Certificate()?.subject);
+            socket.destroy();
+          });
+          socket.once("error", reject);
+        });
+        expect(shown).toBe("CN=quorate member");
+      }
+      for (const leader of [first, second]) {
+        const env = { ...process.env, REDISCLI_AUTH: PASSWORDS.quorate };
+        const args = ["-p", String(leader.port), "--user", "quorate", "client", "list", "type", "replica"];
+        const { stdout } = spawnSync(REDIS_PROGRAMS["redis-cli"], args, { env, encoding: "utf8" });
+        expect([...stdout.matchAll(/ laddr=\S*:(\d+) /g)].map(([, port]) => Number(port))).toEqual([leader.tlsPort]);
+      }
+      const nodes = (encrypted: boolean) =>
+        ask(first, ["cluster nodes"], encrypted).filter((line) => !line.includes(":1@1"));
+      const portsOf = (lines: readonly string[]) => lines.map((line) => /:(\d+)@/.exec(line)?.[1] ?? line).toSorted();
+      expect(portsOf(nodes(true))).toEqual(members.map(({ port }) => String(tlsPortOf(port))).toSorted());
+      expect(portsOf(nodes(false))).toEqual(members.map(({ port }) => String(port)).toSorted());
+      const answers = ask(
+        first,
+        KEYS.map((key) => `get ${quoted(key)}`),
+        false,
+      );
+      expect(KEYS.filter((key, at) => answers[at] === key)).toHaveLength(KEYS.length);
+    },
+  );
+
+  it.skipIf(how === "without TLS")(
+    "a renewed certificate, and then another authority, change nothing for clients",
+    async () => {
+      const members = shards.flatMap((shard) => shard.members);
+      const stages = [
+        () => authority?.issue(),
+        () => authority?.announce(),
+        () => authority?.issue(),
+        () => authority?.settle(),
+      ];
+      for (const stage of stages) {
+        stage();
+        for (const member of members) {
+          await member.run("reload");
+          expect(present(first)).toBe(KEYS.length);
+        }
+      }
+      const [shard] = shards as [HostCluster];
+      const follower = shard.member(1);
+      await pause(1100); // a follower confirms once a second
+      await first.kill();
+      await shard.promote(follower, [], 0);
+      await untilReached(second);
+      // Whoever starts now has nothing but the new files.
+      await first.start();
+      await first.follow(follower);
+      await expect.poll(async () => (await follower.observe()).followers[0]?.streaming, { timeout: 10_000 }).toBe(true);
+      await untilReached(first);
+    },
+  );
 
   it("slots that another shard owns are refused, and so are any while nobody says what that shard owns", async () => {
     const [, other] = shards as [HostCluster, HostCluster];
@@ -183,7 +269,7 @@ describe.skipIf(!hasRedis)("redis as shards", () => {
       return {
         QUORATE_TARGET: leader.name.slice(0, -2),
         QUORATE_TARGET_HOST: "127.0.0.1",
-        QUORATE_TARGET_PORT: String(leader.port),
+        QUORATE_TARGET_PORT: String(meetingPort(leader.port)),
       };
     };
     await first.run("moveSlots", { QUORATE_SLOTS: "5462-8191", ...to(third) });
@@ -203,7 +289,7 @@ describe.skipIf(!hasRedis)("redis as shards", () => {
     const target = {
       QUORATE_TARGET: "cache-s1",
       QUORATE_TARGET_HOST: "127.0.0.1",
-      QUORATE_TARGET_PORT: String(second.port),
+      QUORATE_TARGET_PORT: String(meetingPort(second.port)),
     };
     const context = { QUORATE_SLOTS: "6000-8191", ...target };
     for (const afterMs of [150, 300, 450, 600]) {

@@ -1,5 +1,4 @@
 // Builders are tables: a context in, one manifest out, always the same bytes.
-import { EngineSpec } from "../../../src/api/engine.ts";
 import { RevisionNote } from "../../../src/api/revision-note.ts";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -7,8 +6,6 @@ import { parametersInForce } from "../../../src/agent/parameters.ts";
 import { readRestartParameters } from "../../../src/agent/settings.ts";
 import { nameOf } from "../../../src/api/names.ts";
 import { buildAccess } from "../../../src/build/access.ts";
-import { buildConnections, fillIn } from "../../../src/build/connection.ts";
-import type { BuildContext } from "../../../src/build/context.ts";
 import { buildBudget } from "../../../src/build/budget.ts";
 import { buildEngineFiles, buildIntent, buildIntentConfigMap, buildLease } from "../../../src/build/config.ts";
 import { canonicalJson, contentHash } from "../../../src/build/hash.ts";
@@ -280,60 +277,6 @@ describe("what users add to pods and Services", () => {
       { name: "orders-r", type: "ClusterIP", loadBalancerClass: undefined, annotations: ["example.com/all"] },
       { name: "orders-members", type: "ClusterIP", loadBalancerClass: undefined, annotations: [] },
     ]);
-  });
-});
-
-describe("connections", () => {
-  const versions = { credentialsVersion: "7", peerVersion: "3" };
-  const hashOf = (context: BuildContext, secrets = versions) => buildConnections(context, secrets)[0]?.hash;
-
-  test("have everything but the password, and differ when it does", () => {
-    const [connection] = buildConnections(contextOf(), versions);
-    expect(connection).toMatchObject({
-      metadata: { name: "orders-app", namespace: "shop", ownerReferences: [{ name: "orders" }] },
-      type: "servicebinding.io/example",
-      fields: { type: "example", host: "orders-rw.shop.svc", port: "5432", username: "app" },
-      passwordKey: "app",
-      hasAuthority: false,
-    });
-    expect(hashOf(contextOf())).toBe(connection?.hash);
-    expect(hashOf(contextOf(), { ...versions, credentialsVersion: "8" })).not.toBe(connection?.hash);
-    expect(hashOf(contextOf(), { ...versions, peerVersion: "4" })).toBe(connection?.hash);
-  });
-
-  test("of an engine that shows a certificate carry its authority, and are made anew with it", () => {
-    const context = contextOf();
-    const shown: BuildContext = { ...context, engine: { ...context.engine, clientTls: true } };
-    expect(buildConnections(shown, versions)[0]?.hasAuthority).toBe(true);
-    expect(hashOf(shown, { ...versions, peerVersion: "4" })).not.toBe(hashOf(shown));
-  });
-
-  test("of an engine with a port of its own for TLS name that, and so do Services, their slices and the policy", () => {
-    const context = contextOf();
-    const accounts = [
-      { name: "app", connection: { type: "example", uri: "example://$(host)", tlsUri: "examples://$(host):$(port)" } },
-    ];
-    const engine = EngineSpec.parse({ ...context.engine, accounts, clientTls: true, tlsPort: 5433 });
-    const shown: BuildContext = { ...context, engine };
-    expect(buildConnections(shown, versions)[0]?.tls).toEqual({ port: "5433", uri: "examples://$(host):$(port)" });
-    const sharded = { ...shown, intent: { ...shown.intent, topology: "Sharded" as const } };
-    // Each shard has an authority of its own: there is none that clients of the whole could be given.
-    expect(buildConnections(sharded, versions)[0]).toMatchObject({ hasAuthority: false });
-    expect(buildConnections(sharded, versions)[0]?.tls).toBeUndefined();
-    expect(JSON.stringify([...buildServices(sharded), buildNetworkPolicy(sharded)])).not.toContain("5433");
-    const clients = buildServices(shown).slice(0, 3);
-    for (const manifest of [...clients, buildNetworkPolicy(shown)]) expect(JSON.stringify(manifest)).toContain("5433");
-    for (const { ports } of buildEndpointSlices(shown) as unknown as { readonly ports: readonly object[] }[]) {
-      expect(ports).toContainEqual({ name: "client-tls", port: 5433, protocol: "TCP" });
-    }
-    expect(revisionOf(shown).templateHash).toBe(revisionOf(context).templateHash);
-  });
-
-  test("fill in what they know, escaped, and leave the rest", () => {
-    const fields = { username: "app", password: "a/b@c:d" };
-    expect(fillIn("x://$(username):$(password)@$(nowhere)/$HOME", fields)).toBe(
-      "x://app:a%2Fb%40c%3Ad@$(nowhere)/$HOME",
-    );
   });
 });
 

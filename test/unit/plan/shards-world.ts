@@ -3,6 +3,7 @@
 import { OperationIntent } from "../../../src/api/cluster-operation.ts";
 import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
 import type { ClusterStatus, ShardStatus } from "../../../src/api/cluster-status.ts";
+import type { EngineSpec } from "../../../src/api/engine.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../../src/build/labels.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
@@ -13,6 +14,7 @@ import { formatSlots, parseSlots } from "../../../src/plan/slots.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
+import { SimulatedCertificates } from "./simulated-certificates.ts";
 import type { Choose } from "./simulator.ts";
 import { describe } from "./views.ts";
 
@@ -28,6 +30,8 @@ interface Shard {
   leads: boolean;
   readonly owned: Set<number>;
   moving: { readonly slots: readonly number[]; readonly to: string } | undefined;
+  /** What its members go by; they started with what there was. */
+  certificate: ClusterStatus["certificate"];
 }
 
 type ShardSpec = Pick<ClusterIntent, "shard" | "stopped">;
@@ -43,6 +47,11 @@ export class ShardsWorld {
   readonly connections = new Map<string, string>();
   readonly operations = new Map<string, OperationView>();
   readonly trace: string[] = [];
+  readonly certificates = new SimulatedCertificates();
+  /** What was issued to the whole. */
+  certified = NOTHING_NAMED;
+  annotations: Record<string, string> = {};
+  engine: EngineSpec = { ...engine, topologies: ["ActivePassive", "Sharded"], slots: SLOTS };
   /** The most shards that were not settled at once since it was set, those that are new left out. */
   mostUnsettled = 0;
   readonly #choose: Choose;
@@ -119,6 +128,12 @@ export class ShardsWorld {
     const { settled, generation, leads } = shard;
     const spec = shard.manifest["spec"] as ShardSpec;
     const moves: (() => void)[] = [];
+    const { authority } = this.certified;
+    const name = shard.manifest.metadata.name;
+    const isOld = authority !== undefined && shard.certificate?.shows !== authority.shows;
+    if (isOld && spec.shard?.tls === true && !this.certificates.late.has(name)) {
+      moves.push(() => void (shard.certificate = { trusts: authority.trusts, shows: authority.shows }));
+    }
     if (settled < generation) moves.push(() => void (shard.settled = generation));
     if (!leads && !spec.stopped) moves.push(() => void (shard.leads = true));
     if (leads && spec.stopped) moves.push(() => void (shard.leads = false));
@@ -160,13 +175,13 @@ export class ShardsWorld {
       settings: { agentImage: "quorate/agent:1" },
       namespace: "shop",
       name: "orders",
-      cluster: ordersView(this.spec, {}, this.status),
-      engine: { ...engine, topologies: ["ActivePassive" as const, "Sharded" as const], slots: SLOTS },
+      cluster: ordersView(this.spec, this.annotations, this.status),
+      engine: this.engine,
       members: [],
       instances: [],
       children: new Map([...others, ...children]),
       named: {
-        ...NOTHING_NAMED,
+        ...this.certified,
         connections: new Map(this.connections),
         ...(this.hasPasswords
           ? { credentialsUid: "s", credentialKeys: ["admin", "app"], credentialsVersion: "1" }
@@ -181,7 +196,7 @@ export class ShardsWorld {
     });
   }
 
-  #view({ uid, version, manifest, generation, settled, leads, owned, moving }: Shard): ChildView {
+  #view({ uid, version, manifest, generation, settled, leads, owned, moving, certificate }: Shard): ChildView {
     const { stopped } = manifest["spec"] as ShardSpec;
     const isReady = leads && settled === generation;
     const shard: ShardStatus = {
@@ -200,6 +215,7 @@ export class ShardsWorld {
       ],
       leader: leads ? "one" : "",
       ...(leads ? { shard } : {}),
+      ...(certificate === undefined ? {} : { certificate }),
     };
     const view = toView(manifest, uid, version);
     const metadata = { ...manifest.metadata, generation };
@@ -207,7 +223,8 @@ export class ShardsWorld {
   }
 
   #take(step: Step): void {
-    if (step.kind === "GenerateCredentials") this.hasPasswords = true;
+    if (step.kind === "IssueCertificates") this.certified = this.certificates.issue(this.certified, step, this.nowMs);
+    else if (step.kind === "GenerateCredentials") this.hasPasswords = true;
     else if (step.kind === "WriteConnection") this.connections.set(step.metadata.name, step.connection.hash);
     else if (step.kind === "Delete") this.shards.delete(step.object.name);
     else if ("manifest" in step && step.manifest.kind === "ClusterSpec") this.#apply(step.manifest);
@@ -224,7 +241,7 @@ export class ShardsWorld {
       return;
     }
     const uid = `uid-${this.#serial}`;
-    const fresh = { version: 1, generation: 1, settled: 0, leads: false, moving: undefined };
+    const fresh = { version: 1, generation: 1, settled: 0, leads: false, moving: undefined, certificate: undefined };
     this.shards.set(manifest.metadata.name, { uid, manifest, owned: new Set(), ...fresh });
   }
 }

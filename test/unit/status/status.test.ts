@@ -126,3 +126,33 @@ describe("status", () => {
     expect(statusOf(world, { generation: 2 }).observedGeneration).toBe(2);
   });
 });
+
+describe("of a shard that speaks TLS, the certificate", () => {
+  const [one, other] = ["1", "2"].map((name) => ({ trusts: `trusts ${name}`, shows: `shows ${name}` }));
+
+  /** What is told when each member that runs says so; undefined for one that says nothing of it. */
+  function told(said: readonly (typeof one)[], tls = true): ClusterStatus["certificate"] {
+    const seen = settled(said.length).observe();
+    const { cluster } = seen;
+    if (cluster === undefined) throw new Error("no cluster");
+    const members = seen.members.map((member, index) => {
+      const { pod } = member;
+      const { certificate: _, ...report } = pod?.report ?? {};
+      const certificate = said[index];
+      const full = { ...report, ...(certificate === undefined ? {} : { certificate }) } as typeof report & object;
+      return { ...member, pod: { ...pod, report: full } } as typeof member;
+    });
+    const shard = { of: "whole", shards: ["orders"], ...(tls ? { tls } : {}) };
+    const intent = { ...cluster.intent, shard };
+    const plan = settled().plan();
+    return computeStatus({ ...seen, members }, { ...cluster, intent }, plan, undefined).certificate;
+  }
+
+  test("is what all members that run go by", () => {
+    expect(told([one, one, one])).toEqual(one);
+    expect(told([one, other, one])).toBeUndefined();
+    expect(told([one, one, undefined])).toBeUndefined();
+    expect(told([undefined, one, one])).toBeUndefined();
+    expect(told([one, one, one], false)).toBeUndefined();
+  });
+});
