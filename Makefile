@@ -40,9 +40,8 @@ bundle: deps init ## Build dist/: one file per program, and quorate-init
 	node hack/bundle.ts
 
 .PHONY: sbom
-sbom: deps ## What the images are made of, as CycloneDX: dist/sbom.cdx.json
-	mkdir -p dist
-	npm sbom --package-lock-only --omit dev --sbom-type application --sbom-format cyclonedx > dist/sbom.cdx.json
+sbom: image-roots ## What images and plugin are made of, file by file, as CycloneDX: dist/sbom
+	node hack/release/write-sboms.ts
 
 MKDOCS := dist/mkdocs/bin/mkdocs
 $(MKDOCS):
@@ -61,6 +60,11 @@ release: images sbom ## Pack a release into dist/release: images, chart, CRDs, o
 images: bundle ## Build the images of the lab
 	hack/lab/lab build
 	hack/lab/lab images
+
+.PHONY: image-roots
+image-roots: bundle ## Lay the files of operator and agent out in dist/image-roots, which the Containerfile takes
+	hack/lab/lab images operator agent
+	for image in operator agent; do hack/lab/lab image-root $$image dist/image-roots/$$image; done
 
 .PHONY: bench-failover
 bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUNS=30, CASES=…, CONTENDERS=…)

@@ -86,6 +86,9 @@ export default defineConfig({
           provide: { rightsNotes },
         },
       },
+      // What `make sbom` and the steps before it have made.
+      { test: { name: "images", include: ["test/images/images.test.ts"], testTimeout: 60_000 } },
+      { test: { name: "images-long", include: ["test/images/release.test.ts"], testTimeout: 60_000 } },
       {
         test: {
           name: "bench-long",

@@ -77,6 +77,10 @@ const BENCH_LONG: Suite = {
   projects: ["bench-long"],
   isLong: true,
 };
+/** What is shipped, file by file. */
+const IMAGES: Suite = { name: "images", before: [["make", "-s", "sbom"]], projects: ["images"] };
+/** A release, packed twice. */
+const IMAGES_LONG: Suite = { name: "images-long", before: [], projects: ["images-long"], isLong: true };
 const LAB_BEFORE: Suite["before"] = [
   ["make", "-s", "images"],
   ["hack/lab/lab", "up"],
@@ -99,7 +103,7 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
   [
-    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, LAB_UP],
+    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG, LAB_UP],
     [API, PROMETHEUS, API_LONG, BENCH_LONG],
   ],
 ];

