@@ -52,7 +52,7 @@ site: $(MKDOCS) ## The documentation as a site: dist/site, made by MkDocs (pytho
 	$(MKDOCS) build --strict --quiet
 
 .PHONY: release
-release: images sbom ## Pack a release into dist/release: images, chart, CRDs, overlays, plugin, SBOM, checksums (RELEASE_URL=…)
+release: sbom ## Pack a release into dist/release: images, chart, CRDs, overlays, plugin, SBOM, checksums (RELEASE_URL=…)
 	hack/lab/lab build-checkers
 	node hack/release/release.ts
 

@@ -149,8 +149,9 @@ redis_layer() { # BASE
 
 # Notes whose file that is, as images without a package manager do: scanners of images look there.
 note_package() { # ROOT FILE-NAME STATUS-FOLDER
-  local list package
-  list=$(grep -lE "/${2//./\\.}\$" "$1"/var/lib/dpkg/info/*.list | head -n 1)
+  local list package name
+  name=$(sed 's/[.+]/\\&/g' <<<"$2")
+  list=$(grep -lE "/$name\$" "$1"/var/lib/dpkg/info/*.list | head -n 1)
   [ -n "$list" ] || die "no package of the base has $2"
   package=${list##*/} package=${package%.list} package=${package%%:*}
   awk -v RS= -v package="$package" 'index($0 "\n", "Package: " package "\n") == 1' "$1/var/lib/dpkg/status" >"$3/$package"
