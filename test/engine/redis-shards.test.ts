@@ -91,6 +91,13 @@ async function slotsOf(member: HostMember): Promise<unknown> {
   return (await member.observe()).shard;
 }
 
+/** The two members of a shard, the one with the more advanced copy first. */
+async function byAdvance(shard: HostCluster): Promise<[HostMember, HostMember]> {
+  const [a, b] = [shard.member(0), shard.member(1)];
+  const [ofA, ofB] = [await a.observe(), await b.observe()].map(({ position }) => BigInt(position?.value ?? 0));
+  return (ofB ?? 0n) > (ofA ?? 0n) ? [b, a] : [a, b];
+}
+
 /** Waits until `member` sees keys of every slot within reach: gossip takes a second or two. */
 function untilReached(member: HostMember): Promise<void> {
   return expect.poll(() => present(member), { timeout: 20_000, interval: 200 }).toBe(KEYS.length);
@@ -246,12 +253,14 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     expect(present(second)).toBe(KEYS.length);
   });
 
-  it("everybody killed: each shard's leader leads again with its slots and all keys", async () => {
+  it("everybody killed: each shard is led again, with its slots and all keys", async () => {
     for (const shard of shards) for (const member of shard.members) await member.kill();
     for (const shard of shards) for (const member of shard.members) await member.start();
     for (const shard of shards) {
-      await shard.promote(shard.member(0), [], 0);
-      await shard.member(1).follow(shard.member(0));
+      // As an election would have it: what was seen of the follower last may be later than what was seen of the leader.
+      const [leader, follower] = await byAdvance(shard);
+      await shard.promote(leader, [], 0);
+      await follower.follow(leader);
     }
     await untilMet();
     await untilReached(first);
