@@ -3,6 +3,7 @@
  * Times are printed, never asserted.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { pause } from "../../hack/scenario/shell.ts";
 import { CountingClient } from "./client.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
 
@@ -12,60 +13,9 @@ const ENGINE = /^(\S*\/)?postgres( |:)/;
 
 let cluster: MemberCluster;
 
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const endMs = performance.now() + 60_000;
-  while (performance.now() < endMs) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await pause(50);
-  }
-  throw new Error(`waited in vain for ${what}\n${await logs()}`);
-}
-
-async function logs(): Promise<string> {
-  const texts = await Promise.all(
-    cluster.members.map(async (member) => `== ${member.name}\n${(await cluster.log(member)).slice(-3000)}`),
-  );
-  return texts.join("\n");
-}
-
-interface Status {
-  readonly state: {
-    readonly role: { readonly kind: string; readonly routed?: boolean; readonly verified?: boolean };
-  } | null;
-  readonly observation: {
-    readonly receiving: boolean;
-    readonly followers: readonly { readonly streaming: boolean }[];
-  } | null;
-}
-
-/** Waits until one member leads and the two others stream from it. */
-async function untilWhole(): Promise<TestMember> {
-  return until("one leader with two streaming followers", async () => {
-    const leader = await cluster.routed().catch(() => undefined);
-    if (leader === undefined) return undefined;
-    const status = (await cluster.status(leader).catch(() => undefined)) as Status | undefined;
-    const streaming = status?.observation?.followers.filter((one) => one.streaming).length;
-    return status?.state?.role.kind === "leader" && status.state.role.verified === true && streaming === 2
-      ? leader
-      : undefined;
-  });
-}
-
-async function untilAnotherLeads(old: TestMember): Promise<TestMember> {
-  return until(`another leader than ${old.name}`, async () => {
-    const leader = await cluster.routed().catch(() => undefined);
-    return leader !== undefined && leader !== old ? leader : undefined;
-  });
-}
-
 /** Waits until the engine of `old` with this main process leads no more: it was ended, or another member leads. */
 async function untilRelieved(old: TestMember, main: number | undefined): Promise<void> {
-  await until(`the engine of ${old.name} to be relieved`, async () => {
+  await cluster.until(`the engine of ${old.name} to be relieved`, async () => {
     const leader = await cluster.routed().catch(() => undefined);
     const hasEnded = !cluster.pids(old, ENGINE).includes(main ?? 0);
     return hasEnded || (leader !== undefined && leader !== old) ? true : undefined;
@@ -80,14 +30,14 @@ function signalAll(member: TestMember, command: RegExp, signal: NodeJS.Signals):
 
 /** Runs `fault` under a client and judges what the client saw. */
 async function expectNothingLost(fault: (leader: TestMember) => Promise<void>): Promise<void> {
-  const leader = await untilWhole();
+  const leader = await cluster.untilWhole();
   const client = new CountingClient(cluster);
   client.start();
   await pause(1000);
   await fault(leader);
-  await untilWhole();
+  await cluster.untilWhole();
   const acked = client.acked;
-  await until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  await cluster.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
   const verdict = await client.finish();
   process.stdout.write(
     `  largest write gap ${verdict.largestGapMs} ms, ${verdict.acked} rows, ${verdict.unknown} unknown\n`,
@@ -98,7 +48,7 @@ async function expectNothingLost(fault: (leader: TestMember) => Promise<void>): 
 beforeAll(async () => {
   cluster = await MemberCluster.create(3);
   for (const member of cluster.members) cluster.run(member);
-  await untilWhole();
+  await cluster.untilWhole();
 });
 afterAll(async () => {
   await cluster.stop();
@@ -111,13 +61,13 @@ describe("an unplanned change of leader", () => {
     expectNothingLost(async (leader) => {
       const [main] = cluster.pids(leader, ENGINE);
       process.kill(main ?? Number.NaN, "SIGKILL");
-      await untilAnotherLeads(leader);
+      await cluster.untilAnotherLeads(leader);
     }));
 
   test("the whole container dies", () =>
     expectNothingLost(async (leader) => {
       await cluster.kill(leader);
-      await untilAnotherLeads(leader);
+      await cluster.untilAnotherLeads(leader);
       cluster.run(leader);
     }));
 
@@ -142,7 +92,7 @@ describe("an engine that hangs", () => {
     expectNothingLost(async (leader) => {
       const [main] = cluster.pids(leader, ENGINE);
       signalAll(leader, ENGINE, "SIGSTOP");
-      await until("the hung engine to be ended", () =>
+      await cluster.until("the hung engine to be ended", () =>
         Promise.resolve(cluster.pids(leader, ENGINE).includes(main ?? 0) ? undefined : true),
       );
     }));
@@ -152,7 +102,7 @@ describe("a planned change of leader", () => {
   test("SIGTERM hands over first, then ends", () =>
     expectNothingLost(async (leader) => {
       await cluster.terminate(leader);
-      await untilAnotherLeads(leader);
+      await cluster.untilAnotherLeads(leader);
       cluster.run(leader);
     }));
 
@@ -162,7 +112,7 @@ describe("a planned change of leader", () => {
       await cluster.want({
         switchover: { id: `switchover-${Date.now()}`, from: leader.name, to: target?.name ?? null },
       });
-      expect((await untilAnotherLeads(leader)).name).toBe(target?.name);
+      expect((await cluster.untilAnotherLeads(leader)).name).toBe(target?.name);
       await cluster.want({ switchover: null });
     }));
 });

@@ -1,6 +1,7 @@
 // Pausing stops failovers; a promotion by force works when nobody else can lead, and those who were given up come back as followers.
 import { Client } from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { pause } from "../../hack/scenario/shell.ts";
 import { ANNOTATION_SYNC, nameOf } from "../../src/api/names.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
@@ -14,19 +15,9 @@ interface Status {
   readonly observation: { readonly receiving: boolean; readonly followers: readonly unknown[] } | null;
 }
 
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const endMs = performance.now() + 90_000;
-  while (performance.now() < endMs) {
-    const answer = await ask().catch(() => undefined);
-    if (answer !== undefined) return answer;
-    await pause(100);
-  }
-  const logs = await Promise.all(cluster.members.map((member) => cluster.log(member)));
-  throw new Error(`waited in vain for ${what}\n${logs.map((log) => log.slice(-3000)).join("\n==\n")}`);
+/** Members that were just frozen or killed do not answer. */
+function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  return cluster.until(what, () => ask().catch(() => undefined));
 }
 
 const statusOf = (member: TestMember): Promise<Status> => cluster.status(member) as Promise<Status>;

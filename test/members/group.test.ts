@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { KeyClient } from "../../hack/scenario/key-client.ts";
+import { pause } from "../../hack/scenario/shell.ts";
 import { binary } from "../api/harness.ts";
 import { type HostEngine, MemberCluster, type TestMember } from "./harness.ts";
 
@@ -37,26 +38,6 @@ const lists: string[][] = [];
 const watching = new AbortController();
 let watcher: Promise<void>;
 
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const endMs = performance.now() + 90_000;
-  while (performance.now() < endMs) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await pause(100);
-  }
-  const logs = await Promise.all(
-    cluster.members.map(async (member) => {
-      const text = await cluster.log(member).catch(() => "");
-      return `== ${member.name}\n${text.slice(-2500)}\n${JSON.stringify(await statusOf(member))}`;
-    }),
-  );
-  throw new Error(`waited in vain for ${what}\n${logs.join("\n")}`);
-}
-
 async function statusOf(member: TestMember): Promise<Status | undefined> {
   return (await cluster.status(member).catch(() => undefined)) as Status | undefined;
 }
@@ -77,7 +58,7 @@ function listedNames(): string[] {
 
 /** Waits until the group is exactly who is listed, all with a vote. */
 async function untilWhole(): Promise<TestMember> {
-  return until(`a group of ${listedNames().join()}`, async () => {
+  return cluster.until(`a group of ${listedNames().join()}`, async () => {
     const found = await leader();
     const names = found?.members.filter(({ votes }) => votes).map(({ name }) => name) ?? [];
     const isWhole = names.toSorted().join() === listedNames().join() && found?.members.length === names.length;
@@ -142,7 +123,7 @@ async function expectNothingLost(changes: () => Promise<void>): Promise<void> {
   const before = lists.length;
   await changes();
   const acked = client.acked;
-  await until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  await cluster.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
   const verdict = await client.finish();
   process.stdout.write(`  ${JSON.stringify({ ...verdict, lists: lists.length - before })}\n`);
   expect(verdict).toMatchObject({ lost: 0, stale: 0 });
@@ -199,7 +180,7 @@ describe("a group under a client that counts", () => {
           await cluster.kill(lost);
           await cluster.loseVolume(lost);
           cluster.run(lost);
-          await until("the lost copy to be noticed", async () => {
+          await cluster.until("the lost copy to be noticed", async () => {
             const found = await leader();
             return found?.members.some(({ name, votes }) => name === lost.name && !votes) === true ? true : undefined;
           });
@@ -219,7 +200,7 @@ describe("a group that lost its majority for good", () => {
       await cluster.kill(member);
       await cluster.loseVolume(member);
     }
-    await until("the loss to be told", async () =>
+    await cluster.until("the loss to be told", async () =>
       (await statusOf(founder))?.verdict?.reason === "QuorumLost" ? true : undefined,
     );
     for (const member of others) cluster.run(member);
@@ -229,7 +210,7 @@ describe("a group that lost its majority for good", () => {
     await untilWhole();
     const client = await keyClient();
     client.start();
-    await until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
+    await cluster.until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
     expect(await client.finish()).toMatchObject({ lost: 0, stale: 0 });
   });
 });

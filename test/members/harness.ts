@@ -1,11 +1,12 @@
 // Real agents under real quorate-init, each in a pid namespace of its own, with a real engine and a real API server;
 // no kubelet, no operator: the test itself writes what the operator would. Everything listens on 127.0.0.1.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { existsSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { openSync } from "node:fs";
+import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { load } from "js-yaml";
+import { pause } from "../../hack/scenario/shell.ts";
 import { type Intent, MemberReport } from "../../src/api/agent-wire.ts";
 import { ClusterIntent } from "../../src/api/cluster-spec.ts";
 import { Engine, type EngineSpec } from "../../src/api/engine.ts";
@@ -17,6 +18,9 @@ import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { type ControlPlane, startControlPlane } from "../api/harness.ts";
 import { auditOf, type RightsAsked, rightsAsked, rightsGiven, type RoleRule } from "../api/rights.ts";
+import type { LeaseStatus } from "./lease-status.ts";
+import { PeerCertificates } from "./peer-certificates.ts";
+import { childrenOf, commandOf, hasEnded } from "./processes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** Runs what follows its first argument with that folder where a pod finds its account; nobody outside sees the mounts. */
@@ -30,7 +34,6 @@ const NAMESPACE = "default";
 const CLUSTER = "orders";
 /** Whom the agents are at the API server. */
 const ACCOUNT = { namespace: NAMESPACE, name: nameOf.serviceAccount(CLUSTER) } as const;
-const NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
 /** An engine as it runs on this host. */
 export interface HostEngine {
@@ -66,6 +69,10 @@ export interface TestMember {
   process: ChildProcess | undefined;
 }
 
+/** How long tests wait for what a cluster does by itself, on a busy machine. */
+const PATIENCE_MS = 90_000;
+const LOG_CHARS = 3000;
+
 /** A cluster of members on this host. */
 export class MemberCluster {
   readonly plane: ControlPlane;
@@ -76,6 +83,7 @@ export class MemberCluster {
   #rules: readonly RoleRule[] = [];
   #annotations: Readonly<Record<string, string>> = {};
   readonly #engine: HostEngine;
+  readonly #certificates: PeerCertificates;
 
   private constructor(parts: { plane: ControlPlane; api: KubeClient; folder: string; engine: HostEngine }) {
     const { plane, api, folder, engine } = parts;
@@ -83,6 +91,8 @@ export class MemberCluster {
     this.api = api;
     this.folder = folder;
     this.#engine = engine;
+    const name = `*.${nameOf.membersService(CLUSTER)}.${NAMESPACE}.svc`;
+    this.#certificates = new PeerCertificates({ folder, user: engine.user, name });
     this.#intent = {
       generation: 1,
       members: [],
@@ -225,6 +235,48 @@ export class MemberCluster {
     return this.members.find((member) => member.podUid === uid);
   }
 
+  /** Asks until there is an answer. @throws {Error} when there is none in time, with what the members said of it. */
+  async until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+    const endMs = performance.now() + PATIENCE_MS;
+    while (performance.now() < endMs) {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
+      await pause(50);
+    }
+    const said = this.members.map(async (member) => {
+      const [log, status] = await Promise.all([
+        this.log(member).catch(() => ""),
+        this.status(member).catch(() => undefined),
+      ]);
+      return `== ${member.name}\n${log.slice(-LOG_CHARS)}\n${JSON.stringify(status)}`;
+    });
+    throw new Error(`waited in vain for ${what}\n${(await Promise.all(said)).join("\n")}`);
+  }
+
+  /** Waits until one member leads, all others that are listed stream from it, and commits wait for them where they shall. */
+  untilWhole(): Promise<TestMember> {
+    const followers = this.#intent.members.length - 1;
+    const waitedFor = this.#intent.durability.mode === "Async" ? 0 : followers;
+    return this.until(`one leader with ${followers} followers that stream`, async () => {
+      const leader = await this.routed().catch(() => undefined);
+      if (leader === undefined) return undefined;
+      const status = (await this.status(leader).catch(() => undefined)) as LeaseStatus | undefined;
+      const { role } = status?.state ?? {};
+      const { followers: seen, syncSet } = status?.observation ?? {};
+      const isLed = role?.kind === "leader" && role.verified !== false;
+      const isFollowed = seen?.filter(({ streaming }) => streaming).length === followers;
+      return isLed && isFollowed && syncSet?.names.length === waitedFor ? leader : undefined;
+    });
+  }
+
+  /** Waits until the write route names another member. */
+  untilAnotherLeads(old: TestMember): Promise<TestMember> {
+    return this.until(`another leader than ${old.name}`, async () => {
+      const leader = await this.routed().catch(() => undefined);
+      return leader !== undefined && leader !== old ? leader : undefined;
+    });
+  }
+
   /** What a member says of itself on its status page. */
   async status(member: TestMember): Promise<unknown> {
     const response = await fetch(`http://127.0.0.1:${member.ports.health}/status`);
@@ -292,7 +344,7 @@ export class MemberCluster {
     await mkdir(join(this.folder, "credentials"));
     for (const { name } of engine.spec.accounts)
       await writeFile(join(this.folder, "credentials", name), `secret-of-${name}`);
-    await this.#makePeerCertificate();
+    await this.#certificates.begin();
     const { uid, gid } = this.#engine.user;
     for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
     await this.#createClusterObjects(listed);
@@ -347,7 +399,7 @@ export class MemberCluster {
   async #prepareMember(name: string): Promise<void> {
     await mkdir(join(this.folder, name, "data"), { recursive: true });
     for (const folder of ["run", "peer"]) await mkdir(join(this.folder, name, folder), { recursive: true });
-    await this.#copyCertificate(name);
+    await this.#certificates.bring(name);
     const pod = await this.api.create<KubeObject & { spec: unknown }>({
       apiVersion: "v1",
       kind: "Pod",
@@ -406,78 +458,14 @@ export class MemberCluster {
     );
   }
 
-  async #makePeerCertificate(): Promise<void> {
-    const folder = join(this.folder, "peer");
-    await mkdir(folder);
-    await writeFile(
-      join(folder, "ext"),
-      `subjectAltName=DNS:*.${nameOf.membersService(CLUSTER)}.${NAMESPACE}.svc,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n`,
-    );
-    this.#openssl(`req -x509 ${NEW_KEY} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt`);
-    this.#issueCertificate();
-  }
-
   /** Makes another certificate of the same authority, and brings it to all members. */
   async renewCertificate(): Promise<void> {
-    this.#issueCertificate();
+    this.#certificates.issue();
     for (const member of this.members) await this.bringCertificate(member);
   }
 
-  /** Brings what is in the folder `peer` to a member, as the kubelet would: to each in its own time. */
+  /** Brings what is in the folder `peer` to a member, to each in its own time. */
   bringCertificate({ name }: TestMember): Promise<void> {
-    return this.#copyCertificate(name);
-  }
-
-  /** All files change at one moment, by a link to their folder: so the kubelet does it. */
-  async #copyCertificate(member: string): Promise<void> {
-    const folder = join(this.folder, member, "peer");
-    const version = await mkdtemp(join(folder, "..version-"));
-    await chmod(version, 0o755);
-    for (const file of ["ca.crt", "tls.crt", "tls.key"]) {
-      await copyFile(join(this.folder, "peer", file), join(version, file));
-      if (!existsSync(join(folder, file))) await symlink(join("..data", file), join(folder, file));
-    }
-    const { uid, gid } = this.#engine.user;
-    execFileSync("chown", ["-R", `${uid}:${gid}`, version]);
-    await symlink(basename(version), join(folder, "..next"));
-    await rename(join(folder, "..next"), join(folder, "..data"));
-  }
-
-  #issueCertificate(): void {
-    this.#openssl(`req ${NEW_KEY} -subj "/CN=quorate member" -keyout tls.key -out tls.csr`);
-    this.#openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out tls.crt");
-  }
-
-  #openssl(command: string): void {
-    execFileSync("sh", ["-c", `openssl ${command}`], { cwd: join(this.folder, "peer"), stdio: "pipe" });
-  }
-}
-
-/** Also by a signal, of which exitCode knows nothing: its end would be waited for, and never come again. */
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode !== null || signalCode !== null;
-}
-
-/** Read from /proc rather than by running ps: the client of the same process must not stand still meanwhile. */
-function childrenOf(pid: number): number[] {
-  const children: number[] = [];
-  for (const entry of readdirSync("/proc")) {
-    if (!/^[0-9]+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (Number(parent) === pid) children.push(Number(entry));
-    } catch {
-      continue; // ended meanwhile
-    }
-  }
-  return children;
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-  } catch {
-    return "";
+    return this.#certificates.bring(name);
   }
 }

@@ -8,9 +8,11 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { RedisClient, type WriteRoute } from "../../hack/scenario/redis-client.ts";
+import { pause } from "../../hack/scenario/shell.ts";
 import { hasRedis, REDIS_PROGRAMS } from "../engine/host-redis.ts";
 import { shippedSpec } from "../engine/host-cluster.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
+import type { LeaseStatus } from "./lease-status.ts";
 
 const REDIS = { name: "redis", user: { uid: 65534, gid: 65534 }, programs: REDIS_PROGRAMS };
 const SERVER = /^redis-server/;
@@ -18,55 +20,15 @@ const AGENT = /^\S*node \S*agent\.mjs run/;
 
 let cluster: MemberCluster;
 
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const endMs = performance.now() + 90_000;
-  while (performance.now() < endMs) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await pause(50);
-  }
-  const logs = await Promise.all(
-    cluster.members.map(async (member) => `== ${member.name}\n${(await cluster.log(member)).slice(-3000)}`),
-  );
-  throw new Error(`waited in vain for ${what}\n${logs.join("\n")}`);
-}
-
-interface Status {
-  readonly state: { readonly role: { readonly kind: string; readonly epoch?: number } } | null;
-  readonly observation: { readonly followers: readonly { readonly streaming: boolean }[] } | null;
-}
-
-/** Waits until one member leads and the two others stream from it. */
-function untilWhole(): Promise<TestMember> {
-  return until("one leader with two streaming followers", async () => {
-    const leader = await cluster.routed().catch(() => undefined);
-    if (leader === undefined) return undefined;
-    const status = (await cluster.status(leader).catch(() => undefined)) as Status | undefined;
-    const streaming = status?.observation?.followers.filter((one) => one.streaming).length;
-    return status?.state?.role.kind === "leader" && streaming === 2 ? leader : undefined;
-  });
-}
-
-function untilAnotherLeads(old: TestMember): Promise<TestMember> {
-  return until(`another leader than ${old.name}`, async () => {
-    const leader = await cluster.routed().catch(() => undefined);
-    return leader !== undefined && leader !== old ? leader : undefined;
-  });
-}
-
 /** The epoch in which a member leads; undefined while it does not. */
 async function epochOf(member: TestMember): Promise<number | undefined> {
-  const status = (await cluster.status(member).catch(() => undefined)) as Status | undefined;
+  const status = (await cluster.status(member).catch(() => undefined)) as LeaseStatus | undefined;
   return status?.state?.role.kind === "leader" ? status.state.role.epoch : undefined;
 }
 
 /** Waits until somebody leads in a later epoch, whoever it is. */
 function untilLedAnew(epoch: number): Promise<number> {
-  return until(`a leader in a later epoch than ${epoch}`, async () => {
+  return cluster.until(`a leader in a later epoch than ${epoch}`, async () => {
     const leader = await cluster.routed().catch(() => undefined);
     const now = leader === undefined ? undefined : await epochOf(leader);
     return now !== undefined && now > epoch ? now : undefined;
@@ -112,14 +74,14 @@ async function expectNothingLost(
   change: (leader: TestMember) => Promise<void>,
   route = plainRoute,
 ): Promise<void> {
-  const leader = await untilWhole();
+  const leader = await cluster.untilWhole();
   const client = new RedisClient(route, await cluster.password("app"), followers);
   client.start();
   await pause(1500);
   await change(leader);
-  await untilWhole();
+  await cluster.untilWhole();
   const { acked } = client;
-  await until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  await cluster.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
   const verdict = await client.finish();
   const { largestGapMs, unknown } = verdict;
   process.stdout.write(`  largest write gap ${largestGapMs} ms, ${verdict.acked} keys, ${unknown} unknown\n`);
@@ -133,7 +95,7 @@ describe.skipIf(!hasRedis)("redis", () => {
     const { defaults } = shippedSpec("redis").parameters;
     await cluster.want({ durability: { mode: "Async", whenDegraded: "Block" }, parameters: defaults });
     for (const member of cluster.members) cluster.run(member);
-    await untilWhole();
+    await cluster.untilWhole();
   });
   afterAll(async () => {
     await cluster.stop();
@@ -147,7 +109,7 @@ describe.skipIf(!hasRedis)("redis", () => {
       await cluster.want({
         switchover: { id: `switchover-${Date.now()}`, from: leader.name, to: target?.name ?? null },
       });
-      expect((await untilAnotherLeads(leader)).name).toBe(target?.name);
+      expect((await cluster.untilAnotherLeads(leader)).name).toBe(target?.name);
       await cluster.want({ switchover: null });
     }));
 
@@ -174,13 +136,13 @@ describe.skipIf(!hasRedis)("redis", () => {
   test("SIGTERM hands over first, then ends", () =>
     expectNothingLost(0, async (leader) => {
       await cluster.terminate(leader);
-      await untilAnotherLeads(leader);
+      await cluster.untilAnotherLeads(leader);
       cluster.run(leader);
     }));
 
   test("the server dies", () =>
     expectNothingLost(1, async (leader) => {
-      const epoch = await until("its epoch", () => epochOf(leader));
+      const epoch = await cluster.until("its epoch", () => epochOf(leader));
       const [main] = cluster.pids(leader, SERVER);
       process.kill(main ?? Number.NaN, "SIGKILL");
       // Nobody but the last leader is sure to hold everything that it acknowledged: back within its lease, it leads again.
@@ -190,7 +152,7 @@ describe.skipIf(!hasRedis)("redis", () => {
   test("the whole container dies", () =>
     expectNothingLost(1, async (leader) => {
       await cluster.kill(leader);
-      await untilAnotherLeads(leader);
+      await cluster.untilAnotherLeads(leader);
       cluster.run(leader);
     }));
 
@@ -199,7 +161,7 @@ describe.skipIf(!hasRedis)("redis", () => {
       const [main = Number.NaN] = cluster.pids(leader, SERVER);
       const agents = cluster.pids(leader, AGENT);
       for (const pid of [main, ...agents]) process.kill(pid, "SIGSTOP");
-      await untilAnotherLeads(leader);
+      await cluster.untilAnotherLeads(leader);
       expect(cluster.pids(leader, SERVER)).not.toContain(main);
       for (const pid of cluster.pids(leader, AGENT)) process.kill(pid, "SIGCONT");
     }));

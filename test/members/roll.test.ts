@@ -3,47 +3,21 @@
  * own hand-over. Nothing is lost and leadership passes once. Gaps are printed by the step they fell into, never asserted.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { pause } from "../../hack/scenario/shell.ts";
 import { CountingClient } from "./client.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
 
 let cluster: MemberCluster;
 
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-interface Status {
-  readonly state: { readonly role: { readonly kind: string; readonly verified?: boolean } } | null;
-  readonly observation: {
-    readonly followers: readonly { readonly streaming: boolean }[];
-    readonly syncSet: { readonly names: readonly string[] };
-  } | null;
-}
-
-/** Waits until one member leads, the two others stream from it, and commits wait for either: what the planner waits for. */
-async function untilWhole(): Promise<TestMember> {
-  const endMs = performance.now() + 90_000;
-  while (performance.now() < endMs) {
-    const leader = await cluster.routed().catch(() => undefined);
-    const status = leader === undefined ? undefined : await cluster.status(leader).catch(() => undefined);
-    const { state, observation } = (status ?? { state: null, observation: null }) as Status;
-    const streaming = observation?.followers.filter((one) => one.streaming).length;
-    const isLed = leader !== undefined && state?.role.kind === "leader" && state.role.verified === true;
-    if (isLed && streaming === 2 && observation?.syncSet.names.length === 2) return leader;
-    await pause(50);
-  }
-  throw new Error("waited in vain for one leader with two streaming followers");
-}
-
 beforeAll(async () => {
   cluster = await MemberCluster.create(3);
   for (const member of cluster.members) cluster.run(member);
-  await untilWhole();
+  await cluster.untilWhole();
 }, 180_000);
 afterAll(() => cluster.stop());
 
 test("a roll of all members loses nothing and passes leadership on once", async () => {
-  const first = await untilWhole();
+  const first = await cluster.untilWhole();
   const client = new CountingClient(cluster);
   client.start();
   await pause(2000);
@@ -56,7 +30,7 @@ test("a roll of all members loses nothing and passes leadership on once", async 
     await pause(1500);
     begin(`${member.name} starts`);
     cluster.run(member);
-    await untilWhole();
+    await cluster.untilWhole();
     begin(`${member.name} is back`);
     await pause(3000);
   };
@@ -70,6 +44,6 @@ test("a roll of all members loses nothing and passes leadership on once", async 
   const totalMs = verdict.gaps.reduce((sum, { ms }) => sum + ms, 0);
   process.stdout.write(`  ${verdict.gaps.length} gaps, ${totalMs} ms in all, ${verdict.acked} rows\n`);
   expect(verdict).toMatchObject({ lost: 0, unexpected: 0, outOfOrder: 0 });
-  expect(await untilWhole()).not.toBe(first);
+  expect(await cluster.untilWhole()).not.toBe(first);
   expect(verdict.acked).toBeGreaterThan(100);
 });

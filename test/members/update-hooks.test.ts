@@ -5,6 +5,7 @@
 import { appendFile, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { pause } from "../../hack/scenario/shell.ts";
 import type { HookRequest, MemberReport } from "../../src/api/agent-wire.ts";
 import { EngineSpec } from "../../src/api/engine.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
@@ -24,21 +25,6 @@ let cluster: MemberCluster;
 let leader: TestMember;
 let epoch: number;
 let count = 0;
-
-function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
-}
-
-async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const endMs = performance.now() + 60_000;
-  while (performance.now() < endMs) {
-    const answer = await look();
-    if (answer !== undefined) return answer;
-    await pause(100);
-  }
-  const logs = await Promise.all(cluster.members.map((member) => cluster.log(member)));
-  throw new Error(`waited in vain for ${what}\n${logs.map((log) => log.slice(-2000)).join("\n")}`);
-}
 
 /** A file in the member's run folder, which the program reads or writes. */
 function runFile(member: TestMember, name: string): string {
@@ -71,14 +57,14 @@ async function ask(change: Partial<HookRequest> = {}): Promise<HookRequest> {
 }
 
 function answered(member: TestMember, { id }: HookRequest): Promise<NonNullable<MemberReport["hook"]>> {
-  return until(`the answer to ${id}`, async () => {
+  return cluster.until(`the answer to ${id}`, async () => {
     const answer = (await cluster.report(member))?.hook;
     return answer?.id === id && answer.result !== "Running" ? answer : undefined;
   });
 }
 
 async function untilLed(): Promise<void> {
-  leader = await until("a leader that reports so", async () => {
+  leader = await cluster.until("a leader that reports so", async () => {
     const routed = await cluster.routed().catch(() => undefined);
     const report = routed === undefined ? undefined : await cluster.report(routed);
     if (routed === undefined || report?.role !== "leader" || report.syncNames.length < 2) return undefined;
@@ -150,7 +136,7 @@ test("a request of an older office is refused, and so is one to a member that fo
 test("an agent that dies over a hook is followed by one that runs it again for the same update", async () => {
   await writeFile(runFile(leader, "seconds"), "4");
   const request = await ask();
-  await until("the hook to run", async () => ((await runsOf(leader)).length > 0 ? true : undefined));
+  await cluster.until("the hook to run", async () => ((await runsOf(leader)).length > 0 ? true : undefined));
   for (const pid of cluster.pids(leader, AGENT)) process.kill(pid, "SIGKILL");
   const first = leader;
   const answer = await answered(first, request);
@@ -166,14 +152,14 @@ test("an agent that dies over a hook is followed by one that runs it again for t
 test("a leader that hands over ends its hook, and the next one can be asked", async () => {
   await writeFile(runFile(leader, "seconds"), "6");
   const request = await ask();
-  await until("the hook to run", async () => ((await runsOf(leader)).length > 0 ? true : undefined));
+  await cluster.until("the hook to run", async () => ((await runsOf(leader)).length > 0 ? true : undefined));
   const old = leader;
   await cluster.want({ switchover: { id: "op-hand-over", from: old.name, to: null } });
   const { result, message } = await answered(old, request);
   expect({ result, message }).toEqual({ result: "Failed", message: "leadership passed on while it ran" });
   expect(cluster.pids(old, HOOK)).toEqual([]);
   await cluster.want({ switchover: null, hook: null });
-  await until("another leader", async () => {
+  await cluster.until("another leader", async () => {
     const routed = await cluster.routed().catch(() => undefined);
     return routed !== undefined && routed !== old ? true : undefined;
   });
