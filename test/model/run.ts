@@ -11,7 +11,7 @@ import { crashContainer, KINDS, type Kind } from "./deviations.ts";
 import { explore, walk, type Bounds, type Outcome } from "./explore.ts";
 import { violate } from "./oracles.ts";
 import { plainStep, runPlain, without as withoutItem } from "./schedule.ts";
-import { linkOf, NAMES, newWorld, nodeOf, withNode, type Protocol, type World } from "./world.ts";
+import { linkOf, newIntent, newWorld, nodeOf, withNode, type Protocol, type World } from "./world.ts";
 
 interface Scenario {
   readonly name: string;
@@ -79,16 +79,10 @@ async function loadProtocol(folder: string): Promise<Protocol> {
 
 /** A cluster that has started and serves. */
 function steadyWorld(protocol: Protocol, scenario: Scenario): World {
-  const intent: Intent = {
-    members: NAMES.slice(0, scenario.members),
+  const intent = newIntent(scenario.members, {
     learners: scenario.learners ?? [],
     durability: { mode: scenario.mode, whenDegraded: scenario.whenDegraded },
-    maxLag: "100",
-    paused: false,
-    bootstrapMember: "a",
-    switchover: null,
-    forced: null,
-  };
+  });
   const world = runPlain(protocol, newWorld(protocol, PROFILES.Fast, intent, scenario.fences), 12);
   const started = { ...intent, bootstrapMember: null };
   const told = { ...world, intent: started, queue: [...world.queue, ...tellings(world, started)] };

@@ -110,6 +110,21 @@ export interface World {
 /** The names that models use. */
 export const NAMES = ["a", "b", "c", "d", "e"] as const;
 
+/** What the operator says of a new cluster of so many members: the first may initialise. */
+export function newIntent(members: number, change: Partial<Intent> = {}): Intent {
+  return {
+    members: NAMES.slice(0, members),
+    learners: [],
+    durability: { mode: "Quorum", whenDegraded: "Block" },
+    maxLag: "100",
+    paused: false,
+    bootstrapMember: NAMES[0],
+    switchover: null,
+    forced: null,
+    ...change,
+  };
+}
+
 /** A cluster before its first start; `a` may initialise. */
 export function newWorld(protocol: Protocol, profile: Profile, intent: Intent, fences: boolean): World {
   const content: LeaseContent = {

@@ -5,25 +5,14 @@ import type { EventBody } from "../../../src/agent/protocol/exchange.ts";
 import { restMs } from "../../../src/agent/protocol/rest.ts";
 import { initialState } from "../../../src/agent/protocol/state.ts";
 import { transition } from "../../../src/agent/protocol/transition.ts";
-import type { Intent } from "../../../src/agent/protocol/types.ts";
 import { plainStep, runPlain } from "../../model/schedule.ts";
 import { deliver } from "../../model/step.ts";
-import { linkOf, newWorld, nodeOf, type Protocol, withNode, type World } from "../../model/world.ts";
+import { linkOf, newIntent, newWorld, nodeOf, type Protocol, withNode, type World } from "../../model/world.ts";
 
 const protocol: Protocol = { initialState, transition };
 const PROFILE = PROFILES.Fast;
-const NAMES = ["a", "b", "c"];
-
-const intent: Intent = {
-  members: NAMES,
-  learners: [],
-  durability: { mode: "Quorum", whenDegraded: "Block" },
-  maxLag: "100",
-  paused: false,
-  bootstrapMember: "a",
-  switchover: null,
-  forced: null,
-};
+const intent = newIntent(3);
+const NAMES = intent.members;
 
 function running(): World {
   return runPlain(protocol, newWorld(protocol, PROFILE, intent, true), 20);

@@ -8,21 +8,10 @@ import type { Intent } from "../../../src/agent/protocol/types.ts";
 import { positionOf } from "../../model/engine-model.ts";
 import { runPlain } from "../../model/schedule.ts";
 import { deliver, killEngine } from "../../model/step.ts";
-import { linkOf, newWorld, nodeOf, withNode, type Protocol, type World } from "../../model/world.ts";
+import { linkOf, newIntent, newWorld, nodeOf, withNode, type Protocol, type World } from "../../model/world.ts";
 
 /** An effect, and what happened that asked for it. */
 type Asked = { readonly member: string; readonly atMs: number; readonly effect: Effect; readonly event: EventBody };
-
-const intent: Intent = {
-  members: ["a", "b", "c"],
-  learners: [],
-  durability: { mode: "Quorum", whenDegraded: "Block" },
-  maxLag: "100",
-  paused: false,
-  bootstrapMember: "a",
-  switchover: null,
-  forced: null,
-};
 
 const sealOf = (epoch: number): EventBody => ({
   type: "MessageReceived",
@@ -53,7 +42,7 @@ function running(change: Partial<Intent> = {}): { world: World; protocol: Protoc
       return next;
     },
   };
-  const world = runPlain(protocol, newWorld(protocol, PROFILES.Fast, { ...intent, ...change }, true), 20);
+  const world = runPlain(protocol, newWorld(protocol, PROFILES.Fast, newIntent(3, change), true), 20);
   asked.length = 0;
   return { world, protocol, asked };
 }
