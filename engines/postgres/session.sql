@@ -52,6 +52,12 @@ ancestors AS (
   WHERE line ~ E'^[0-9]+\t'
   ORDER BY n DESC LIMIT 256
 ),
+-- One that was stopped, or whose network stands still, goes on calling itself streaming. How long its leader has been silent tells:
+-- after half of its wal_receiver_timeout the receiver asks, and after all of it gives up.
+receiver AS MATERIALIZED (
+  SELECT latest_end_lsn, extract(epoch FROM clock_timestamp() - last_msg_receipt_time) AS silent_seconds
+  FROM pg_stat_wal_receiver WHERE status = 'streaming'
+),
 -- A member that has just come back may have two senders for a while.
 followers AS (
   SELECT DISTINCT ON (application_name) application_name, flush_lsn, state, replay_lag
@@ -74,15 +80,20 @@ SELECT json_strip_nulls(json_build_object(
     -- Not with the beginning of a record at the end: a promotion would write over it, but to a follower it would have been sent.
     'sendable', CASE WHEN follower AND pg_last_wal_replay_lsn() >= ends_at
       AND NOT EXISTS (SELECT FROM pg_stat_wal_receiver) THEN true END),
-  'receiving', EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming'),
+  'receiving', EXISTS (SELECT FROM receiver WHERE silent_seconds < 10),
   'followers', (SELECT coalesce(json_agg(json_build_object('name', application_name,
       'value', (coalesce(flush_lsn, '0/0') - '0/0')::text, 'streaming', state = 'streaming',
       'lagSeconds', greatest(extract(epoch FROM replay_lag), 0))), '[]') FROM followers),
   'syncSet', (SELECT json_build_object('names', names, 'ack', ack) FROM sync),
   'version', split_part(current_setting('server_version'), ' ', 1),
+  -- Who has replayed all that came is as far as the leader was when it last spoke. A message brings at most 128 kB and says where the
+  -- leader's log ended: what lies further ahead has yet to be sent.
   'replayLagSeconds', CASE
     WHEN NOT follower THEN NULL
-    WHEN pg_last_wal_replay_lsn() >= ends_at AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') THEN 0
-    ELSE greatest(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) END
+    WHEN pg_last_wal_replay_lsn() >= ends_at AND EXISTS (SELECT FROM receiver WHERE latest_end_lsn - ends_at <= 131072)
+      THEN (SELECT CASE WHEN silent_seconds > 3 THEN silent_seconds ELSE 0 END FROM receiver)
+    -- not known before the first commit is replayed
+    WHEN pg_last_xact_replay_timestamp() IS NOT NULL
+      THEN greatest(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) END
 ))::text AS observation
 FROM log, timeline;

@@ -10,11 +10,18 @@ export function lagSecondsOf({ view, observation }: Pick<ReportParts, "view" | "
   return observation?.replayLagSeconds ?? Number.NaN;
 }
 
+/** What a member's indicators are made of. */
+export interface MemberParts extends Pick<ReportParts, "view" | "observation" | "leaderPosition"> {
+  /** Whether the leader's heartbeats arrive: one that was heard last long ago may be far ahead by now. */
+  readonly isLeaderHeard: boolean;
+}
+
 /** Shows whether the engine answers, how far it is behind, and how many members the cluster has. */
-export function showMember(metrics: AgentMetrics, parts: ReportParts, intent: Intent | undefined): void {
+export function showMember(metrics: AgentMetrics, parts: MemberParts, intent: Intent | undefined): void {
   if (intent !== undefined) metrics.expectedMembers.set(intent.members.length);
   metrics.engineUp.set(parts.observation === undefined ? 0 : 1);
-  metrics.lagBytes.set(Number(lagOf(parts) ?? Number.NaN));
+  const leaderPosition = parts.isLeaderHeard ? parts.leaderPosition : null;
+  metrics.lagBytes.set(Number(lagOf({ ...parts, leaderPosition }) ?? Number.NaN));
   metrics.lagSeconds.set(lagSecondsOf(parts));
 }
 

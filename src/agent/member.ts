@@ -374,7 +374,7 @@ export class Member {
       isCutOff: this.#isCutOff,
     };
     this.#equipment.reports.report(buildReport(parts));
-    showMember(this.#parts.metrics, parts, this.#intent);
+    showMember(this.#parts.metrics, { ...parts, isLeaderHeard: this.#leaderInOffice() !== null }, this.#intent);
   }
 
   /** Asked by name and id, once. A leader with followers refuses Restart and Rebuild: move it first. Hooks are for the leader. */

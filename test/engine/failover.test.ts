@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import type { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { comparePositions } from "../../src/agent/protocol/position.ts";
 import { hasServer, PostgresCluster } from "./host-cluster.ts";
@@ -32,7 +33,8 @@ describe.skipIf(!hasServer)("three members", () => {
       ["orders-c", true],
     ]);
     expect(leader.syncSet).toEqual({ names: ["orders-b", "orders-c"], ack: 1 });
-    expect(await b.observe()).toMatchObject({ writable: false, receiving: true, followers: [], replayLagSeconds: 0 });
+    await expect.poll(async () => (await b.observe()).replayLagSeconds).toBe(0);
+    expect(await b.observe()).toMatchObject({ writable: false, receiving: true, followers: [] });
   });
 
   it("serves the application's account over the network, and keeps the replication account to its task", async () => {
@@ -45,6 +47,91 @@ describe.skipIf(!hasServer)("three members", () => {
     await expect(reader.query("INSERT INTO rows VALUES (2)")).rejects.toThrow("read-only transaction");
     await reader.end();
     await expect(cluster.connect(a, "quorate" as "app", "app")).rejects.toThrow("rejects connection");
+  });
+
+  describe("a receiver that was stopped", () => {
+    const NEXT_ROW = "INSERT INTO rows SELECT max(n) + 1 FROM rows";
+
+    /** Stops the receiver of `b` while the leader writes. @returns the leader's client, and the receiver's pid. */
+    async function stopReceiver(): Promise<{ client: Client; pid: number }> {
+      await expect.poll(async () => (await b.observe()).receiving).toBe(true);
+      const admin = await cluster.connect(b, "postgres", "postgres");
+      const { rows } = await admin.query<{ pid: number }>("SELECT pid FROM pg_stat_wal_receiver");
+      await admin.end();
+      const pid = rows[0]?.pid ?? 0;
+      expect(pid).toBeGreaterThan(0);
+      process.kill(pid, "SIGSTOP");
+      const client = await cluster.connect(a);
+      await client.query(NEXT_ROW);
+      return { client, pid };
+    }
+
+    it("does not look as if it were up to date, and goes on", { timeout: 60_000 }, async () => {
+      const { client, pid } = await stopReceiver();
+      try {
+        const lag = async (): Promise<number> => (await b.observe()).replayLagSeconds ?? 0;
+        await expect.poll(lag, { timeout: 10_000, interval: 200 }).toBeGreaterThan(3);
+        const before = await lag();
+        await expect.poll(async () => (await b.observe()).receiving, { timeout: 15_000, interval: 200 }).toBe(false);
+        expect(await lag()).toBeGreaterThan(before);
+        // An engine that has not received says so; where its log ends is as true as before.
+        expect(await value(b)).toBeLessThan(await value(a));
+      } finally {
+        process.kill(pid, "SIGCONT");
+      }
+      await expect.poll(async () => (await value(b)) === (await value(a)), { timeout: 20_000 }).toBe(true);
+      await client.query(NEXT_ROW);
+      await expect.poll(async () => (await b.observe()).replayLagSeconds, { timeout: 10_000 }).toBe(0);
+      expect((await b.observe()).receiving).toBe(true);
+      await client.end();
+    });
+
+    it("is ended by a seal all the same", { timeout: 30_000 }, async () => {
+      const { client } = await stopReceiver();
+      const startedMs = performance.now();
+      await b.run("seal");
+      expect(performance.now() - startedMs).toBeLessThan(5_000);
+      expect((await b.observe()).receiving).toBe(false);
+      await b.follow(a);
+      await expect.poll(async () => (await value(b)) === (await value(a)), { timeout: 20_000 }).toBe(true);
+      await client.end();
+    });
+  });
+
+  it("a follower that is far behind does not look as if it were up to date while it catches up", async () => {
+    await b.run("seal");
+    const client = await cluster.connect(a);
+    await client.query(
+      "CREATE TABLE catch_up AS SELECT n, repeat('x', 500) AS text FROM generate_series(1, 200000) AS n",
+    );
+    await client.query("DROP TABLE catch_up");
+    await client.end();
+    const target = await value(a);
+    await b.follow(a);
+    let looks = 0;
+    for (;;) {
+      const { position, receiving, replayLagSeconds } = await b.observe();
+      const missing = target - BigInt(position.value);
+      if (missing <= 0n) break;
+      if (!receiving || missing < 1_000_000n) continue;
+      looks++;
+      expect(replayLagSeconds, `${missing} bytes behind`).not.toBe(0);
+    }
+    expect(looks).toBeGreaterThan(0);
+  });
+
+  it("a follower that was started anew does not know how far behind it is before it has replayed a commit", async () => {
+    const [leads, follows] = [
+      await cluster.connect(a, "postgres", "postgres"),
+      await cluster.connect(b, "postgres", "postgres"),
+    ];
+    await leads.query("CHECKPOINT");
+    await expect.poll(async () => (await value(b)) === (await value(a))).toBe(true);
+    await follows.query("CHECKPOINT");
+    await Promise.all([leads.end(), follows.end()]);
+    await b.stop();
+    expect((await b.start()).replayLagSeconds).toBeUndefined();
+    await b.follow(a);
   });
 
   it("a sealed follower receives nothing more while the leader goes on", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { agentMetrics } from "../../../src/agent/metrics.ts";
-import { countQuorum, hasQuorum, lagSecondsOf } from "../../../src/agent/indicators.ts";
+import { countQuorum, hasQuorum, lagSecondsOf, showMember } from "../../../src/agent/indicators.ts";
 import { EngineObservation } from "../../../src/api/engine-observation.ts";
 import type { Intent } from "../../../src/api/agent-wire.ts";
 
@@ -20,6 +20,17 @@ test("a follower whose engine does not answer does not look as if it were up to 
   expect(lagSecondsOf({ view: view("follower"), observation: undefined })).toBeNaN();
   expect(lagSecondsOf({ view: view("follower"), observation: observed([], { replayLagSeconds: 2 }) })).toBe(2);
   expect(lagSecondsOf({ view: view("leader"), observation: undefined })).toBe(0);
+});
+
+test("a follower that hears no leader does not know how far ahead that is by now", async () => {
+  const metrics = agentMetrics({ cluster: "orders", namespace: "shop", member: "orders-1", node: "n" });
+  const shown = async (isLeaderHeard: boolean): Promise<number | undefined> => {
+    const parts = { view: view("follower"), observation: observed([], { writable: false }), isLeaderHeard };
+    showMember(metrics, { ...parts, leaderPosition: { ...position, value: "7", ancestors: [] } }, undefined);
+    return (await metrics.lagBytes.get()).values[0]?.value;
+  };
+  expect(await shown(true)).toBe(7);
+  expect(await shown(false)).toBeNaN();
 });
 
 test.each([
