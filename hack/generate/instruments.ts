@@ -1,6 +1,7 @@
 // The instruments of both programs, made as the programs make them, for whatever must know every metric there is.
 import { type Metric, Registry } from "prom-client";
 import { agentMetrics, usageMetrics } from "../../src/agent/metrics.ts";
+import { requestMetrics } from "../../src/agent/requests.ts";
 import { shardMetrics } from "../../src/agent/slot-load.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { KubeApi } from "../../src/kube/api.ts";
@@ -24,6 +25,7 @@ export function agentInstruments(): readonly Instrument[] {
   const { registry } = agentMetrics({ cluster: "", namespace: "", member: "", node: "" });
   usageMetrics(registry);
   shardMetrics(registry);
+  requestMetrics(registry);
   return instrumentsOf(registry);
 }
 

@@ -7,6 +7,7 @@ const LABELS: Readonly<Record<string, string>> = {
   cluster: "name of the ClusterSpec",
   member: "name of the member, for example orders-0; at most five a cluster",
   node: "node of the member's pod; one a member",
+  region: "of that node, by its label topology.kubernetes.io/region, and empty without; one a member",
   follower: "name of a member that follows; at most five",
   role: "leader, follower or none; one a member",
   revision: "hash of a pod template; one a member or a cluster",
@@ -18,7 +19,7 @@ const LABELS: Readonly<Record<string, string>> = {
   state: "desired, ready",
   window:
     "of quorate_slo_burn_rate the length of the window, seven an objective; of quorate_maintenance_window_open the window's name, at most 16 a cluster",
-  objective: "Availability, Latency, Errors, ApiLatency",
+  objective: "Availability, Requests, Latency, Errors, ApiLatency",
   guard: "name of a guard in [change.md](change.md) that holds something back now",
   change:
     "of quorate_planned_step the kind of change that runs, one a cluster; of quorate_membership_changes_total join, leave",

@@ -31,6 +31,7 @@ import { countQuorum, showMember } from "./indicators.ts";
 import { watchLeader } from "./leader-watch.ts";
 import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
+import { countRequests } from "./requests.ts";
 import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
@@ -80,7 +81,7 @@ export class Member {
     this.#recordFile = join(settings.QUORATE_STATE_DIR, "promises.json");
     const { QUORATE_NAMESPACE: namespace, QUORATE_CLUSTER: cluster } = settings;
     this.#equipment = new Equipment(parts, {
-      isEngineUp: () => this.#watch.observation !== undefined && isEngineUp(this.#runtime?.state),
+      isEngineUp: () => this.#isEngineUp(),
       mayRoute: () => (this.#fence?.marginMs ?? Number.POSITIVE_INFINITY) > ROUTE_MARGIN_MS,
       podOf: (member) => this.#messenger.podOf(member),
       restMs: () => (this.#runtime === undefined ? null : restMs(this.#runtime.state)),
@@ -193,24 +194,28 @@ export class Member {
         signal: this.#equipment.stopped,
         dispatch: (body) => this.#dispatch(body),
       }),
-      probeWrites({
-        driver: this.#equipment.driver,
-        servingEpoch: () => this.#servingEpoch(),
-        metrics: this.#parts.metrics,
-        clock: this.#parts.clock,
-        signal: this.#equipment.stopped,
-      }),
-      measureSlots({
-        driver: this.#equipment.driver,
-        servingEpoch: () => this.#servingEpoch(),
-        isOfShard: () => this.#intent?.shard !== undefined,
-        show: shardMetrics(this.#parts.metrics.registry),
-        clock: this.#parts.clock,
-        signal: this.#equipment.stopped,
-      }),
+      ...this.#measure(),
     ]) {
       loop.catch((error: unknown) => this.#fatal(error));
     }
+  }
+
+  /** What is measured of the engine for as long as the member runs. */
+  #measure(): readonly Promise<void>[] {
+    const { clock, metrics } = this.#parts;
+    const { driver, stopped: signal } = this.#equipment;
+    const servingEpoch = (): number | undefined => this.#servingEpoch();
+    const isOfShard = (): boolean => this.#intent?.shard !== undefined;
+    const { registry } = metrics;
+    return [
+      probeWrites({ driver, servingEpoch, metrics, clock, signal }),
+      countRequests({ driver, isEngineUp: () => this.#isEngineUp(), registry, clock, signal }),
+      measureSlots({ driver, servingEpoch, isOfShard, show: shardMetrics(registry), clock, signal }),
+    ];
+  }
+
+  #isEngineUp(): boolean {
+    return this.#watch.observation !== undefined && isEngineUp(this.#runtime?.state);
   }
 
   /** The leader whose heartbeats arrive, if its epoch is one that this member may follow. */

@@ -69,6 +69,20 @@ export const SlotLoad = z.object({
 });
 export type SlotLoad = z.infer<typeof SlotLoad>;
 
+/**
+ * The line of JSON that the countRequests action prints: requests of clients since the engine began to count. Null while what clients ask
+ * cannot be told from the rest, for example on a follower that replays the leader's commands.
+ */
+export const RequestCounts = z
+  .object({
+    /** Answered, also with an error that the client brought about. */
+    served: z.int().min(0),
+    /** Failed for a reason on the engine's side. */
+    failed: z.int().min(0),
+  })
+  .nullable();
+export type RequestCounts = z.infer<typeof RequestCounts>;
+
 /** The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads. */
 export const EngineObservation = z.object({
   writable: z.boolean(),

@@ -9,6 +9,14 @@ function percent(description: string): z.ZodString {
   return z.string().max(10).regex(PERCENT, 'expected a percentage as a string, such as "99.9"').describe(description);
 }
 
+/** A share that may fail. */
+function errorPercent(field: string, description: string): z.ZodOptional<z.ZodString> {
+  const message = `${field} must be above 0 and at most 50: 0 leaves no error budget, so that nothing could ever be changed; write for example "0.1"`;
+  return percent(description)
+    .meta(cel([{ rule: "double(self) > 0.0 && double(self) <= 50.0", message }]))
+    .optional();
+}
+
 const DataPlaneObjectives = z.object({
   availabilityPercent: percent(
     "availabilityPercent of the time in which a small write to the leader succeeds, as the members measure it every second.",
@@ -23,6 +31,10 @@ const DataPlaneObjectives = z.object({
       ]),
     )
     .default("99.9"),
+  requestErrorPercent: errorPercent(
+    "requestErrorPercent",
+    "requestErrorPercent of the clients' own requests that may fail for a reason on the engine's side, as the engine counts them; no objective when absent. It needs an Engine that declares countRequests.",
+  ),
   latencyP95Milliseconds: z
     .int32()
     .min(1)
@@ -31,19 +43,10 @@ const DataPlaneObjectives = z.object({
     .describe(
       "latencyP95Milliseconds within which 95 of 100 of the members' own small reads and writes are answered; no objective when absent.",
     ),
-  errorPercent: percent(
+  errorPercent: errorPercent(
+    "errorPercent",
     "errorPercent of the members' own small reads and writes that may fail; no objective when absent.",
-  )
-    .meta(
-      cel([
-        {
-          rule: "double(self) > 0.0 && double(self) <= 50.0",
-          message:
-            'errorPercent must be above 0 and at most 50: 0 leaves no error budget, so that nothing could ever be changed; write for example "0.1"',
-        },
-      ]),
-    )
-    .optional(),
+  ),
 });
 
 const ControlPlaneObjectives = z.object({

@@ -3,13 +3,15 @@ import { LABEL_MEMBER } from "../api/names.ts";
 import type { MaintenanceWindow } from "../api/objectives.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { isOpen } from "../plan/maintenance.ts";
-import type { ProjectedPod } from "./kinds.ts";
+import type { ProjectedNode, ProjectedPod } from "./kinds.ts";
 import type { Stores } from "./stores.ts";
 
 /** One member as the operator sees it. */
 export interface MemberState {
   readonly member: string;
   readonly node: string;
+  /** Of its node, by the node's well-known label; empty when it has none. */
+  readonly region: string;
   readonly role: string;
   /** Hash of its pod's template. */
   readonly revision: string;
@@ -55,16 +57,18 @@ interface WireCluster extends KubeObject {
 /** The states of all clusters; none before the caches are synced. */
 export function clusterStates(stores: Stores, nowMs: number): readonly ClusterState[] {
   if (!stores.isSynced) return [];
+  const nodes = stores.of("Node").all() as readonly Stored<ProjectedNode>[];
+  const regions = new Map(nodes.map(({ metadata, region }) => [metadata.name, region]));
   return stores
     .of("ClusterSpec")
     .all()
-    .map((object) => toState(object, stores, nowMs));
+    .map((object) => toState(object, stores, { nowMs, regions }));
 }
 
 function toState(
   { metadata, spec = {}, status = {} }: Stored<WireCluster>,
   stores: Stores,
-  nowMs: number,
+  { nowMs, regions }: { readonly nowMs: number; readonly regions: ReadonlyMap<string, string> },
 ): ClusterState {
   const { namespace = "", name }: KubeObject["metadata"] = metadata;
   const isWhole = spec.topology === "Sharded";
@@ -80,7 +84,7 @@ function toState(
     desired: spec.stopped === true ? 0 : desiredOf(spec, status),
     ready: isWhole ? 0 : (status.readyMembers ?? 0),
     isInitialized: !isWhole && status.initialized === true,
-    members: pods.flatMap((pod) => toMember(pod) ?? []),
+    members: pods.flatMap((pod) => toMember(pod, regions) ?? []),
     windows: (spec.maintenanceWindows ?? []).map((window) => ({
       window: window.name,
       isOpen: isOpenNow(window, nowMs),
@@ -97,10 +101,14 @@ function desiredOf(
   return topology === "Stateless" ? desiredMembers : members;
 }
 
-function toMember({ metadata, view }: Stored<ProjectedPod>): MemberState | undefined {
+function toMember(
+  { metadata, view }: Stored<ProjectedPod>,
+  regions: ReadonlyMap<string, string>,
+): MemberState | undefined {
   const member = metadata.labels?.[LABEL_MEMBER];
   if (member === undefined) return undefined;
-  return { member, node: view.node ?? "", role: view.report?.role ?? "none", revision: view.templateHash ?? "" };
+  const { node = "", report, templateHash: revision = "" } = view;
+  return { member, node, region: regions.get(node) ?? "", role: report?.role ?? "none", revision };
 }
 
 /** A window that the planner refuses is never open. */

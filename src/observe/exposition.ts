@@ -16,6 +16,7 @@ const WANTED = [
   "quorate_member_engine_exits_total",
   "quorate_member_replication_lag_bytes",
   "quorate_member_write_slices_total",
+  "quorate_member_requests_total",
   "quorate_member_lease_write_seconds_",
   "quorate_failover_phase_seconds_sum",
 ];
@@ -121,6 +122,7 @@ export function toSample(text: string): MemberSample | undefined {
     engineUp: value("engine_up") === 1,
     lagBytes: Number.isNaN(lagBytes) ? undefined : lagBytes,
     slices: { good: value("write_slices_total", "good") ?? 0, bad: value("write_slices_total", "bad") ?? 0 },
+    requests: { good: value("requests_total", "good") ?? 0, bad: value("requests_total", "bad") ?? 0 },
     writes: attempts("action_seconds", ["ok"], "probeWrite"),
     reads: attempts("action_seconds", ["ok"], "observe"),
     // A conflict is an answer: somebody else was first.

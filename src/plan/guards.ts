@@ -61,6 +61,10 @@ export const GUARDS = {
     holds: "the Engine can keep `spec.durability.mode`",
     override: "Choose one of the Engine's durability modes.",
   },
+  RequestsCounted: {
+    holds: "the Engine counts clients' requests, where `spec.slo` states an objective about them",
+    override: "Remove `spec.slo.dataPlane.requestErrorPercent`, or declare countRequests in the Engine.",
+  },
   WindowsValid: {
     holds: "every maintenance window has a known time zone and comes true some day",
     override: "Correct the field of `spec.maintenanceWindows` that the message names.",

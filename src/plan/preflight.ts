@@ -67,6 +67,7 @@ export function intentProblems(intent: ClusterIntent, engine: EngineSpec | undef
     parametersProblem,
     durabilityProblem,
     accountsProblem,
+    requestsProblem,
   ];
   const windows = intent.maintenanceWindows.flatMap((window): IntentProblem[] => {
     const message = windowProblem(window);
@@ -144,4 +145,16 @@ function accountsProblem(intent: ClusterIntent, engine: EngineSpec): IntentProbl
       ? `Engine ${intent.engine.name} has no accounts of users' own. Remove spec.accounts.`
       : `Engine ${intent.engine.name} has an account ${first} of its own. Choose another name in spec.accounts.`;
   return { guard: "AccountsSupported", values, message };
+}
+
+/** Nobody could say whether an objective about requests is kept that nobody counts. */
+function requestsProblem({ slo, engine: { name } }: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  const percent = slo?.dataPlane.requestErrorPercent;
+  if (percent === undefined || engine.actions.countRequests !== undefined) return undefined;
+  return {
+    guard: "RequestsCounted",
+    values: [percent],
+    message: `Engine ${name} does not count clients' requests. Remove spec.slo.dataPlane.requestErrorPercent.`,
+    fix: { slo: { dataPlane: { requestErrorPercent: null } } },
+  };
 }

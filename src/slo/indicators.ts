@@ -1,5 +1,6 @@
 // The indicators M1 to M10 of all clusters as recording rules, under names that alerts, dashboards and people share. A cluster's own
 // objectives are in rules.ts; these need none.
+import { ENOUGH_REQUESTS } from "./objectives.ts";
 import type { Rule } from "./rule.ts";
 
 /** One indicator: what is recorded, and where its mark is when nobody stated an objective. */
@@ -16,9 +17,9 @@ const OF_CLUSTER = "by (namespace, cluster)";
 const STATEMENTS = 'action=~"probeWrite|observe"';
 
 /** The share of counts of a kind that were bad within five minutes. Without counts there is no share. */
-function badShare(metric: string): string {
+function badShare(metric: string, enough = "> 0"): string {
   const increase = (matcher: string) => `sum ${OF_CLUSTER} (increase(${metric}${matcher}[5m]))`;
-  return `${increase('{result="bad"}')} / (${increase("")} > 0)`;
+  return `${increase('{result="bad"}')} / (${increase("")} ${enough})`;
 }
 
 /** The time that 95 of 100 stayed within, over five minutes. */
@@ -58,6 +59,13 @@ export const INDICATORS: readonly Indicator[] = [
     target: "99.9 %",
     record: "quorate:availability:ratio_rate5m",
     expr: goodShare("quorate_member_write_slices_total"),
+  },
+  {
+    code: "M1",
+    name: "the same of clients' requests, where the engine counts them",
+    target: "99.9 %",
+    record: "quorate:request_success:ratio_rate5m",
+    expr: `1 - ${badShare("quorate_member_requests_total", `>= ${ENOUGH_REQUESTS}`)}`,
   },
   {
     code: "M2",

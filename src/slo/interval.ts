@@ -1,5 +1,5 @@
 // How much of the time between two looks at a cluster was bad, for each objective.
-import type { Objective, ObjectiveName } from "./objectives.ts";
+import { ENOUGH_REQUESTS, type Objective, type ObjectiveName } from "./objectives.ts";
 import { type Counters, errorShare, NO_COUNTERS, slowerShare, successesOf, sumOf } from "./sample.ts";
 
 /** What happened in a cluster between two looks. */
@@ -34,6 +34,8 @@ const BAD_MS: Readonly<Record<ObjectiveName, BadMs>> = {
     if (interval.probesWrites) return unwritableMs(all, interval);
     return interval.hasLeader ? 0 : interval.lengthMs;
   },
+  // Of a few all may fail in some seconds that nobody would call bad.
+  Requests: ({ requests: { good, bad } }, { lengthMs }) => (lengthMs * bad) / Math.max(good + bad, ENOUGH_REQUESTS),
   // The worse of writes and reads: there are more members to read from than to write to.
   Latency: ({ writes, reads }, { lengthMs }, limitSeconds) =>
     lengthMs * Math.max(...[writes, reads].map((one) => slowerShare(one, limitSeconds) ?? 0)),

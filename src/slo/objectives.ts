@@ -2,7 +2,7 @@
 import type { ServiceLevel } from "../api/objectives.ts";
 
 /** The objectives, each with an error budget of its own. */
-export const OBJECTIVES = ["Availability", "Latency", "Errors", "ApiLatency"] as const;
+export const OBJECTIVES = ["Availability", "Requests", "Latency", "Errors", "ApiLatency"] as const;
 export type ObjectiveName = (typeof OBJECTIVES)[number];
 
 /** One objective: at most the share `allowed` of the time may be bad. */
@@ -13,18 +13,24 @@ export interface Objective {
   readonly limitMs?: number;
 }
 
+/** Requests of clients, below which the share that failed means little: one of three is no outage. */
+export const ENOUGH_REQUESTS = 20;
+
 const ALLOWED_BY_P95 = 0.05;
 
 /** The objectives that `slo` states, in the order of OBJECTIVES. */
 export function objectivesOf({ dataPlane, controlPlane }: ServiceLevel): readonly Objective[] {
-  const { availabilityPercent, latencyP95Milliseconds, errorPercent } = dataPlane;
+  const { availabilityPercent, requestErrorPercent, latencyP95Milliseconds, errorPercent } = dataPlane;
   const { apiLatencyP95Milliseconds } = controlPlane;
   const latency = (name: ObjectiveName, limitMs: number | undefined): Objective[] =>
     limitMs === undefined ? [] : [{ name, allowed: ALLOWED_BY_P95, limitMs }];
+  const share = (name: ObjectiveName, percent: string | undefined): Objective[] =>
+    percent === undefined ? [] : [{ name, allowed: Number(percent) / 100 }];
   return [
     { name: "Availability", allowed: (100 - Number(availabilityPercent)) / 100 },
+    ...share("Requests", requestErrorPercent),
     ...latency("Latency", latencyP95Milliseconds),
-    ...(errorPercent === undefined ? [] : [{ name: "Errors", allowed: Number(errorPercent) / 100 } as const]),
+    ...share("Errors", errorPercent),
     ...latency("ApiLatency", apiLatencyP95Milliseconds),
   ];
 }

@@ -1,6 +1,6 @@
 // The objectives as PromQL over the agents' metrics, and users' queries with their placeholders filled in.
 import { ACTION_BOUNDS_SECONDS, LEASE_BOUNDS_SECONDS } from "../api/agent-metrics.ts";
-import { formatDuration, type Objective, type ObjectiveName, UNITS_PER_WINDOW } from "./objectives.ts";
+import { ENOUGH_REQUESTS, formatDuration, type Objective, type ObjectiveName, UNITS_PER_WINDOW } from "./objectives.ts";
 
 /** Whose series are asked for. */
 export interface Subject {
@@ -35,6 +35,8 @@ const ANSWERED = 'result=~"ok|conflict"';
 const BAD_SHARES: Readonly<Record<ObjectiveName, (increase: Increase, limitMs: number) => string>> = {
   Availability: (increase) =>
     `${increase("write_slices_total", 'result="bad"')} / (${increase("write_slices_total")} > 0)`,
+  Requests: (increase) =>
+    `${increase("requests_total", 'result="bad"')} / (${increase("requests_total")} >= ${ENOUGH_REQUESTS})`,
   Latency: (increase, limitMs) => {
     const le = `le="${boundOf(limitMs, ACTION_BOUNDS_SECONDS)}"`;
     const ok = [STATEMENTS, 'result="ok"'];
@@ -48,7 +50,7 @@ const BAD_SHARES: Readonly<Record<ObjectiveName, (increase: Increase, limitMs: n
   },
 };
 
-/** The share of time or of attempts within `range` that was bad; nothing when there was nothing to count. */
+/** The share of time or of attempts within `range` that was bad; nothing when there was nothing to count, or too little. */
 export function badShare({ name, limitMs = 0 }: Objective, subject: Subject, range: string): string {
   return BAD_SHARES[name](
     (metric, ...matchers) => `sum(increase(${seriesOf(subject, metric, ...matchers)}[${range}]))`,

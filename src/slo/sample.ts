@@ -18,6 +18,8 @@ export interface Attempts {
 /** The counters of one member; all grow until its agent starts anew. */
 export interface Counters {
   readonly slices: { readonly good: number; readonly bad: number };
+  /** Of clients, as the engine counts them; nothing of one that counts none. */
+  readonly requests: { readonly good: number; readonly bad: number };
   readonly writes: Attempts;
   readonly reads: Attempts;
   readonly leaseWrites: Attempts;
@@ -40,6 +42,7 @@ export const NO_ATTEMPTS: Attempts = { durations: { bounds: [], counts: [], sumS
 /** Nothing counted yet: what a new agent starts from. */
 export const NO_COUNTERS: Counters = {
   slices: { good: 0, bad: 0 },
+  requests: { good: 0, bad: 0 },
   writes: NO_ATTEMPTS,
   reads: NO_ATTEMPTS,
   leaseWrites: NO_ATTEMPTS,
@@ -52,6 +55,7 @@ export function countedBetween(before: Counters, after: Counters): Counters {
   const from = beganAnew(before, after) ? NO_COUNTERS : before;
   return {
     slices: { good: after.slices.good - from.slices.good, bad: after.slices.bad - from.slices.bad },
+    requests: { good: after.requests.good - from.requests.good, bad: after.requests.bad - from.requests.bad },
     writes: attemptsBetween(from.writes, after.writes),
     reads: attemptsBetween(from.reads, after.reads),
     leaseWrites: attemptsBetween(from.leaseWrites, after.leaseWrites),
@@ -64,6 +68,7 @@ export function countedBetween(before: Counters, after: Counters): Counters {
 export function sumOf(a: Counters, b: Counters): Counters {
   return {
     slices: { good: a.slices.good + b.slices.good, bad: a.slices.bad + b.slices.bad },
+    requests: { good: a.requests.good + b.requests.good, bad: a.requests.bad + b.requests.bad },
     writes: sumOfAttempts(a.writes, b.writes),
     reads: sumOfAttempts(a.reads, b.reads),
     leaseWrites: sumOfAttempts(a.leaseWrites, b.leaseWrites),
@@ -77,6 +82,8 @@ function beganAnew(before: Counters, after: Counters): boolean {
   return (
     after.slices.good < before.slices.good ||
     after.slices.bad < before.slices.bad ||
+    after.requests.good < before.requests.good ||
+    after.requests.bad < before.requests.bad ||
     after.engineExits < before.engineExits ||
     after.takeoverSeconds < before.takeoverSeconds ||
     fell(before.writes, after.writes) ||

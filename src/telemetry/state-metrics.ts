@@ -46,8 +46,8 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
   show(
     {
       name: "quorate_member_info",
-      help: "1 for every member that has a pod, with its node, its role and the revision it runs.",
-      labelNames: ["member", "node", "role", "revision"],
+      help: "1 for every member that has a pod, with its node and region, its role and the revision it runs.",
+      labelNames: ["member", "node", "region", "role", "revision"],
     },
     ({ members }) => members.map((one) => [{ ...one }, 1]),
   );

@@ -30,6 +30,7 @@ const FIELDS: Partial<Record<Guard, string>> = {
   ParametersAllowed: "spec.parameters",
   DurabilitySupported: "spec.durability.mode",
   AccountsSupported: "spec.accounts",
+  RequestsCounted: "spec.slo.dataPlane.requestErrorPercent",
   WindowsValid: "spec.maintenanceWindows",
 };
 

@@ -5,6 +5,7 @@ import { DASHBOARDS } from "../../hack/generate/dashboards/dashboards.ts";
 import { ANNOTATIONS } from "../../hack/generate/dashboards/panel.ts";
 import { filledIn } from "../../hack/pictures/picture.ts";
 import { agentMetrics, usageMetrics } from "../../src/agent/metrics.ts";
+import { requestMetrics } from "../../src/agent/requests.ts";
 import type { ClusterState } from "../../src/observe/cluster-states.ts";
 import { Prometheus } from "../../src/observe/prometheus.ts";
 import { fleetGroups } from "../../src/slo/fleet.ts";
@@ -17,13 +18,14 @@ import { HostPrometheus } from "./harness.ts";
 const never = new AbortController().signal;
 const agents = [0, 1, 2].map((at) => {
   const metrics = agentMetrics({ namespace: "shop", cluster: "orders", member: `orders-${at}`, node: `n${at}` });
-  return { metrics, showUsage: usageMetrics(metrics.registry) };
+  return { metrics, showUsage: usageMetrics(metrics.registry), countRequests: requestMetrics(metrics.registry) };
 });
 let cpuSeconds = 0;
 
 /** A second in the life of a member. */
-function live({ metrics, showUsage }: (typeof agents)[number], at: number): void {
+function live({ metrics, showUsage, countRequests }: (typeof agents)[number], at: number): void {
   const leads = at === 0;
+  countRequests({ served: 50, failed: 1 });
   cpuSeconds += 0.1;
   showUsage({
     cpuSeconds,
@@ -62,7 +64,7 @@ const STATE: ClusterState = {
   desired: 3,
   ready: 3,
   isInitialized: true,
-  members: [{ member: "orders-0", node: "n0", role: "leader", revision: "h1" }],
+  members: [{ member: "orders-0", node: "n0", region: "north", role: "leader", revision: "h1" }],
   windows: [{ window: "saturday", isOpen: true }],
 };
 

@@ -6,7 +6,7 @@ import { alertsAt as askPromtool, checkRules, type Input } from "./promtool.ts";
 
 const SUBJECT = { namespace: "shop", cluster: "orders" };
 const slo = ServiceLevel.parse({
-  dataPlane: { latencyP95Milliseconds: 200, errorPercent: "0.1" },
+  dataPlane: { latencyP95Milliseconds: 200, errorPercent: "0.1", requestErrorPercent: "0.1" },
   controlPlane: { apiLatencyP95Milliseconds: 500 },
 });
 const LABELS = 'namespace="shop",cluster="orders",member="orders-0"';
@@ -14,6 +14,10 @@ const LABELS = 'namespace="shop",cluster="orders",member="orders-0"';
 const leader = (values: string): Input => ({ series: `quorate_member_leader{${LABELS}}`, values });
 const slices = (result: "good" | "bad", values: string): Input => ({
   series: `quorate_member_write_slices_total{${LABELS},result="${result}"}`,
+  values,
+});
+const requests = (result: "good" | "bad", values: string, member = "orders-0"): Input => ({
+  series: `quorate_member_requests_total{${LABELS.replace("orders-0", member)},result="${result}"}`,
   values,
 });
 const action = (result: string, values: string): Input => ({
@@ -121,5 +125,78 @@ describe("statements", { timeout: 120_000 }, () => {
 
   test("of which there are none say nothing", async () => {
     expect(await alertsAt("1h10m", [...well, action("ok", "7x150"), action("error", "0x150")])).toEqual([]);
+  });
+});
+
+describe("clients' requests", { timeout: 120_000 }, () => {
+  const well = [leader("1x150"), slices("good", "0+30x150"), slices("bad", "0x150")];
+  const FAST = "QuorateBudgetBurnsFast Requests";
+  const SLOW = "QuorateBudgetBurnsSlowly Requests";
+
+  test("of which one in ten fails page, though every probe succeeds", async () => {
+    const failing = [...well, requests("good", "0+90x150"), requests("bad", "0+10x150")];
+    expect(await alertsAt("1h10m", failing)).toEqual([FAST, SLOW]);
+  });
+
+  test("that fail on one member alone count by their share of all", async () => {
+    const onOne = (bad: number): Input[] => [
+      ...well,
+      requests("good", "0+1000x150"),
+      requests("bad", "0x150"),
+      requests("good", "0x150", "orders-1"),
+      requests("bad", `0+${bad}x150`, "orders-1"),
+    ];
+    expect(await alertsAt("1h10m", onOne(0.5))).toEqual([]);
+    expect(await alertsAt("1h10m", onOne(20))).toEqual([FAST, SLOW]);
+  });
+
+  test("that all succeed wake nobody, nor do those that an engine does not count", async () => {
+    expect(await alertsAt("1h10m", [...well, requests("good", "0+90x150"), requests("bad", "0x150")])).toEqual([]);
+    expect(await alertsAt("1h10m", well)).toEqual([]);
+  });
+
+  test("that are few page nobody, whatever share of them fails", async () => {
+    // One in five minutes: twelve in the hour, and all of them fail.
+    const few = [
+      ...well,
+      requests("good", "0x150"),
+      requests("bad", "0x10 1x10 2x10 3x10 4x10 5x10 6x10 7x10 8x10 9x70"),
+    ];
+    expect(await alertsAt("1h10m", few)).toEqual([]);
+    // As many in the hour as make a share, but not in the last five minutes: it is over, or it was never much.
+    const over = [...well, requests("good", "0+10x150"), requests("bad", "0x60 30x90")];
+    expect(await alertsAt("1h10m", over)).not.toContain(FAST);
+  });
+
+  test("of which little fails for days is a ticket and no page", async () => {
+    const steady = [
+      leader("1x450"),
+      slices("good", "0+600x450"),
+      slices("bad", "0x450"),
+      requests("good", "0+998x450"),
+      requests("bad", "0+2x450"),
+    ];
+    expect(await alertsAt("74h", steady, "10m")).toEqual([SLOW]);
+  });
+
+  test("counted anew by agents that were replaced are no failures", async () => {
+    // Both counters fall to zero together, ten times an hour.
+    const saw = (step: number): string => Array.from({ length: 12 }, () => `0+${step}x11`).join(" ");
+    expect(await alertsAt("1h10m", [...well, requests("good", saw(100)), requests("bad", saw(0))])).toEqual([]);
+    expect(await alertsAt("1h10m", [...well, requests("good", saw(90)), requests("bad", saw(10))])).toEqual([
+      FAST,
+      SLOW,
+    ]);
+  });
+
+  test("that nobody can see any more are unknown with the rest of the cluster", async () => {
+    const gone = [
+      leader("1x120 stale"),
+      slices("good", "0+30x120 stale"),
+      slices("bad", "0x120 stale"),
+      requests("good", "0+90x120 stale"),
+      requests("bad", "0x120 stale"),
+    ];
+    expect(await alertsAt("1h30m", gone)).toEqual(["QuorateBudgetUnknown"]);
   });
 });

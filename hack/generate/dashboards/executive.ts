@@ -48,6 +48,32 @@ export const EXECUTIVE: readonly Row[] = [
     ],
   },
   {
+    title: "Traffic",
+    panels: [
+      panel(
+        [
+          "Requests by region",
+          "Of clients, a second, where the engine counts them; the region is that of the members' nodes.",
+        ],
+        "reqps",
+        one(
+          `sum by (region) (sum by (namespace, cluster, member) (rate(quorate_member_requests_total${OF}[5m])) * on (namespace, cluster, member) group_left (region) max by (namespace, cluster, member, region) (quorate_member_info${OF}))`,
+          "{{region}}",
+        ),
+        { width: 12 },
+      ),
+      panel(
+        [
+          "Requests answered",
+          "Share of clients' requests that did not fail on the engine's side; from 20 in five minutes on.",
+        ],
+        "percentunit",
+        one(`quorate:request_success:ratio_rate5m${OF}`, CLUSTER),
+        { width: 12, limit: 0.999, isLowBad: true },
+      ),
+    ],
+  },
+  {
     title: "Capacity",
     panels: [
       panel(

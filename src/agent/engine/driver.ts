@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import type * as z from "zod";
 import type { EngineSpec } from "../../api/engine.ts";
 import type { EngineAction, EngineActions } from "../../api/engine-actions.ts";
-import { EngineObservation, SlotLoad } from "../../api/engine-observation.ts";
+import { EngineObservation, RequestCounts, SlotLoad } from "../../api/engine-observation.ts";
 import { withoutPasswords } from "./conceal.ts";
 import { type ActionContext, expand } from "./context.ts";
 import { EngineSession } from "./session.ts";
@@ -36,7 +36,12 @@ export class ActionError extends Error {
 }
 
 /** Asked again and again whatever happens; they change nothing. */
-export const ROUTINE: ReadonlySet<ActionName> = new Set<ActionName>(["observe", "probeWrite", "measureSlots"]);
+export const ROUTINE: ReadonlySet<ActionName> = new Set<ActionName>([
+  "observe",
+  "probeWrite",
+  "measureSlots",
+  "countRequests",
+]);
 
 /** Exit code by which an action says that trying it again cannot help; what helps instead, the Engine contract says per action. */
 export const IMPOSSIBLE = 3;
@@ -128,6 +133,11 @@ export class EngineDriver {
   /** Asks the leader of a shard what it holds and is asked for. @throws {ActionError} also for an answer that is no SlotLoad. */
   measureSlots(context: Partial<ActionContext> = {}): Promise<SlotLoad> {
     return this.#ask("measureSlots", SlotLoad, context);
+  }
+
+  /** Asks the running engine what clients asked of it. @throws {ActionError} also for an answer that is no RequestCounts. */
+  countRequests(context: Partial<ActionContext> = {}): Promise<RequestCounts> {
+    return this.#ask("countRequests", RequestCounts, context);
   }
 
   /** Runs an action whose last line is JSON of a known form. */

@@ -12,6 +12,7 @@ import type { InitState } from "../init-client.ts";
 import type { PeerServer } from "../peers.ts";
 import { PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
+import { countRequests } from "../requests.ts";
 import { runHook } from "../update-hooks.ts";
 import { VERSION } from "../../version.ts";
 import { probeWrites } from "../write-probe.ts";
@@ -129,7 +130,7 @@ export class GroupMember {
       this.#wake.abort();
     });
     init.on("disconnected", (error) => this.#fatal(error));
-    for (const loop of [this.#roundLoop(), this.#greetLoop(), this.#probeLoop()]) {
+    for (const loop of [this.#roundLoop(), this.#greetLoop(), this.#probeLoop(), this.#countLoop()]) {
       loop.catch((error: unknown) => this.#fatal(error));
     }
   }
@@ -345,6 +346,13 @@ export class GroupMember {
       clock,
       signal: this.#equipment.stopped,
     });
+  }
+
+  #countLoop(): Promise<void> {
+    const { metrics, clock } = this.#parts;
+    const { driver, stopped: signal } = this.#equipment;
+    const isEngineUp = (): boolean => this.#watch?.seen !== undefined;
+    return countRequests({ driver, isEngineUp, registry: metrics.registry, clock, signal });
   }
 
   #report(): void {

@@ -1,5 +1,6 @@
 // What an Engine cannot keep is refused before anything is built, with the field and the value that would do.
 import { expect, test } from "vitest";
+import { ServiceLevel } from "../../../src/api/objectives.ts";
 import { preflight } from "../../../src/plan/preflight.ts";
 import { engine } from "./fixture.ts";
 import { Simulator } from "./simulator.ts";
@@ -19,4 +20,25 @@ test("a durability that the Engine cannot keep", () => {
     ],
   });
   expect(preflight(seen, seen.cluster)).toMatchObject({ ok: true });
+});
+
+test("an objective about requests that the Engine does not count", () => {
+  const observed = new Simulator({ members: 3 }).observe();
+  if (observed.cluster === undefined) throw new Error("no cluster");
+  const { countRequests, ...actions } = { countRequests: engine.actions.observe, ...engine.actions };
+  const seen = { ...observed, engine: { ...engine, actions } };
+  const slo = ServiceLevel.parse({ dataPlane: { requestErrorPercent: "0.1" } });
+  const cluster = { ...observed.cluster, intent: { ...observed.cluster.intent, slo } };
+  expect(preflight(seen, cluster)).toMatchObject({
+    ok: false,
+    blocked: [
+      {
+        guard: "RequestsCounted",
+        message: expect.stringContaining("does not count clients' requests"),
+        override: expect.stringContaining('{"spec":{"slo":{"dataPlane":{"requestErrorPercent":null}}}}'),
+      },
+    ],
+  });
+  const counting = { ...engine, actions: { ...actions, countRequests } };
+  expect(preflight({ ...seen, engine: counting }, cluster)).toMatchObject({ ok: true });
 });

@@ -102,11 +102,17 @@ describe("objectives", () => {
     expect(objectivesOf(ServiceLevel.parse({}))).toEqual([{ name: "Availability", allowed: expect.closeTo(0.001) }]);
     const all = ServiceLevel.parse({
       window: "28d",
-      dataPlane: { availabilityPercent: "99.95", latencyP95Milliseconds: 200, errorPercent: "0.1" },
+      dataPlane: {
+        availabilityPercent: "99.95",
+        requestErrorPercent: "0.2",
+        latencyP95Milliseconds: 200,
+        errorPercent: "0.1",
+      },
       controlPlane: { apiLatencyP95Milliseconds: 500 },
     });
     expect(objectivesOf(all)).toEqual([
       { name: "Availability", allowed: expect.closeTo(0.0005) },
+      { name: "Requests", allowed: expect.closeTo(0.002) },
       { name: "Latency", allowed: 0.05, limitMs: 200 },
       { name: "Errors", allowed: expect.closeTo(0.001) },
       { name: "ApiLatency", allowed: 0.05, limitMs: 500 },

@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { agentMetrics, type AgentMetrics } from "../../../src/agent/metrics.ts";
+import { requestMetrics } from "../../../src/agent/requests.ts";
 import { toSample } from "../../../src/observe/exposition.ts";
 import { badTime, type Interval } from "../../../src/slo/interval.ts";
 import type { Objective } from "../../../src/slo/objectives.ts";
@@ -46,6 +47,7 @@ describe("an agent's metrics", () => {
       leads: false,
       engineUp: false,
       slices: { good: 0, bad: 0 },
+      requests: { good: 0, bad: 0 },
       engineExits: 0,
       writes: { errors: 0 },
     });
@@ -59,9 +61,11 @@ describe("an agent's metrics", () => {
     metrics.leaseSeconds.observe({ result: "indeterminate" }, 1);
     metrics.engineExits.inc();
     metrics.lagBytes.set(Number.NaN);
+    requestMetrics(metrics.registry)({ served: 40, failed: 2 });
     const sample = await sampleOf(metrics);
     expect(sample).toMatchObject({ leads: true, engineUp: true, lagBytes: undefined, engineExits: 1 });
     expect(sample.slices).toEqual({ good: 8, bad: 1 });
+    expect(sample.requests).toEqual({ good: 40, bad: 2 });
     expect([sample.writes, sample.reads, sample.leaseWrites].map(successesOf)).toEqual([8, 9, 10]);
     expect([sample.writes, sample.reads, sample.leaseWrites].map(({ errors }) => errors)).toEqual([1, 0, 1]);
     expect(sample.writes.durations.sumSeconds).toBeCloseTo(0.032);
@@ -213,6 +217,20 @@ describe("bad time of an interval of ten seconds", () => {
   test("of an engine that cannot be probed is all, or none with a leader", async () => {
     expect(await bad([], { probesWrites: false })).toMatchObject({ Availability: 0 });
     expect(await bad([], { probesWrites: false, hasLeader: false })).toMatchObject({ Availability: 10_000 });
+  });
+
+  test.each([
+    [300, 100, 2_500],
+    [0, 400, 10_000],
+    [0, 1, 500], // nobody calls an outage what one client met once
+    [0, 0, 0],
+  ])("with %d requests answered and %d failed", async (served, failed, badMs) => {
+    const metrics = newAgent();
+    const before = await sampleOf(metrics);
+    requestMetrics(metrics.registry)({ served, failed });
+    const counted = [countedBetween(before, await sampleOf(metrics)), NO_COUNTERS];
+    const interval = { lengthMs: 10_000, counted, hasLeader: true, probesWrites: true };
+    expect(badTime([{ name: "Requests", allowed: 0.001 }], interval).get("Requests")).toBeCloseTo(badMs);
   });
 
   test("with slow writes counts by the share of writes, though reads are fast", async () => {

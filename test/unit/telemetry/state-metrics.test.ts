@@ -14,7 +14,7 @@ const ORDERS: ClusterState = {
   desired: 3,
   ready: 2,
   isInitialized: true,
-  members: [{ member: "orders-0", node: "n1", role: "leader", revision: "h1" }],
+  members: [{ member: "orders-0", node: "n1", region: "north", role: "leader", revision: "h1" }],
   windows: [{ window: "saturday", isOpen: true }],
 };
 let registry: Registry;
@@ -40,7 +40,7 @@ test("a cluster, its members and its windows show as they are, and go when they 
   ]);
   expect(await series("quorate_cluster_initialized")).toEqual([`quorate_cluster_initialized{${of}} 1`]);
   expect(await series("quorate_member_info")).toEqual([
-    `quorate_member_info{${of},member="orders-0",node="n1",role="leader",revision="h1"} 1`,
+    `quorate_member_info{${of},member="orders-0",node="n1",region="north",role="leader",revision="h1"} 1`,
   ]);
   expect(await series("quorate_maintenance_window_open")).toEqual([
     `quorate_maintenance_window_open{${of},window="saturday"} 1`,
