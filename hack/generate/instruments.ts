@@ -15,7 +15,7 @@ export const AGENT_LABELS = ["namespace", "cluster", "member", "node"] as const;
 export interface Instrument {
   readonly name: string;
   readonly help: string;
-  readonly type: "counter" | "gauge" | "histogram";
+  readonly type: "counter" | "gauge" | "histogram" | "summary";
   /** Beside AGENT_LABELS, for those of agents. */
   readonly labels: readonly string[];
 }
@@ -45,6 +45,7 @@ const TYPES: Readonly<Record<string, Instrument["type"]>> = {
   Counter: "counter",
   Gauge: "gauge",
   Histogram: "histogram",
+  Summary: "summary",
 };
 
 /** prom-client keeps labels and type of a metric to itself, so they are read from its fields. */

@@ -117,8 +117,11 @@ export class Member {
       { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(cluster) },
       () => (this.#runtime?.state.profile.leaseMs ?? PROFILES.Standard.leaseMs) / 1000,
     );
-    this.#messenger = new PeerMessenger(peers, { cluster, member: settings.QUORATE_MEMBER, info: self }, (body) =>
-      this.#dispatch(body),
+    this.#messenger = new PeerMessenger(
+      peers,
+      { cluster, member: settings.QUORATE_MEMBER, info: self },
+      (body) => this.#dispatch(body),
+      (peer, seconds) => metrics.heartbeatSeconds.observe({ peer }, seconds),
     );
     this.#server = this.#equipment.answerPeers((body) => this.#messenger.receive(body));
     this.#phases = new PhaseTimer(metrics);

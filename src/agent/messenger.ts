@@ -21,16 +21,26 @@ export interface MessengerIdentity {
   readonly info: PodInfo;
 }
 
+/** Is told how long a peer's answer to a sign of life took. */
+export type RoundTripObserver = (peer: string, seconds: number) => void;
+
 /** Sends, receives and answers messages. */
 export class PeerMessenger {
   readonly #client: PeerClient;
   readonly #self: MessengerIdentity;
   readonly #dispatch: (body: EventBody) => void;
+  readonly #roundTrip: RoundTripObserver;
   readonly #waiting = new Map<string, Waiting>();
   readonly #pods = new Map<string, PodInfo>();
   #count = 0;
 
-  constructor(client: PeerClient, self: MessengerIdentity, dispatch: (body: EventBody) => void) {
+  constructor(
+    client: PeerClient,
+    self: MessengerIdentity,
+    dispatch: (body: EventBody) => void,
+    roundTrip: RoundTripObserver = () => undefined,
+  ) {
+    this.#roundTrip = roundTrip;
     this.#client = client;
     this.#self = self;
     this.#dispatch = dispatch;
@@ -51,10 +61,13 @@ export class PeerMessenger {
       info,
       message,
     };
+    const sentMs = performance.now();
     try {
       const answer = ReplyEnvelope.parse(await this.#client.send(to, envelope, timeoutMs));
       if (answer.from !== to.name) return "error"; // its address belongs to another member now
       this.#pods.set(answer.from, answer.info);
+      // Other messages are answered when something has been done.
+      if (message.type === "Heartbeat") this.#roundTrip(to.name, (performance.now() - sentMs) / 1000);
       return answer.reply;
     } catch (error) {
       return error instanceof PeerError ? error.failure : "error";

@@ -1,5 +1,5 @@
 /** The agent's metrics. Labels that name the member are default labels, so every series carries the same ones. */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry, Summary } from "prom-client";
 import { ACTION_BOUNDS_SECONDS, LEASE_BOUNDS_SECONDS } from "../api/agent-metrics.ts";
 import type { Usage } from "./usage.ts";
 
@@ -63,6 +63,14 @@ export function agentMetrics(labels: MemberLabels) {
       name: "quorate_follower_lag_bytes",
       help: "Bytes that a follower has not confirmed yet, as the leader sees it.",
       labelNames: ["follower"],
+      registers,
+    }),
+    // Sum and count alone: what was slow once must not be shown for as long as nobody is asked.
+    heartbeatSeconds: new Summary({
+      name: "quorate_member_heartbeat_seconds",
+      help: "Time from a sign of life to the peer's answer: what the network between members takes, and their agents.",
+      labelNames: ["peer"],
+      percentiles: [],
       registers,
     }),
     leaseSeconds: new Histogram({

@@ -1,5 +1,5 @@
 // What every cluster and its members are at this moment, for metrics. Reads caches and parses nothing: a scrape asks for all clusters.
-import { LABEL_MEMBER } from "../api/names.ts";
+import { LABEL_MEMBER, LABEL_SHARD_OF } from "../api/names.ts";
 import type { MaintenanceWindow } from "../api/objectives.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { isOpen } from "../plan/maintenance.ts";
@@ -26,6 +26,8 @@ export interface ClusterState {
   readonly topology: string;
   readonly durability: string;
   readonly profile: string;
+  /** Of a shard the ClusterSpec that it is a part of; else empty. */
+  readonly shardOf: string;
   /** Members that shall serve; none while the cluster is stopped on purpose. */
   readonly desired: number;
   readonly ready: number;
@@ -70,7 +72,7 @@ function toState(
   stores: Stores,
   { nowMs, regions }: { readonly nowMs: number; readonly regions: ReadonlyMap<string, string> },
 ): ClusterState {
-  const { namespace = "", name }: KubeObject["metadata"] = metadata;
+  const { namespace = "", name, labels }: KubeObject["metadata"] = metadata;
   const isWhole = spec.topology === "Sharded";
   const pods = stores.of("Pod").ofCluster(namespace, name) as readonly Stored<ProjectedPod>[];
   return {
@@ -81,6 +83,7 @@ function toState(
     topology: spec.topology ?? "",
     durability: spec.durability?.mode ?? "",
     profile: spec.failover?.profile ?? "",
+    shardOf: labels?.[LABEL_SHARD_OF] ?? "",
     desired: spec.stopped === true ? 0 : desiredOf(spec, status),
     ready: isWhole ? 0 : (status.readyMembers ?? 0),
     isInitialized: !isWhole && status.initialized === true,

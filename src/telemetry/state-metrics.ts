@@ -20,9 +20,11 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
     {
       name: "quorate_cluster_info",
       help: "1 for every ClusterSpec, with what it runs.",
-      labelNames: ["engine", "version", "topology", "durability", "profile"],
+      labelNames: ["engine", "version", "topology", "durability", "profile", "shard_of"],
     },
-    ({ engine, version, topology, durability, profile }) => [[{ engine, version, topology, durability, profile }, 1]],
+    ({ engine, version, topology, durability, profile, shardOf }) => [
+      [{ engine, version, topology, durability, profile, shard_of: shardOf }, 1],
+    ],
   );
   show(
     {

@@ -45,6 +45,7 @@ function live({ metrics, showUsage, countRequests }: (typeof agents)[number], at
   metrics.actionSeconds.observe({ action: "observe", result: "ok" }, 0.003);
   metrics.actionSeconds.observe({ action: "observe", result: "error" }, 0.003);
   if (!leads) return;
+  metrics.heartbeatSeconds.observe({ peer: "orders-1" }, 0.002);
   metrics.leaseMargin.set(4);
   metrics.writeSlices.inc({ result: "good" });
   metrics.quorumSlices.inc({ result: "good" });
@@ -61,6 +62,7 @@ const STATE: ClusterState = {
   topology: "ActivePassive",
   durability: "Quorum",
   profile: "Fast",
+  shardOf: "",
   desired: 3,
   ready: 3,
   isInitialized: true,

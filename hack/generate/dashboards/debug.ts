@@ -71,6 +71,14 @@ export const DEBUG: readonly Row[] = [
       ]),
       panel(["Volume", "Space that is left."], "bytes", one(`quorate_member_volume_free_bytes${OF}`, MEMBER)),
       panel(
+        ["Between members", "Time until another member answered a sign of life, on average: network and agents."],
+        "s",
+        one(
+          `rate(quorate_member_heartbeat_seconds_sum${OF}[5m]) / (rate(quorate_member_heartbeat_seconds_count${OF}[5m]) > 0)`,
+          "{{member}} to {{peer}}",
+        ),
+      ),
+      panel(
         ["Engine actions, P95", "Over all members, by action."],
         "s",
         one(

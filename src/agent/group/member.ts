@@ -79,6 +79,7 @@ export class GroupMember {
       nowMs: () => this.#nowMs(),
       answer: () => this.#answer(),
       heard: ({ generation }) => this.#noteGeneration(generation),
+      roundTrip: (peer, seconds) => metrics.heartbeatSeconds.observe({ peer }, seconds),
     });
     this.#server = this.#equipment.answerPeers((body) =>
       Promise.resolve(body).then((one) => this.#messenger.receive(one)),

@@ -1,6 +1,6 @@
 /** Carries greetings between members and remembers what the others said last, and where their pods are. */
 import type { IntentMember } from "../../api/agent-wire.ts";
-import type { MessengerIdentity } from "../messenger.ts";
+import type { MessengerIdentity, RoundTripObserver } from "../messenger.ts";
 import type { PeerClient } from "../peers.ts";
 import type { PodInfo } from "../peer-wire.ts";
 import type { HeardGreeting, PeerView } from "./types.ts";
@@ -15,6 +15,7 @@ export interface GroupMessengerOptions {
   readonly answer: () => GreetingReply | undefined;
   /** Sees every greeting before it is answered. */
   readonly heard: (greeting: Greeting) => void;
+  readonly roundTrip?: RoundTripObserver;
 }
 
 /** Greets, and answers greetings. */
@@ -45,15 +46,17 @@ export class GroupMessenger {
 
   /** Greets one member. Resolves when it has answered or did not in time; what it said is in {@link peers} then. */
   async greet(to: IntentMember, greeting: Greeting, timeoutMs: number): Promise<void> {
-    const { client, self, nowMs } = this.#options;
+    const { client, self, nowMs, roundTrip } = this.#options;
     const { cluster, member: from, info } = self;
     const atMs = nowMs(); // what is answered was true after this
+    const sentMs = performance.now();
     const envelope: GreetingEnvelope = { cluster, from, to: to.name, info, greeting };
     const answer = await client.send(to, envelope, timeoutMs).then(
       (body) => AnswerEnvelope.safeParse(body).data,
       () => undefined, // its silence is the answer
     );
     if (answer?.from !== to.name) return; // its address belongs to another member now
+    roundTrip?.(to.name, (performance.now() - sentMs) / 1000);
     this.#pods.set(to.name, answer.info);
     this.#peers.set(to.name, { reply: answer.reply, atMs });
   }

@@ -13,6 +13,8 @@ const REPLY: GreetingReply = {
   position: null,
 };
 
+const trips: string[] = [];
+
 function messengerOf(answer: () => GreetingReply | undefined, sent: (body: unknown) => unknown = () => undefined) {
   return new GroupMessenger({
     client: { send: (_member, body) => Promise.resolve(sent(body)) },
@@ -20,6 +22,7 @@ function messengerOf(answer: () => GreetingReply | undefined, sent: (body: unkno
     nowMs: () => 1000,
     answer,
     heard: () => undefined,
+    roundTrip: (peer, seconds) => trips.push(`${peer} ${seconds >= 0 && seconds < 10}`),
   });
 }
 
@@ -53,9 +56,11 @@ test("an answer of somebody who has the address now, or of none, leaves what is 
   const { greeting } = greetingFrom("orders-0");
   await messenger.greet(MEMBER, greeting, 100);
   expect(messenger.peers.get("orders-1")?.reply).toEqual(REPLY);
+  expect(trips).toEqual(["orders-1 true"]);
   answer = { from: "orders-9", info: INFO, reply: { ...REPLY, copy: "empty" } };
   await messenger.greet(MEMBER, greeting, 100);
   answer = { error: "this member has not looked at its volume yet" };
   await messenger.greet(MEMBER, greeting, 100);
   expect(messenger.peers.get("orders-1")?.reply).toEqual(REPLY);
+  expect(trips).toEqual(["orders-1 true"]);
 });

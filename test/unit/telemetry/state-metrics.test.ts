@@ -11,6 +11,7 @@ const ORDERS: ClusterState = {
   topology: "ActivePassive",
   durability: "Quorum",
   profile: "Fast",
+  shardOf: "all-orders",
   desired: 3,
   ready: 2,
   isInitialized: true,
@@ -32,7 +33,7 @@ test("a cluster, its members and its windows show as they are, and go when they 
   stateMetrics(registry, () => current);
   const of = 'namespace="shop",cluster="orders"';
   expect(await series("quorate_cluster_info")).toEqual([
-    `quorate_cluster_info{${of},engine="postgres",version="15",topology="ActivePassive",durability="Quorum",profile="Fast"} 1`,
+    `quorate_cluster_info{${of},engine="postgres",version="15",topology="ActivePassive",durability="Quorum",profile="Fast",shard_of="all-orders"} 1`,
   ]);
   expect(await series("quorate_cluster_members")).toEqual([
     `quorate_cluster_members{${of},state="desired"} 3`,
