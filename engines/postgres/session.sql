@@ -53,9 +53,11 @@ ancestors AS (
   ORDER BY n DESC LIMIT 256
 ),
 -- One that was stopped, or whose network stands still, goes on calling itself streaming. How long its leader has been silent tells:
--- after half of its wal_receiver_timeout the receiver asks, and after all of it gives up.
+-- after half of its wal_receiver_timeout the receiver asks, and after all of it gives up. Before a new one has heard anything its two
+-- times are the same, and the rest is what its predecessor heard.
 receiver AS MATERIALIZED (
-  SELECT latest_end_lsn, extract(epoch FROM clock_timestamp() - last_msg_receipt_time) AS silent_seconds
+  SELECT CASE WHEN last_msg_send_time <> last_msg_receipt_time THEN latest_end_lsn END AS leader_end,
+    extract(epoch FROM clock_timestamp() - last_msg_receipt_time) AS silent_seconds
   FROM pg_stat_wal_receiver WHERE status = 'streaming'
 ),
 -- A member that has just come back may have two senders for a while.
@@ -90,7 +92,7 @@ SELECT json_strip_nulls(json_build_object(
   -- leader's log ended: what lies further ahead has yet to be sent.
   'replayLagSeconds', CASE
     WHEN NOT follower THEN NULL
-    WHEN pg_last_wal_replay_lsn() >= ends_at AND EXISTS (SELECT FROM receiver WHERE latest_end_lsn - ends_at <= 131072)
+    WHEN pg_last_wal_replay_lsn() >= ends_at AND EXISTS (SELECT FROM receiver WHERE leader_end - ends_at <= 131072)
       THEN (SELECT CASE WHEN silent_seconds > 3 THEN silent_seconds ELSE 0 END FROM receiver)
     -- not known before the first commit is replayed
     WHEN pg_last_xact_replay_timestamp() IS NOT NULL

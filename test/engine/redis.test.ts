@@ -82,6 +82,22 @@ describe.skipIf(!hasRedis)("redis", () => {
     expect(a.log).not.toContain(PASSWORDS.quorate);
   });
 
+  it("counts what clients ask of the leader, and what it refused for a reason of its own", async () => {
+    const counts = async (): Promise<{ served: number; failed: number }> =>
+      (await a.driver.countRequests()) ?? { served: -1, failed: -1 };
+    const before = await counts();
+    for (let n = 0; n < 20; n++) write(a, `counted-${n}`);
+    expect(ask(a, "app", "lpush", "counted-0", "1")).toContain("WRONGTYPE");
+    expect((await counts()).served - before.served).toBe(21);
+    expect((await counts()).failed, "what the client brought about").toBe(before.failed);
+    for (let n = 0; n < 5; n++) await a.observe();
+    expect((await counts()).served - before.served, "quorate's own questions").toBe(21);
+    expect(ask(a, "quorate", "config", "set", "maxmemory", "1")).toBe("OK");
+    for (let n = 0; n < 3; n++) expect(write(a, "counted-0")).toContain("OOM");
+    expect(await counts()).toEqual({ served: before.served + 21, failed: before.failed + 3 });
+    expect(await b.driver.countRequests(), "a follower, which carries out the leader's").toBeNull();
+  });
+
   it("a sealed follower receives nothing more, also after a restart, and goes on where it was", async () => {
     await b.run("seal");
     const sealed = await b.observe();
