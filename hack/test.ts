@@ -45,6 +45,7 @@ const TOOLS: Suite = {
     ["hack/host-postgres"],
     ["hack/host-prometheus"],
     ["hack/host-redis"],
+    ["hack/host-rabbitmq"],
     ["hack/host-browser"],
   ],
 };
