@@ -69,6 +69,30 @@ export function buildConnections(
   });
 }
 
+interface Hashed extends SecretVersions {
+  readonly hashes: readonly (readonly [name: string, hash: string])[];
+}
+
+const hashed = new WeakMap<BuildContext, Hashed>();
+
+/**
+ * Whether what applications connect with is all there, as it shall be.
+ * @param live - Hash of what each connection Secret was made from, by its name.
+ */
+export function isConnected(
+  context: BuildContext,
+  { connections, ...versions }: SecretVersions & { readonly connections: ReadonlyMap<string, string> },
+): boolean {
+  const { credentialsVersion, peerVersion } = versions;
+  let known = hashed.get(context);
+  if (known?.credentialsVersion !== credentialsVersion || known.peerVersion !== peerVersion) {
+    const made = buildConnections(context, versions);
+    known = { credentialsVersion, peerVersion, hashes: made.map(({ metadata, hash }) => [metadata.name, hash]) };
+    hashed.set(context, known);
+  }
+  return known.hashes.every(([name, hash]) => connections.get(name) === hash);
+}
+
 function tlsOf(context: BuildContext, { tlsUri }: EngineConnection): Connection["tls"] {
   const port = clientTlsPort(context);
   return port === undefined || tlsUri === undefined ? undefined : { port: String(port), uri: tlsUri };

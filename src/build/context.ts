@@ -47,6 +47,42 @@ export interface BuildContext {
   readonly trace?: TraceContext | undefined;
 }
 
+const lastOf = new WeakMap<ClusterIntent, BuildContext>();
+
+/**
+ * The context that the same intent had last, if nothing in it differs from `context`; otherwise `context`.
+ *
+ * Most passes find everything as it was. What was rendered, hashed or compared from a context is remembered by the object.
+ */
+export function keptContext(context: BuildContext): BuildContext {
+  const last = lastOf.get(context.intent);
+  if (last !== undefined && isSameContext(last, context)) return last;
+  lastOf.set(context.intent, context);
+  return context;
+}
+
+/** Parts that are made anew for every pass, and so are compared field by field. */
+const MADE_ANEW: readonly string[] = ["told", "settings", "trace"] satisfies readonly (keyof BuildContext)[];
+
+function isSameContext(a: BuildContext, b: BuildContext): boolean {
+  return hasFields(a, b) && hasFields(b, a);
+}
+
+function hasFields(context: BuildContext, of: BuildContext): boolean {
+  for (const [name, value] of Object.entries(of)) {
+    const own: unknown = Reflect.get(context, name);
+    if (own !== value && !(MADE_ANEW.includes(name) && isSameRecord(own, value))) return false;
+  }
+  return true;
+}
+
+/** Whether two records have the same fields, with the very same values. */
+function isSameRecord(a: unknown, b: unknown): boolean {
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return a === b;
+  const has = (record: object, [name, value]: [string, unknown]) => Reflect.get(record, name) === value;
+  return Object.entries(a).every((field) => has(b, field)) && Object.entries(b).every((field) => has(a, field));
+}
+
 /** Which version and image a cluster runs. @returns undefined when the Engine has no such version. */
 export function resolveVersion(
   intent: ClusterIntent,

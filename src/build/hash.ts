@@ -20,6 +20,20 @@ function textOf(value: unknown): string | undefined {
   return `{${text}}`;
 }
 
+/** Whether two values have the same canonical JSON. Stops at the first difference, and writes no text. */
+export function isSameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return textOf(a) === textOf(b);
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item, at) => isSameJson(item ?? null, b[at] ?? null));
+  }
+  const [left, right] = [a as Readonly<Record<string, unknown>>, b as Readonly<Record<string, unknown>>];
+  for (const name in left) if (!isSameJson(left[name], right[name])) return false;
+  for (const name in right) if (left[name] === undefined && right[name] !== undefined) return false;
+  return true;
+}
+
 function sortedNames(value: object): readonly string[] {
   const names = Object.keys(value);
   return names.some((name, at) => at > 0 && name < (names[at - 1] ?? "")) ? names.toSorted() : names;

@@ -53,6 +53,8 @@ export function templateHash(context: BuildContext): string {
   return hash;
 }
 
+const inputHashes = new WeakMap<BuildContext, Map<string, string>>(); // by the parameters that count; asked for every outdated member
+
 /**
  * Hash of what users decide about the pod. Equal inputs with another template hash: the operator or the Engine changed.
  *
@@ -64,7 +66,13 @@ export function inputHash(context: BuildContext, carried: readonly string[] = []
   const { engine, resources, pods, parameters, serving } = context.intent;
   const isReloaded = isWithoutRestart(context);
   const atRestart = Object.entries(parameters).filter((one) => carried.includes(one[0]) || !isReloaded(one));
-  return contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving });
+  const known = inputHashes.get(context) ?? new Map<string, string>();
+  inputHashes.set(context, known);
+  const names = atRestart.map(([name]) => name).join("\n");
+  const hash =
+    known.get(names) ?? contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving });
+  known.set(names, hash);
+  return hash;
 }
 
 /** The pod template of one member; in topology Stateless of one track, whose members are all alike. */

@@ -18,8 +18,20 @@ const SUFFIX_BYTES: Readonly<Record<string, number>> = {
 };
 const BINARY = ["Ei", "Pi", "Ti", "Gi", "Mi", "Ki"];
 
+const MOST_KNOWN = 4_096; // users write what they like
+const known = new Map<string, number>();
+
 /** The number a quantity such as `10Gi` or `500m` stands for. @throws {TypeError} when it is none. */
 export function parseQuantity(text: string): number {
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  if (known.size >= MOST_KNOWN) known.clear();
+  const number = parse(text);
+  known.set(text, number);
+  return number;
+}
+
+function parse(text: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?$/.exec(text);
   const scale = SUFFIX_BYTES[match?.[2] ?? ""];
   if (match === null || scale === undefined) throw new TypeError(`not a quantity: ${text}`);

@@ -1,6 +1,6 @@
 // Which clusters a change concerns, and how urgent it is. Events are forgotten here; only keys go on.
 import { LABEL_CLUSTER } from "../api/names.ts";
-import { canonicalJson } from "../build/hash.ts";
+import { isSameJson } from "../build/hash.ts";
 import type { Change } from "../kube/store.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { ProjectedPod } from "../observe/kinds.ts";
@@ -45,7 +45,7 @@ export function concernsOf(stores: Stores, { kind, change }: AnyChange): readonl
 
 /** Nothing but versions and what this operator itself reports differs. */
 function isSame(kind: string, before: Stored<KubeObject>, after: Stored<KubeObject>): boolean {
-  return canonicalJson(essence(kind, before)) === canonicalJson(essence(kind, after));
+  return isSameJson(essence(kind, before), essence(kind, after));
 }
 
 function essence(kind: string, object: Stored<KubeObject>): unknown {

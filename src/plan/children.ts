@@ -3,7 +3,7 @@ import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
 import { buildBudgetRecord } from "../build/budget-record.ts";
-import { buildConnections, credentialKeys } from "../build/connection.ts";
+import { buildConnections, credentialKeys, isConnected } from "../build/connection.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
 import { childLabels } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
@@ -12,36 +12,38 @@ import { buildStatefulSet, revisionOf } from "../build/stateful-set.ts";
 import { buildFreshVolume, buildVolume } from "../build/volume.ts";
 import { planCertificates } from "./certificates.ts";
 import { replacesDeadVolume, withoutVolume } from "./dead-node.ts";
-import { applyIfDifferent, applyIfLacking } from "./difference.ts";
+import { applyIfDifferent, applyIfLacking, applyRecipe } from "./difference.ts";
 import type { World } from "./facts.ts";
-import type { MemberView } from "./observation.ts";
+import type { ChildView, MemberView } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { templateForNew } from "./revisions.ts";
 import { replicasOf } from "./stop.ts";
-import { claimBytes } from "./volume-growth.ts";
+import { nextToGrow, wantedBytes } from "./volume-growth.ts";
 
 /** Steps for what a cluster has once: accounts, Services, budget, files, Secrets, Lease. `listed` are the members to be. */
 export function planChildren(world: World, listed: readonly string[]): readonly Step[] {
   const { context, seen } = world;
   const alsoCondemned = world.members.filter((m) => m.pod !== undefined).map((m) => m.name);
   const pods = [...new Set([...listed, ...alsoCondemned])].toSorted(); // a leaving member reports until its end
-  const applied = [
+  const build = (): readonly Manifest[] => [
     ...buildAccess(context, pods),
     ...buildServices(context),
     buildNetworkPolicy(context),
     buildEngineFiles(context),
     buildBudget(context, listed.length),
   ];
+  const inputs = `${listed.length} ${pods.join()}`;
+  const slices = { of: "slices", inputs: "", build: () => buildEndpointSlices(context) };
   return [
-    ...applied.flatMap((manifest) => applyIfDifferent(manifest, seen.children)),
+    ...applyRecipe(context, { of: "cluster", inputs, build }, seen.children),
     ...planNamed(world),
     ...planBudgetRecord(world),
-    ...buildEndpointSlices(context).flatMap((manifest) => createIfMissing(world, manifest)),
+    ...applyRecipe(context, slices, seen.children, createIfMissing),
   ];
 }
 
-function createIfMissing(world: World, manifest: Manifest): readonly Step[] {
-  const isThere = world.seen.children.has(childKey(manifest.kind, manifest.metadata.name));
+function createIfMissing(manifest: Manifest, children: ReadonlyMap<string, ChildView>): readonly Step[] {
+  const isThere = children.has(childKey(manifest.kind, manifest.metadata.name));
   return isThere ? [] : [{ kind: "Create", manifest, reason: "it is missing" }];
 }
 
@@ -82,6 +84,7 @@ export function planPasswords(world: Pick<World, "context" | "seen">, steps: rea
 /** What applications connect with, made anew when it or the password changed. */
 function planConnections({ context, seen }: Pick<World, "context" | "seen">): readonly Step[] {
   const { connections } = seen.named;
+  if (isConnected(context, seen.named)) return [];
   return buildConnections(context, seen.named).flatMap((connection) => {
     const live = connections.get(connection.metadata.name);
     if (live === connection.hash) return [];
@@ -94,7 +97,8 @@ function planConnections({ context, seen }: Pick<World, "context" | "seen">): re
 
 /** Steps for the volumes of the listed members. */
 export function planVolumes(world: World, members: readonly MemberView[]): readonly Step[] {
-  return members.flatMap((member) => planVolume(world, member));
+  const grown = nextToGrow(world)?.name;
+  return members.flatMap((member) => planVolume(world, member, grown));
 }
 
 /**
@@ -107,7 +111,8 @@ export function planStatefulSets(world: World, members: readonly MemberView[]): 
   return members.flatMap((member) => planStatefulSet(world, member));
 }
 
-function planVolume(world: World, member: MemberView): readonly Step[] {
+/** @param grown - The member whose claim grows next. */
+function planVolume(world: World, member: MemberView, grown: string | undefined): readonly Step[] {
   const { volume } = member;
   const { context, seen } = world;
   if (volume === undefined) {
@@ -121,7 +126,13 @@ function planVolume(world: World, member: MemberView): readonly Step[] {
     return [{ kind: "Delete", object: { ...object, uid: volume.uid }, reason }];
   }
   if (replacesDeadVolume(world, member)) return withoutVolume(world, member, "its node is gone for good");
-  return applyIfLacking(buildVolume(context, member.name, volume, claimBytes(world, member)), seen.children);
+  const bytes = member.name === grown ? wantedBytes(world) : volume.requestedBytes;
+  const recipe = {
+    of: `volume ${member.name}`,
+    inputs: `${bytes} ${volume.requestedBytes} ${volume.className} ${volume.clusterUid}`,
+    build: () => [buildVolume(context, member.name, volume, bytes)],
+  };
+  return applyRecipe(context, recipe, seen.children, applyIfLacking);
 }
 
 /** A volume that should have gone with an earlier ClusterSpec of this name. It must not come back to life as ours. */
@@ -138,8 +149,11 @@ function planStatefulSet(world: World, member: MemberView): readonly Step[] {
   const keeps = live?.revision !== undefined && live.revision.templateHash !== rendered.templateHash;
   const kept = keeps && live.revision !== undefined ? { ...live.revision, template: live.template } : undefined;
   const pinned = live === undefined ? templateForNew(world, member.name) : kept;
-  return applyIfDifferent(
-    buildStatefulSet(context, member.name, { pinned, replicas: replicasOf(world, member) }),
-    seen.children,
-  );
+  const replicas = replicasOf(world, member);
+  const recipe = {
+    of: `member ${member.name}`,
+    inputs: `${replicas} ${pinned?.templateHash} ${pinned?.inputHash}`,
+    build: () => [buildStatefulSet(context, member.name, { pinned, replicas })],
+  };
+  return applyRecipe(context, recipe, seen.children);
 }

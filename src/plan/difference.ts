@@ -1,4 +1,5 @@
 // Whether a live object still is what its manifest says, so that an equal one is not written.
+import type { BuildContext } from "../build/context.ts";
 import { contentHash } from "../build/hash.ts";
 import { ANNOTATION_APPLIED_HASH } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
@@ -12,8 +13,9 @@ import type { Step } from "./plan.ts";
  * that the manifest no longer names; the live fields show what somebody else changed.
  */
 export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<string, ChildView>): readonly Step[] {
-  const hash = manifestHash(manifest);
   const { metadata } = manifest;
+  const hash = hashes.get(manifest) ?? manifestHash(manifest);
+  hashes.set(manifest, hash);
   const desired: Manifest = {
     ...manifest,
     metadata: { ...metadata, annotations: { ...metadata.annotations, [ANNOTATION_APPLIED_HASH]: hash } },
@@ -29,6 +31,7 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   return [];
 }
 
+const hashes = new WeakMap<Manifest, string>(); // of those that are compared again once they were applied
 const verified = new WeakMap<object, string>(); // by live object, which never changes: what was wanted of it and found in it
 
 function replicasOf({ spec }: Manifest & { readonly spec?: unknown }): string {
@@ -43,6 +46,58 @@ export function applyIfLacking(manifest: Manifest, children: ReadonlyMap<string,
   const live = children.get(childKey(manifest.kind, manifest.metadata.name));
   const isAsCreated = live?.appliedHash === undefined && contains(live?.live, manifest);
   return isAsCreated ? [] : applyIfDifferent(manifest, children);
+}
+
+/** Manifests that are made only when they have to be. */
+export interface Recipe {
+  /** What they are of; a context has each only once. */
+  readonly of: string;
+  /** Everything beside the context that `build` looks at, as text. */
+  readonly inputs: string;
+  readonly build: () => readonly Manifest[];
+}
+
+interface Found {
+  readonly inputs: string;
+  /** The live objects, when they were as they should be. */
+  readonly live?: readonly (readonly [key: string, live: object])[];
+  /** What was made, while it is not in order yet. Not for longer: all manifests of a thousand clusters are much to keep. */
+  readonly manifests?: readonly Manifest[];
+}
+
+const lastFound = new WeakMap<BuildContext, Map<string, Found>>();
+
+/**
+ * The steps that `compare` finds for all manifests of the recipe.
+ *
+ * They are not even made while the context, the inputs and the live objects are those with which nothing was to be done: that is
+ * how nearly every pass finds them, and making and comparing them is most of what a pass costs.
+ */
+export function applyRecipe(
+  context: BuildContext,
+  { of, inputs, build }: Recipe,
+  children: ReadonlyMap<string, ChildView>,
+  compare = applyIfDifferent,
+): readonly Step[] {
+  const known = lastFound.get(context) ?? new Map<string, Found>();
+  const last = known.get(of);
+  const found = last?.inputs === inputs ? last : undefined;
+  if (found?.live?.every(([key, live]) => isLive(children.get(key), live)) === true) return [];
+  const manifests = found?.manifests ?? build();
+  const steps = manifests.flatMap((manifest) => compare(manifest, children));
+  const live = manifests.flatMap(({ kind, metadata: { name } }) => {
+    const key = childKey(kind, name);
+    const child = children.get(key);
+    return child === undefined || child.deleting ? [] : [[key, child.live] as const];
+  });
+  const isInOrder = steps.length === 0 && live.length === manifests.length;
+  known.set(of, isInOrder ? { inputs, live } : { inputs, manifests });
+  lastFound.set(context, known);
+  return steps;
+}
+
+function isLive(child: ChildView | undefined, live: object): boolean {
+  return child?.live === live && !child.deleting;
 }
 
 const hashesOfData = new WeakMap<object, string>(); // an engine's files are the same object in every pass
@@ -74,11 +129,12 @@ function manifestHash(manifest: Manifest): string {
 
 /** Whether everything that `desired` names is in `live` with the same value. The server's defaults are on `live` only. */
 export function contains(live: unknown, desired: unknown): boolean {
+  if (live === desired) return true; // a template that is kept is the live one
   if (Array.isArray(desired)) {
     if (desired.length === 0 && live === undefined) return true; // the server leaves empty lists out
     return Array.isArray(live) && live.length === desired.length && desired.every((item, i) => contains(live[i], item));
   }
-  if (typeof desired !== "object" || desired === null) return live === desired;
+  if (typeof desired !== "object" || desired === null) return false;
   if (typeof live !== "object" || live === null) return Object.keys(desired).length === 0 && live === undefined;
   return Object.entries(desired).every(([key, value]) => {
     if (value === undefined || key === "resourceVersion") return true;

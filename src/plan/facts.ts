@@ -173,9 +173,15 @@ export function stateOf({ pod }: MemberView): string {
   return pod?.trouble ?? report?.reason ?? said ?? "it has not reported yet";
 }
 
+const listedOf = new WeakMap<World, readonly MemberView[]>(); // asked for by every planner
+
 /** The views of the listed members; one that has no object yet is among them, empty. */
 export function listedMembers(world: World): readonly MemberView[] {
-  return world.listed.map((name) => world.members.find((m) => m.name === name) ?? emptyMember(world, name));
+  const known = listedOf.get(world);
+  if (known !== undefined) return known;
+  const views = world.listed.map((name) => world.members.find((m) => m.name === name) ?? emptyMember(world, name));
+  listedOf.set(world, views);
+  return views;
 }
 
 function emptyMember(world: World, name: string): MemberView {

@@ -1,9 +1,9 @@
 // The intent that agents shall see next: what the spec says, who belongs to the cluster, and the open requests.
 import type { Intent } from "../api/agent-wire.ts";
 import { buildIntent, buildIntentConfigMap, type IntentState } from "../build/config.ts";
-import { canonicalJson } from "../build/hash.ts";
+import { isSameJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
-import { applyIfDifferent } from "./difference.ts";
+import { applyIfDifferent, applyRecipe } from "./difference.ts";
 import {
   isEnded,
   isInSync,
@@ -36,9 +36,13 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
     ...present({ group: decision.group ?? groupOf(world), forcedPromotion }),
   };
   const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
-  const isSame = same !== undefined && canonicalJson(same) === canonicalJson(now);
-  const next = isSame ? same : buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
-  return applyIfDifferent(buildIntentConfigMap(context, next, seen.intent?.resourceVersion), seen.children);
+  const resourceVersion = seen.intent?.resourceVersion;
+  if (same === undefined || !isSameJson(same, now)) {
+    const next = buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
+    return applyIfDifferent(buildIntentConfigMap(context, next, resourceVersion), seen.children);
+  }
+  const build = () => [buildIntentConfigMap(context, same, resourceVersion)];
+  return applyRecipe(context, { of: "intent", inputs: `${resourceVersion}`, build }, seen.children);
 }
 
 /** The leader and its epoch, for requests to a shard's leader. */

@@ -1,5 +1,6 @@
 // A pod template that only this operator's version or the Engine renders differently: nobody asked for it in the ClusterSpec, so
 // it restarts nothing by itself. It is shown, and waits as spec.update.pending says.
+import type { BuildContext } from "../build/context.ts";
 import { ANNOTATION_ACCEPT_TEMPLATE } from "../build/labels.ts";
 import { buildPodTemplate } from "../build/pod-template.ts";
 import { isSameInput, type Revision, revisionOf } from "../build/stateful-set.ts";
@@ -21,8 +22,18 @@ export function pendingChange(world: World): PendingChange | undefined {
       isSameInput(world.context, { ...revision, template }),
   );
   if (waiting === undefined || isAccepted(world)) return undefined;
-  const found = templateDifferences(waiting.template, buildPodTemplate(world.context, waiting.name));
-  return { policy: world.cluster.intent.update.pending, templateHash, differences: found };
+  return { policy: world.cluster.intent.update.pending, templateHash, differences: differencesOf(world, waiting) };
+}
+
+const lastFound = new WeakMap<BuildContext, { readonly template: unknown; readonly found: readonly string[] }>();
+
+/** A change may wait for weeks, and is told of in every pass. */
+function differencesOf({ context }: World, { name, template }: Running): readonly string[] {
+  const last = lastFound.get(context);
+  if (last !== undefined && last.template === template) return last.found;
+  const found = templateDifferences(template, buildPodTemplate(context, name));
+  lastFound.set(context, { template, found });
+  return found;
 }
 
 interface Running {

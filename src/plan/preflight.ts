@@ -1,7 +1,7 @@
 // What must be true of a ClusterSpec and its Engine before anything is built from them.
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
-import { type BuildContext, resolveVersion } from "../build/context.ts";
+import { type BuildContext, keptContext, resolveVersion } from "../build/context.ts";
 import { traceOf } from "./change-trace.ts";
 import { isFleet } from "./fleet.ts";
 import { windowProblem } from "./maintenance.ts";
@@ -32,7 +32,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
   const trace = traceOf(seen, cluster);
   return {
     ok: true,
-    context: {
+    context: keptContext({
       namespace: cluster.namespace,
       name: cluster.name,
       uid: cluster.uid,
@@ -44,7 +44,7 @@ export function preflight(seen: Observation, cluster: ClusterView): Preflight {
       told: seen.intent?.intent?.parameters ?? {},
       settings: seen.settings,
       ...(trace === undefined ? {} : { trace }),
-    },
+    }),
   };
 }
 

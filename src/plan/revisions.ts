@@ -2,6 +2,7 @@
 // whether it is tried, known to work, or failed, and then the last one that worked takes its place.
 import type { RevisionNote } from "../api/revision-note.ts";
 import { ANNOTATION_ABORT, ANNOTATION_RETRY } from "../build/labels.ts";
+import { childKey } from "../build/manifest.ts";
 import {
   buildRevision,
   parseRevision,
@@ -10,7 +11,7 @@ import {
   type RevisionRecord,
 } from "../build/revision.ts";
 import { type PinnedTemplate, type Revision, revisionOf } from "../build/stateful-set.ts";
-import { applyIfDifferent } from "./difference.ts";
+import { applyRecipe } from "./difference.ts";
 import type { World } from "./facts.ts";
 import { burningBudgets } from "./gates.ts";
 import type { Observation } from "./observation.ts";
@@ -38,7 +39,9 @@ export interface SeenRecord extends RevisionRecord {
   readonly uid: string;
 }
 
+const REVISIONS = childKey("ControllerRevision", "");
 const known = new WeakMap<Observation, readonly SeenRecord[]>(); // asked for many times in one pass
+const parsed = new WeakMap<object, RevisionRecord | undefined>(); // by live object, which never changes
 
 /** All recorded revisions, the one that was wanted last first. */
 export function recordsOf(seen: Observation): readonly SeenRecord[] {
@@ -48,13 +51,19 @@ export function recordsOf(seen: Observation): readonly SeenRecord[] {
 }
 
 function readRecords(seen: Observation): readonly SeenRecord[] {
-  return [...seen.children]
-    .flatMap(([key, child]) => {
-      const [kind, name = ""] = key.split("/");
-      const record = kind === "ControllerRevision" && !child.deleting ? parseRevision(child.live) : undefined;
-      return record === undefined ? [] : [{ ...record, name, uid: child.uid }];
-    })
-    .toSorted((a, b) => Date.parse(b.note.startedAt) - Date.parse(a.note.startedAt) || (a.name < b.name ? -1 : 1));
+  const found: SeenRecord[] = [];
+  for (const [key, child] of seen.children) {
+    const record = key.startsWith(REVISIONS) && !child.deleting ? recordOf(child.live) : undefined;
+    if (record !== undefined) found.push({ ...record, name: key.slice(REVISIONS.length), uid: child.uid });
+  }
+  return found.toSorted(
+    (a, b) => Date.parse(b.note.startedAt) - Date.parse(a.note.startedAt) || (a.name < b.name ? -1 : 1),
+  );
+}
+
+function recordOf(live: object): RevisionRecord | undefined {
+  if (!parsed.has(live)) parsed.set(live, parseRevision(live));
+  return parsed.get(live);
 }
 
 /** What is noted down about the revision that the spec asks for. */
@@ -123,8 +132,12 @@ export function templateForNew(world: World, member: string): PinnedTemplate | u
 
 /** Steps that note down `change` about the wanted revision, if it is not noted yet. */
 export function noteWanted(world: World, change: Partial<RevisionNote>): readonly Step[] {
-  const before = wantedRecord(world);
-  const fresh: RevisionNote = {
+  const record = wantedRecord(world) ?? renderRevision(world.context, freshNote(world));
+  return noteOn(world, record, change);
+}
+
+function freshNote(world: World): RevisionNote {
+  return {
     state: "Trying",
     startedAt: timestamp(world.seen.nowMs),
     failures: 0,
@@ -134,14 +147,18 @@ export function noteWanted(world: World, change: Partial<RevisionNote>): readonl
     hooks: {},
     irreversible: "",
   };
-  const record = before ?? renderRevision(world.context, fresh);
-  return noteOn(world, record, change);
 }
 
 /** Steps that note down `change` about a recorded revision, if it is not noted yet. */
 export function noteOn(world: World, record: RevisionRecord, change: Partial<RevisionNote>): readonly Step[] {
   const noted = { ...record, note: { ...record.note, ...change } };
-  return applyIfDifferent(buildRevision(world.context, noted), world.seen.children);
+  const { templateHash, inputHash } = record;
+  const recipe = {
+    of: `revision ${templateHash}`,
+    inputs: `${inputHash} ${JSON.stringify(noted.note)}`,
+    build: () => [buildRevision(world.context, noted)],
+  };
+  return applyRecipe(world.context, recipe, world.seen.children);
 }
 
 /**

@@ -54,7 +54,15 @@ export function planRollback(world: World): Decision {
   return takesStep(decision) || decision.hook !== undefined || decision.reports !== undefined ? decision : IDLE;
 }
 
+const rolls = new WeakMap<World, Roll>(); // asked for on the way back and on the way forward
+
 function rollOf(world: World): Roll {
+  const roll = rolls.get(world) ?? findRoll(world);
+  rolls.set(world, roll);
+  return roll;
+}
+
+function findRoll(world: World): Roll {
   const target = targetOf(world);
   const listed = listedMembers(world);
   const outdated = listed.filter((m) => isOutdated(world, target, m));

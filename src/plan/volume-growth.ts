@@ -9,13 +9,6 @@ interface Growing extends MemberView {
   readonly volume: VolumeView;
 }
 
-/** How many bytes the claim of a member shall ask for now. */
-export function claimBytes(world: World, { name, volume }: MemberView): number {
-  const wanted = wantedBytes(world);
-  if (volume === undefined) return wanted;
-  return nextToGrow(world)?.name === name ? wanted : volume.requestedBytes;
-}
-
 /** What keeps volumes from growing, and how far they are. */
 export function growth(world: World): { readonly blocked: readonly Block[]; readonly change: string } {
   const waiting = toGrow(world);
@@ -30,12 +23,13 @@ export function growth(world: World): { readonly blocked: readonly Block[]; read
   return { blocked: busy.flatMap((m) => resizeTrouble(world, m)), change: left === 0 ? "" : change };
 }
 
-function wantedBytes({ cluster }: World): number {
+/** How many bytes the claim of every member shall ask for in the end. */
+export function wantedBytes({ cluster }: World): number {
   return parseQuantity(cluster.intent.storage.data.size);
 }
 
 /** The member whose claim grows next; undefined while another is at it, or when none can. */
-function nextToGrow(world: World): MemberView | undefined {
+export function nextToGrow(world: World): MemberView | undefined {
   if (underWay(world).length > 0) return undefined;
   const [next] = toGrow(world);
   return next !== undefined && isExpandable(world, next) ? next : undefined;

@@ -35,9 +35,14 @@ export const hookedEngine: EngineSpec = EngineSpec.parse({
   actions: { ...engine.actions, ...Object.fromEntries(HOOKS.map((name) => [name, { exec: ["true"] }])) },
 });
 
-/** `.spec` of a ClusterSpec with its defaults. */
+const intents = new Map<string, ClusterIntent>();
+
+/** `.spec` of a ClusterSpec with its defaults; the same object for the same spec, as it is in the operator. */
 export function intentOf(spec: object = {}): ClusterIntent {
-  return ClusterIntent.parse({ engine: { name: "example" }, ...spec });
+  const key = JSON.stringify(spec);
+  const intent = intents.get(key) ?? ClusterIntent.parse({ engine: { name: "example" }, ...spec });
+  intents.set(key, intent);
+  return intent;
 }
 
 /** What builders get for the cluster `shop/orders`. */
