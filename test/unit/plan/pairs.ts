@@ -1,12 +1,13 @@
 // Two changes at once: the second begins at any step of the first. Whatever the order, it ends as both ask, safely all the way
 // (the simulator checks every step), and then nothing moves any more.
 import { HookName } from "../../../src/api/agent-wire.ts";
-import { canonicalJson } from "../../../src/build/hash.ts";
+import { canonicalJson, isSameJson } from "../../../src/build/hash.ts";
 import { hookedEngine } from "./fixture.ts";
 import type { Measured } from "../../../src/plan/observation.ts";
 import type { BudgetState } from "../../../src/slo/budget.ts";
 import { evict, healNode, loseNode } from "./faults.ts";
-import { Simulator } from "./simulator.ts";
+import { type Choose, Simulator } from "./simulator.ts";
+import type { Child } from "./views.ts";
 
 /** Something that happens to a cluster. */
 interface Change {
@@ -99,6 +100,7 @@ export const CHANGES = {
   },
 } as const satisfies Record<string, Change>;
 export type ChangeName = keyof typeof CHANGES;
+const NAMES = Object.keys(CHANGES) as ChangeName[];
 
 /** One schedule: which changes, when the second begins, and the seed of all disorder. */
 export interface Schedule {
@@ -111,43 +113,83 @@ export interface Schedule {
   readonly stale: boolean;
 }
 
-/** Runs one schedule. @throws {Error} at the first thing that is not as it must be. */
-export function runSchedule({ first, second, at, seed, stale }: Schedule): void {
-  const world = new Simulator(BASE, lottery(seed));
-  world.engine = hookedEngine;
-  world.settle();
-  const good = world.pods.get("orders-0")?.templateHash;
-  let spec: object = BASE;
-  const begin = (name: ChangeName): void => {
+/** Runs one schedule from its beginning. @throws {Error} at the first thing that is not as it must be. */
+export function runSchedule({ first, second, at, seed, stale }: Schedule): Simulator {
+  const way = new Way(seed, stale);
+  way.begin(first);
+  way.go(at);
+  return way.end(second);
+}
+
+/** How far a schedule has come. Those that begin alike have this part of their way in common. */
+class Way {
+  readonly #world: Simulator;
+  readonly #stale: boolean;
+  readonly #names: ChangeName[] = [];
+  /** The revision of the beginning, which works. */
+  readonly #good: string | undefined;
+  #spec: object = BASE;
+
+  /** A cluster that has come to rest. @param from - Instead of one that begins anew. */
+  constructor(seed: number, stale: boolean, from?: Way) {
+    this.#stale = stale;
+    if (from === undefined) {
+      this.#world = new Simulator(BASE, lottery(seed));
+      this.#world.engine = hookedEngine;
+      this.#world.looksWhenTold = true;
+      this.#world.settle();
+    } else {
+      this.#world = from.#world.fork();
+      this.#names.push(...from.#names);
+      this.#spec = from.#spec;
+    }
+    this.#good = from === undefined ? this.#world.pods.get("orders-0")?.templateHash : from.#good;
+  }
+
+  /** Another one from here on. */
+  fork(stale = this.#stale): Way {
+    return new Way(0, stale, this);
+  }
+
+  begin(name: ChangeName): void {
     const change: Change = CHANGES[name];
-    change.begin?.(world);
+    this.#names.push(name);
+    change.begin?.(this.#world);
+    this.#world.touch();
     if (change.spec === undefined) return;
-    spec = merged(spec, change.spec);
-    world.change(spec);
-  };
-  const turns = (count: number): void => {
-    for (let turn = 0; turn < count; turn += 1) {
-      if (stale) world.pass(() => world.move());
+    this.#spec = merged(this.#spec, change.spec);
+    this.#world.change(this.#spec);
+  }
+
+  /** Operator and world take so many turns. */
+  go(turns: number): void {
+    const world = this.#world;
+    for (let turn = 0; turn < turns; turn += 1) {
+      if (this.#stale) world.pass(() => world.move());
       else world.pass();
       world.move();
       world.nowMs += 1_000;
     }
-  };
-  begin(first);
-  turns(at);
-  begin(second);
-  turns(30);
-  const names = [first, second];
-  for (const name of names) {
-    const change: Change = CHANGES[name];
-    change.end?.(world);
-    if (change.finally !== undefined) world.change((spec = merged(spec, change.finally)));
   }
-  world.settle(1_500);
-  world.nowMs += 300_000; // an operation that nobody can answer any more ends at its deadline
-  world.settle(1_500);
-  if (names.some(isGivenUp)) retry(world);
-  assertAtRest(world, spec, { good, names });
+
+  /** The second change begins, and everything comes to rest. */
+  end(second: ChangeName): Simulator {
+    const world = this.#world;
+    this.begin(second);
+    this.go(30);
+    for (const name of this.#names) {
+      const change: Change = CHANGES[name];
+      change.end?.(world);
+      world.touch();
+      if (change.finally !== undefined) world.change((this.#spec = merged(this.#spec, change.finally)));
+    }
+    world.settle(1_500);
+    world.nowMs += 300_000; // an operation that nobody can answer any more ends at its deadline
+    world.settle(1_500);
+    if (this.#names.some(isGivenUp)) retry(world);
+    assertAtRest(world, this.#spec, { good: this.#good, names: this.#names });
+    return world;
+  }
 }
 
 /** What a person or a budget gave up is not tried again by itself: the command that status names tries it once more. */
@@ -156,11 +198,12 @@ function retry(world: Simulator): void {
   const [, annotation = "", value = ""] = /(quorate\.io\/retry-revision)=(\S+)/.exec(block?.override ?? "") ?? [];
   if (annotation === "") return;
   world.annotations = { ...world.annotations, [annotation]: value };
+  world.touch();
   world.settle(1_500);
 }
 
 /** Takes `change` over into `spec`, field by field. */
-function merged(spec: object, change: object): object {
+export function merged(spec: object, change: object): object {
   const result: Record<string, unknown> = { ...spec };
   for (const [field, value] of Object.entries(change)) {
     const before = result[field];
@@ -190,12 +233,13 @@ function assertAtRest(world: Simulator, spec: object, { good, names }: Expected)
     "an operation has not ended",
   );
   check(world.plan().steps.length === 0, "there is still something to do");
-  const before = canonicalJson([world.trace, world.status]);
+  const { status } = world;
+  const steps = world.trace.length;
   for (let resync = 0; resync < 3; resync += 1) {
     world.nowMs += 600_000;
     world.pass();
   }
-  check(canonicalJson([world.trace, world.status]) === before, "it writes although nothing changes");
+  check(world.trace.length === steps && isSameJson(world.status, status), "it writes although nothing changes");
   const hashes = new Set([...world.pods.values()].map((pod) => pod.templateHash));
   const isReady = world.status.conditions?.find((c) => c.type === "Ready")?.status === "True";
   if (isBroken) {
@@ -224,14 +268,26 @@ function isRevision(name: ChangeName): boolean {
 
 /** The way does not matter: what is there is what a new cluster with this spec has. */
 function assertLikeFresh(world: Simulator, spec: object): void {
-  const fresh = new Simulator(spec);
-  fresh.engine = world.engine;
-  fresh.settle();
-  for (const [key, child] of fresh.children) {
-    if (!/^(StatefulSet|Service|PodDisruptionBudget|NetworkPolicy|Role)\//.test(key)) continue;
+  for (const [key, { manifest }] of freshChildren(spec)) {
     const here = world.children.get(key)?.manifest["spec"];
-    check(canonicalJson(here) === canonicalJson(child.manifest["spec"]), `${key} is not as in a new cluster`);
+    check(isSameJson(here, manifest["spec"]), `${key} is not as in a new cluster`);
   }
+}
+
+const fresh = new Map<string, readonly (readonly [string, Child])[]>();
+
+/** What a new cluster with this spec comes to have. */
+function freshChildren(spec: object): readonly (readonly [string, Child])[] {
+  const key = canonicalJson(spec);
+  const known = fresh.get(key);
+  if (known !== undefined) return known;
+  const world = new Simulator(spec);
+  world.engine = hookedEngine;
+  world.settle();
+  const kinds = /^(StatefulSet|Service|PodDisruptionBudget|NetworkPolicy|Role)\//;
+  const children = [...world.children].filter(([name]) => kinds.test(name));
+  fresh.set(key, children);
+  return children;
 }
 
 function equal(a: unknown, b: unknown): boolean {
@@ -243,40 +299,80 @@ function check(holds: boolean, otherwise: string): void {
 }
 
 /** A repeatable sequence of choices. */
-export function lottery(seed: number): (count: number) => number {
+export function lottery(seed: number): Choose {
   let state = seed >>> 0;
-  return (count) => {
+  const choose = (count: number): number => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return Math.floor((state / 2 ** 32) * count);
   };
+  return Object.assign(choose, { fork: () => lottery(state) });
 }
 
 /** Every pair in both orders once, the second at a step of the first that is drawn for it; every other one with stale views. */
 export function* drawnSchedules(steps: number): Generator<Schedule> {
-  const names = Object.keys(CHANGES) as ChangeName[];
   const draw = lottery(steps);
   let count = 0;
-  for (const first of names) {
-    for (const second of names) {
+  for (const first of NAMES) {
+    for (const second of NAMES) {
       count += 1;
       yield { first, second, at: draw(steps), seed: count, stale: count % 2 === 0 };
     }
   }
 }
 
-/** Every pair in both orders, the second at each of `steps` steps of the first; every other schedule with stale views. */
-export function* schedules(steps: number, seeds: number): Generator<Schedule> {
-  const names = Object.keys(CHANGES) as ChangeName[];
-  let count = 0;
-  // Steps outside: a run that is cut short has tried every pair at the earlier ones.
-  for (let at = 0; at < steps; at += 1) {
-    for (const first of names) {
-      for (const second of names) {
-        for (let draw = 0; draw < seeds; draw += 1) {
-          count += 1;
-          yield { first, second, at, seed: count, stale: count % 2 === 0 };
+/** A schedule, and how it is run. */
+export interface Run {
+  readonly schedule: Schedule;
+  /** @throws {Error} at the first thing that is not as it must be. */
+  readonly run: () => Simulator;
+}
+
+/**
+ * Every pair in both orders, the second at each of `steps` steps of the first, with and without stale views, for each of `seeds`.
+ *
+ * What schedules have in common is run once: the start of the cluster for all of a seed, the first change up to a step for all
+ * that begin another there. Each comes out as by `runSchedule`. `firsts`: only those that begin with one of these.
+ */
+export function* schedules(
+  steps: number,
+  seeds: Iterable<number>,
+  firsts: readonly ChangeName[] = NAMES,
+): Generator<Run> {
+  for (const seed of seeds) {
+    const start = new Way(seed, false);
+    const ways = [false, true].flatMap((stale) => firsts.map((first) => begun(start, first, stale)));
+    // Steps outside: a run that is cut short has tried every pair at the earlier ones.
+    for (let at = 0; at < steps; at += 1) {
+      for (const { first, stale, take, go } of ways) {
+        for (const second of NAMES) {
+          yield { schedule: { first, second, at, seed, stale }, run: () => take().end(second) };
         }
+        go();
       }
     }
   }
+}
+
+/** A way that goes on step by step, for others to begin from. What went wrong on it went wrong on all of them. */
+function begun(start: Way, first: ChangeName, stale: boolean) {
+  const way = start.fork(stale);
+  let failure: unknown;
+  const attempt = (act: () => void): void => {
+    if (failure !== undefined) return;
+    try {
+      act();
+    } catch (error) {
+      failure = error;
+    }
+  };
+  attempt(() => way.begin(first));
+  return {
+    first,
+    stale,
+    go: () => attempt(() => way.go(1)),
+    take: (): Way => {
+      if (failure !== undefined) throw failure;
+      return way.fork();
+    },
+  };
 }

@@ -10,6 +10,14 @@ export class SimulatedAgents {
   /** Members in which it does not work. */
   readonly refusing = new Set<string>();
 
+  /** Others in the same state. */
+  fork(): SimulatedAgents {
+    const other = new SimulatedAgents();
+    other.own = this.own;
+    for (const member of this.refusing) other.refusing.add(member);
+    return other;
+  }
+
   /** As the operator's settings have it. */
   get offer(): Pick<BuildSettings, "agent"> {
     return this.own === undefined ? {} : { agent: this.own };

@@ -14,6 +14,14 @@ export class SimulatedCertificates {
   /** Members that do not take up another one. */
   readonly late = new Set<string>();
 
+  /** Others in the same state. */
+  fork(): SimulatedCertificates {
+    const other = new SimulatedCertificates();
+    other.issued.push(...this.issued);
+    for (const member of this.late) other.late.add(member);
+    return other;
+  }
+
   /** What is found of it afterwards. */
   issue(named: NamedView, step: Issue, nowMs: number): NamedView {
     const { hosts, to, overlapMs, request } = step;

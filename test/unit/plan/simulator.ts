@@ -1,10 +1,10 @@
 // A small world for the planner: an API server's objects, and the StatefulSet controller, kubelets and agents as one would
 // imagine them, in any order that `choose` likes. Safety is checked on every step that the planner takes.
-import { type HookName, type HookRequest, INTENT_KEY, Intent, type MemberReport } from "../../../src/api/agent-wire.ts";
+import type { HookName, HookRequest, Intent, MemberReport } from "../../../src/api/agent-wire.ts";
 import { OperationIntent, type OperationStatus } from "../../../src/api/cluster-operation.ts";
 import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
 import type { ClusterStatus } from "../../../src/api/cluster-status.ts";
-import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
+import { ANNOTATION_TEMPLATE_HASH } from "../../../src/api/names.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
 import type { Measured, MemberView, NodeView, Observation, OperationView } from "../../../src/plan/observation.ts";
@@ -14,12 +14,17 @@ import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
 import { SimulatedAgents } from "./simulated-agents.ts";
 import { SimulatedCertificates } from "./simulated-certificates.ts";
+import { answersOf } from "./simulated-answers.ts";
+import { isSameNews } from "./news.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
 import { assertSafe, isRefused } from "./safety.ts";
 import {
+  type Child,
   describe,
+  intentViewOf,
   NO_REPORT,
   type Pod,
+  replicasOf,
   toChild,
   toPodView,
   toSetView,
@@ -29,10 +34,20 @@ import {
 } from "./views.ts";
 
 /** Picks one of `count` possibilities; the source of all disorder. */
-export type Choose = (count: number) => number;
+export interface Choose {
+  (count: number): number;
+  /** Another one that goes on from here as this one does; absent where there is nothing to go on with. */
+  readonly fork?: () => Choose;
+}
 
 const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
+const RESYNC_MS = 600_000;
 const NEW_VOLUME = { resize: { state: "None", message: "" }, homes: [] } as const;
+
+/** @param isDeep - What changes in place must be another object there. */
+function copy<V>(from: ReadonlyMap<string, V>, to: Map<string, V>, isDeep = false): void {
+  for (const [name, value] of from) to.set(name, isDeep ? { ...value } : value);
+}
 
 /** One cluster `shop/orders` and everything around it. */
 export class Simulator {
@@ -40,11 +55,11 @@ export class Simulator {
   annotations: Record<string, string> = {};
   status: ClusterStatus = {};
   agentImage = "quorate/agent:1";
-  readonly agents = new SimulatedAgents();
+  agents = new SimulatedAgents();
   engine = engine;
   nowMs = Date.parse("2030-01-01T00:00:00Z");
   exists = true;
-  readonly children = new Map<string, { uid: string; version: number; manifest: Manifest }>();
+  readonly children = new Map<string, Child>();
   readonly volumes = new Map<string, Volume>();
   readonly pods = new Map<string, Pod>();
   readonly operations = new Map<string, { createdMs: number; intent: OperationIntent; status: OperationStatus }>();
@@ -71,8 +86,20 @@ export class Simulator {
   readonly restarts: string[] = [];
   /** Everything the planner did, a line each. */
   readonly trace: string[] = [];
-  readonly certificates = new SimulatedCertificates();
+  /**
+   * The operator looks only when it would in production: what it watches has changed, or the time has come that the plan named, or
+   * that of a resync. Otherwise it looks at every turn.
+   */
+  looksWhenTold = false;
+  /** How often it looked, since this world began or was forked. */
+  looks = 0;
+  certificates = new SimulatedCertificates();
   readonly #choose: Choose;
+  #lastLook: { readonly seen: Observation; readonly dueMs: number } | undefined;
+  /** Something may have changed since the operator looked last. */
+  #isTouched = true;
+  /** Nothing could happen by itself when that was asked last, and nothing has changed since. */
+  #isStill = false;
   #named: Observation["named"] = NOTHING_NAMED;
   #serial = 0;
   #epoch = 0;
@@ -84,11 +111,13 @@ export class Simulator {
 
   change(spec: object): void {
     this.spec = intentOf(spec);
+    this.touch();
   }
 
   operate(name: string, operation: object): void {
     const intent = OperationIntent.parse({ clusterName: "orders", ...operation });
     this.operations.set(name, { createdMs: this.nowMs, intent, status: {} });
+    this.touch();
   }
 
   get leader(): string | undefined {
@@ -96,10 +125,28 @@ export class Simulator {
   }
 
   get intent(): Intent | undefined {
-    const data = this.children.get(childKey("ConfigMap", nameOf.intent("orders")))?.manifest["data"];
-    return data === undefined
-      ? undefined
-      : Intent.parse(JSON.parse((data as Record<string, string>)[INTENT_KEY] ?? ""));
+    return intentViewOf(this.children)?.intent;
+  }
+
+  /** Another world in the same state. What happens in one of them does not happen in the other. */
+  fork(): Simulator {
+    const other = new Simulator({}, this.#choose.fork?.() ?? this.#choose);
+    const { spec, annotations, status, agentImage, nowMs, exists, trouble, measured } = this;
+    const { expandable, refusesSwitchover, mute, refusals, looksWhenTold } = this;
+    Object.assign(other, { spec, annotations, status, agentImage, nowMs, exists, trouble, measured });
+    Object.assign(other, { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine: this.engine });
+    Object.assign(other, { agents: this.agents.fork(), certificates: this.certificates.fork() });
+    for (const name of ["children", "nodes", "hookAnswers"] as const) copy<unknown>(this[name], other[name]);
+    for (const name of ["volumes", "pods", "operations"] as const) copy<object>(this[name], other[name], true);
+    for (const text of this.broken) other.broken.add(text);
+    for (const list of ["hooks", "restarts", "trace"] as const) Object.assign(other[list], this[list]);
+    other.#named = this.#named;
+    other.#serial = this.#serial;
+    other.#epoch = this.#epoch;
+    other.#lastLook = this.#lastLook;
+    other.#isTouched = this.#isTouched;
+    other.#isStill = this.#isStill;
+    return other;
   }
 
   /** Lets planner and world take turns until neither has anything to do. @throws when that takes too long. */
@@ -121,8 +168,16 @@ export class Simulator {
    *   by what was seen may not be so any more: steps are not judged then.
    */
   pass(meanwhile?: () => void): boolean {
-    const seen = this.observe();
+    const isDue = !this.looksWhenTold || this.nowMs >= (this.#lastLook?.dueMs ?? 0);
+    const seen = isDue || this.#isTouched ? this.observe() : undefined;
+    this.#isTouched = false;
+    if (seen === undefined || (!isDue && isSameNews(this.#lastLook?.seen, seen))) {
+      meanwhile?.();
+      return false;
+    }
+    this.looks += 1;
     const plan = planCluster(seen);
+    this.#lastLook = { seen, dueMs: this.nowMs + Math.min(RESYNC_MS, plan.requeueAfterMs ?? RESYNC_MS) };
     meanwhile?.();
     for (const step of plan.steps) {
       if (meanwhile === undefined) assertSafe(this, step);
@@ -135,6 +190,12 @@ export class Simulator {
 
   plan(): Plan {
     return planCluster(this.observe());
+  }
+
+  /** Says that something was changed from outside: there may be news for the operator, and something to do for others. */
+  touch(): void {
+    this.#isTouched = true;
+    this.#isStill = false;
   }
 
   observe(): Observation {
@@ -150,11 +211,11 @@ export class Simulator {
       instances: [],
       children: new Map([...this.children].map(([key, child]) => [key, toChild(child)])),
       named: this.#named,
-      intent: this.#intentView(),
+      intent: intentViewOf(this.children),
       operations: [...this.operations].map(
         ([name, o]): OperationView => ({ ...o, name, uid: `op-${name}`, resourceVersion: "1" }),
       ),
-      nodes: this.nodes,
+      nodes: new Map(this.nodes),
       measured: this.measured,
       storageClasses: new Map([["standard", { allowsExpansion: this.expandable }]]),
       stateMayHaveGoneBack: false,
@@ -163,9 +224,12 @@ export class Simulator {
 
   /** One thing happens in the world, if anything can. */
   move(): boolean {
+    if (this.looksWhenTold && this.#isStill) return false;
     const moves = [...this.#controllerMoves(), ...this.#agentMoves()];
-    if (moves.length === 0) return false;
+    this.#isStill = moves.length === 0;
+    if (this.#isStill) return false;
     moves[this.#choose(moves.length)]?.();
+    this.touch();
     return true;
   }
 
@@ -173,6 +237,7 @@ export class Simulator {
   kill(member: string): void {
     const pod = this.pods.get(member);
     if (pod !== undefined) Object.assign(pod, { ready: false, readySinceMs: this.nowMs, report: undefined });
+    this.touch();
   }
 
   #sets(): string[] {
@@ -180,8 +245,7 @@ export class Simulator {
   }
 
   #replicas(member: string): number {
-    const set = this.children.get(childKey("StatefulSet", member))?.manifest;
-    return (set?.["spec"] as { replicas?: number } | undefined)?.replicas ?? 1;
+    return replicasOf(this.children.get(childKey("StatefulSet", member)));
   }
 
   #controllerMoves(): (() => void)[] {
@@ -236,13 +300,14 @@ export class Simulator {
     const volume = this.volumes.get(name);
     if (volume === undefined) return;
     if (!volume.hasData && this.leader !== undefined) volume.hasData = true;
-    this.#setReady(pod, volume.hasData);
+    this.setReady(pod, volume.hasData);
     const state = volume.hasData ? "Running" : "Starting";
     const role = volume.hasData ? "follower" : "none";
     pod.report = { ...NO_REPORT, ...pod.report, role, state, epoch: this.#epoch };
   }
 
-  #setReady(pod: Pod, ready: boolean): void {
+  /** The kubelet says so from now on. */
+  setReady(pod: Pod, ready: boolean): void {
     if (pod.ready !== ready) pod.readySinceMs = this.nowMs;
     pod.ready = ready;
   }
@@ -257,7 +322,7 @@ export class Simulator {
       // Who led last has everything, and is the first in line.
       const { lastLeader } = this.#named;
       const inLine = listed.toSorted((a, b) => Number(b === lastLeader) - Number(a === lastLeader));
-      for (const name of inLine) if (this.#mayLead(name, intent)) moves.push(() => this.#promote(name));
+      for (const name of inLine) if (this.#mayLead(name, intent)) moves.push(() => this.promote(name));
       return moves;
     }
     const report = this.pods.get(leader)?.report;
@@ -266,56 +331,14 @@ export class Simulator {
     // A leader may rely on a smaller set only once one of those it relied on knows of it, and it can tell only whom it knows.
     const canTell = report?.syncNames.length === 0 || report?.syncNames.some((n) => listed.includes(n)) === true;
     if (report !== undefined && canTell && report.syncNames.join(",") !== followers.join(",")) {
-      moves.push(() => this.#report(leader, { syncNames: followers }));
+      moves.push(() => this.report(leader, { syncNames: followers }));
     }
     for (const { member, certificate } of this.certificates.takers(this.#named, this.pods)) {
-      moves.push(() => this.#report(member, { certificate }));
+      moves.push(() => this.report(member, { certificate }));
     }
     for (const { member, change } of this.agents.takers(intent, this.pods))
-      moves.push(() => this.#report(member, change));
-    return this.mute ? moves : [...moves, ...this.#answers(intent, leader)];
-  }
-
-  /** Requests of the intent that were not answered yet. */
-  #answers(intent: Intent, leader: string): (() => void)[] {
-    const { switchover, hook } = intent;
-    const answered = (member: string, kind: "switchover" | "restart" | "rebuild" | "hook") =>
-      this.pods.get(member)?.report?.[kind]?.id === intent[kind]?.id;
-    const moves: (() => void)[] = [];
-    if (hook !== null && this.pods.get(hook.member)?.report !== undefined && !answered(hook.member, "hook")) {
-      moves.push(() => this.#runHook(hook));
-    }
-    if (switchover?.from === leader && !answered(leader, "switchover")) {
-      moves.push(() => this.#answerSwitchover(leader, switchover.id, switchover.to ?? ""));
-    }
-    for (const kind of ["restart", "rebuild"] as const) {
-      const request = intent[kind];
-      if (request === null || answered(request.member, kind)) continue;
-      moves.push(() => this.#obeyRequest(kind, request));
-    }
-    return moves;
-  }
-
-  /** A leader with followers refuses; a restarted engine is down for a moment. */
-  #obeyRequest(kind: "restart" | "rebuild", { id, member }: { id: string; member: string }): void {
-    const leads = member === this.leader;
-    const refuses = leads && (this.intent?.members.length ?? 0) > 1;
-    this.#report(member, { [kind]: { id, result: refuses ? "Refused" : "Done", message: "answered" } });
-    const pod = this.pods.get(member);
-    if (refuses || pod?.report === undefined) return;
-    this.restarts.push(member);
-    if (kind !== "restart" || leads) return;
-    this.#setReady(pod, false);
-    pod.report = { ...pod.report, state: "Starting" };
-  }
-
-  /** Only a leader runs hooks, and only in the office that it was asked in. */
-  #runHook(request: HookRequest): void {
-    const { id, action, member, epoch } = request;
-    const holds = member === this.leader && this.pods.get(member)?.report?.epoch === epoch;
-    const result = holds ? (this.hookAnswers.get(action) ?? "Done") : "Failed";
-    if (holds) this.hooks.push(request);
-    this.#report(member, { hook: { id, result, message: `${action} says ${result}` } });
+      moves.push(() => this.report(member, change));
+    return this.mute ? moves : [...moves, ...answersOf(this, intent, leader)];
   }
 
   #follows(name: string): boolean {
@@ -329,31 +352,22 @@ export class Simulator {
     return this.volumes.get(name)?.hasData === true || intent.bootstrapMember === name;
   }
 
-  #promote(name: string): void {
+  /** The member leads from now on. */
+  promote(name: string): void {
     const volume = this.volumes.get(name);
     const pod = this.pods.get(name);
     if (volume === undefined || pod === undefined) return;
     if (!volume.hasData && [...this.volumes.values()].some((v) => v.hasData))
       throw new Error(`second history on ${name}`);
     volume.hasData = true;
-    this.#setReady(pod, true);
+    this.setReady(pod, true);
     this.#epoch += 1;
     this.#named = { ...this.#named, lastLeader: name };
     pod.report = { ...NO_REPORT, ...pod.report, role: "leader", state: "Running", epoch: this.#epoch };
   }
 
-  #answerSwitchover(from: string, id: string, to: string): void {
-    const isWaitedFor = this.pods.get(from)?.report?.syncNames.includes(to) === true;
-    if (this.refusesSwitchover || !isWaitedFor || this.pods.get(to)?.ready !== true) {
-      this.refusals += 1;
-      this.#report(from, { switchover: { id, result: "Refused", message: "not now" } });
-      return;
-    }
-    this.#report(from, { role: "follower", syncNames: [], switchover: { id, result: "Done", message: `${to} leads` } });
-    this.#promote(to);
-  }
-
-  #report(member: string, change: Partial<MemberReport>): void {
+  /** The member says something else of itself from now on. */
+  report(member: string, change: Partial<MemberReport>): void {
     const pod = this.pods.get(member);
     if (pod?.report !== undefined) pod.report = { ...pod.report, ...change };
   }
@@ -365,16 +379,11 @@ export class Simulator {
     return {
       name,
       ordinal: Number(name.split("-").at(-1)),
-      statefulSet: set === undefined ? undefined : toSetView(set, this.#replicas(name)),
+      statefulSet: set === undefined ? undefined : toSetView(set),
       pod: pod === undefined ? undefined : toPodView(name, pod, this.trouble),
       volume: volume === undefined ? undefined : toVolumeView(name, volume),
       isOfEarlierCluster: false,
     };
-  }
-
-  #intentView(): Observation["intent"] {
-    const child = this.children.get(childKey("ConfigMap", nameOf.intent("orders")));
-    return child && { uid: child.uid, resourceVersion: String(child.version), intent: this.intent };
   }
 
   #uid(): string {
@@ -383,6 +392,7 @@ export class Simulator {
   }
 
   #obey(step: Step): void {
+    this.touch();
     this.trace.push(describe(step));
     switch (step.kind) {
       case "Apply":

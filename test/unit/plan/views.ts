@@ -1,12 +1,13 @@
 // How the simulator's objects look to the planner.
-import type { MemberReport } from "../../../src/api/agent-wire.ts";
+import { INTENT_KEY, Intent, type MemberReport } from "../../../src/api/agent-wire.ts";
 import { ANNOTATION_CLUSTER_UID, ANNOTATION_TEMPLATE_HASH, nameOf } from "../../../src/api/names.ts";
 import { ANNOTATION_APPLIED_HASH, ANNOTATION_DELETE_WITH, ANNOTATION_INPUT_HASH } from "../../../src/build/labels.ts";
-import type { Manifest } from "../../../src/build/manifest.ts";
+import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { parseQuantity } from "../../../src/build/quantity.ts";
 import type {
   ChildView,
   HomeView,
+  IntentView,
   MemberView,
   PodView,
   ResizeView,
@@ -60,17 +61,50 @@ export const NO_REPORT: MemberReport = {
   hook: null,
 };
 
+/** A version of a child. Another version is another object. */
+export interface Child {
+  readonly uid: string;
+  readonly version: number;
+  readonly manifest: Manifest;
+}
+
+/** Makes a view of a version once. */
+function once<T>(make: (child: Child) => T): (child: Child) => T {
+  const made = new WeakMap<Child, T>();
+  return (child) => {
+    const view = made.get(child) ?? make(child);
+    made.set(child, view);
+    return view;
+  };
+}
+
 /** A child as the API server has it. */
-export function toChild({ uid, version, manifest }: { uid: string; version: number; manifest: Manifest }): ChildView {
+export const toChild = once(({ uid, version, manifest }): ChildView => {
   const appliedHash = manifest.metadata.annotations?.[ANNOTATION_APPLIED_HASH];
   return { uid, resourceVersion: String(version), appliedHash, deleting: false, live: manifest };
+});
+
+const toIntentView = once(({ uid, version, manifest }): IntentView & { readonly intent: Intent } => {
+  const data = manifest["data"] as Readonly<Record<string, string>>;
+  return { uid, resourceVersion: String(version), intent: Intent.parse(JSON.parse(data[INTENT_KEY] ?? "")) };
+});
+
+const INTENT_CHILD = childKey("ConfigMap", nameOf.intent("orders"));
+
+/** The intent among the children, as agents read it. */
+export function intentViewOf(children: ReadonlyMap<string, Child>): ReturnType<typeof toIntentView> | undefined {
+  const child = children.get(INTENT_CHILD);
+  return child === undefined ? undefined : toIntentView(child);
+}
+
+/** How many pods a StatefulSet shall have. */
+export function replicasOf(set: Child | undefined): number {
+  return (set?.manifest["spec"] as { replicas?: number } | undefined)?.replicas ?? 1;
 }
 
 /** A StatefulSet as it is observed. */
-export function toSetView(
-  { uid, version, manifest }: { uid: string; version: number; manifest: Manifest },
-  replicas: number,
-): StatefulSetView {
+export const toSetView = once((child): StatefulSetView => {
+  const { uid, version, manifest } = child;
   const annotations = manifest.metadata.annotations ?? {};
   return {
     uid,
@@ -80,18 +114,34 @@ export function toSetView(
       inputHash: annotations[ANNOTATION_INPUT_HASH] ?? "",
     },
     template: (manifest["spec"] as { template: unknown }).template,
-    replicas,
+    replicas: replicasOf(child),
     deleting: false,
+  };
+});
+
+/** Keeps views of what changes in place: the same object for as long as nothing in it is another. */
+function kept<T extends object>(): (of: object, view: T) => T {
+  const views = new WeakMap<object, T>();
+  return (of, view) => {
+    const last = views.get(of);
+    if (last !== undefined && isSameView(last, view)) return last;
+    views.set(of, view);
+    return view;
   };
 }
 
+function isSameView(a: object, b: object): boolean {
+  for (const name in b) if (Reflect.get(a, name) !== Reflect.get(b, name)) return false;
+  return true;
+}
+
+const keptPod = kept<PodView>();
+const keptVolume = kept<NonNullable<MemberView["volume"]>>();
+
 /** A pod as it is observed. */
-export function toPodView(
-  member: string,
-  { uid, templateHash, createdMs, node, ready, readySinceMs, deletingSinceMs, report, works }: Pod,
-  trouble: string,
-): PodView {
-  return {
+export function toPodView(member: string, pod: Pod, trouble: string): PodView {
+  const { uid, templateHash, createdMs, node, ready, readySinceMs, deletingSinceMs, report, works } = pod;
+  return keptPod(pod, {
     uid,
     resourceVersion: "1",
     name: nameOf.pod(member),
@@ -103,22 +153,24 @@ export function toPodView(
     createdMs,
     report,
     trouble: works ? undefined : trouble,
-  };
+  });
 }
 
+const bytes = new WeakMap<Manifest, number>(); // manifests never change
+
 /** What a claim asks for. */
-export function requestedBytes({ spec }: Manifest): number {
-  const { resources } = spec as { resources: { requests: { storage: string } } };
-  return parseQuantity(resources.requests.storage);
+export function requestedBytes(manifest: Manifest): number {
+  const { resources } = manifest["spec"] as { resources: { requests: { storage: string } } };
+  const known = bytes.get(manifest) ?? parseQuantity(resources.requests.storage);
+  bytes.set(manifest, known);
+  return known;
 }
 
 /** A claim as it is observed. */
-export function toVolumeView(
-  member: string,
-  { uid, manifest, phase, createdMs, capacityBytes, resize, homes }: Volume,
-): MemberView["volume"] {
+export function toVolumeView(member: string, volume: Volume): MemberView["volume"] {
+  const { uid, manifest, phase, createdMs, capacityBytes, resize, homes } = volume;
   const annotations = manifest.metadata.annotations ?? {};
-  return {
+  return keptVolume(volume, {
     uid,
     resourceVersion: "1",
     name: nameOf.volume(member),
@@ -133,7 +185,7 @@ export function toVolumeView(
     resize,
     volumeName: `pv-${uid}`,
     homes,
-  };
+  });
 }
 
 /** A step in one line. */
