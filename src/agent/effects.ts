@@ -3,6 +3,7 @@
  * Order: effects start in the order they were asked for; nothing starts before an earlier Persist is durable.
  */
 import type { IntentMember } from "../api/agent-wire.ts";
+import type { Clock } from "../clock.ts";
 import type { LeaseRegister, LeaseWriteOutcome } from "./cluster/lease.ts";
 import { ActionError, IMPOSSIBLE } from "./engine/driver.ts";
 import { ActionEnded, type EngineControl, type LeaderAddress } from "./engine/control.ts";
@@ -13,9 +14,10 @@ import type { PersistedRecord } from "./protocol/types.ts";
 
 /** Everything an effect can reach. Each port is one concern; tests replace ports, never the runner. */
 export interface EffectPorts {
-  readonly lease: LeaseRegister;
-  readonly engine: EngineControl;
-  readonly messenger: PeerMessenger;
+  readonly lease: Pick<LeaseRegister, "read" | "write">;
+  readonly engine: Pick<EngineControl, Exclude<keyof EngineControl, "ended" | "isStopping" | "observe">>;
+  readonly messenger: Pick<PeerMessenger, "send" | "reply" | "probe">;
+  readonly clock: Clock;
   readonly persist: (record: PersistedRecord) => Promise<void>;
   /** Resolves with whether the fence is armed. */
   readonly extendFence: (deadlineMs: number) => Promise<boolean>;
@@ -124,9 +126,10 @@ export class EffectRunner {
   }
 
   async #writeLease(effect: Extract<Effect, { type: "WriteLease" }>): Promise<void> {
-    const startMs = performance.now();
-    const outcome = await this.#ports.lease.write(effect.casResourceVersion, effect.content, new Date());
-    this.#ports.leaseTimer(outcome.result, (performance.now() - startMs) / 1000);
+    const { clock } = this.#ports;
+    const startMs = clock.monotonicMs();
+    const outcome = await this.#ports.lease.write(effect.casResourceVersion, effect.content, clock.now());
+    this.#ports.leaseTimer(outcome.result, (clock.monotonicMs() - startMs) / 1000);
     this.#ports.dispatch({ type: "LeaseWriteResult", attemptId: effect.attemptId, ...outcome });
   }
 

@@ -12,6 +12,14 @@ interface ClockSample {
   readonly realtimeMs: number;
 }
 
+/** The clocks that Node can read. */
+export interface NodeClocks {
+  readonly monotonicMs: () => number;
+  readonly realtimeMs: () => number;
+}
+
+const NODE_CLOCKS: NodeClocks = { monotonicMs: () => performance.now(), realtimeMs: () => Date.now() };
+
 /** Clocks that drift apart by more than this between two samples have been stopped or set. */
 const DISAGREEMENT_MS = 1000;
 
@@ -20,10 +28,15 @@ const SAMPLES_KEPT = 64;
 /** Reads time in integer milliseconds and converts deadlines for init. */
 export class FenceClock {
   readonly #samples: ClockSample[] = [];
+  readonly #clocks: NodeClocks;
+
+  constructor(clocks = NODE_CLOCKS) {
+    this.#clocks = clocks;
+  }
 
   /** Monotonic milliseconds; the protocol's `nowMs`. */
   nowMs(): number {
-    return Math.floor(performance.now());
+    return Math.floor(this.#clocks.monotonicMs());
   }
 
   /**
@@ -33,7 +46,7 @@ export class FenceClock {
    */
   sample(boottimeNs: bigint): boolean {
     const previous = this.#samples.at(-1);
-    const next = { monotonicMs: performance.now(), boottimeNs, realtimeMs: Date.now() };
+    const next = { monotonicMs: this.#clocks.monotonicMs(), boottimeNs, realtimeMs: this.#clocks.realtimeMs() };
     this.#samples.push(next);
     if (this.#samples.length > SAMPLES_KEPT) this.#samples.shift();
     if (previous === undefined) return false;

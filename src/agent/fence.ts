@@ -2,16 +2,19 @@
 import type { FenceClock } from "./fence-clock.ts";
 import { type InitClient, InitDisconnected, InitRefusal } from "./init-client.ts";
 
+/** What holds the deadline. */
+export type FenceHolder = Pick<InitClient, "fence" | "disarm" | "hello" | "nowNs">;
+
 /** The fence of this container, as the protocol moves it. */
 export class Fence {
-  readonly #init: InitClient;
+  readonly #init: FenceHolder;
   readonly #clock: FenceClock;
   readonly #windowMs: number;
   readonly #onRefused: (error: unknown) => void;
   #deadlineMs: number | undefined;
 
   /** @param windowMs - R of the profile: a deadline is a confirmed send plus this. */
-  constructor(init: InitClient, clock: FenceClock, windowMs: number, onRefused: (error: unknown) => void) {
+  constructor(init: FenceHolder, clock: FenceClock, windowMs: number, onRefused: (error: unknown) => void) {
     this.#init = init;
     this.#clock = clock;
     this.#windowMs = windowMs;

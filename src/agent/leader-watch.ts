@@ -6,7 +6,7 @@ import type { EventBody } from "./protocol/exchange.ts";
 
 /** Whom to watch, and whom to tell. */
 export interface LeaderWatchOptions {
-  readonly messenger: PeerMessenger;
+  readonly messenger: Pick<PeerMessenger, "hold" | "probe">;
   /** The leader, while it is another member. */
   readonly leader: () => IntentMember | undefined;
   readonly clock: Clock;

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
-import { sleep } from "../clock.ts";
 import { AccountKeeper } from "./accounts.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
@@ -32,19 +31,14 @@ import { watchLeader } from "./leader-watch.ts";
 import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
 import { countRequests } from "./requests.ts";
-import { engineStateOf, isEngineUp, MemberRuntime } from "./runtime.ts";
+import { engineStateOf, isEngineUp, MemberRuntime, type RuntimeClock } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
 import { probeWrites } from "./write-probe.ts";
 import { accountsFile } from "./settings.ts";
 import { measureSlots, shardMetrics } from "./slot-load.ts";
 import { SlotKeeper } from "./slots.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
-
-/** Ticks per period: how finely the protocol's waits are kept. */
-const TICKS_PER_PERIOD = 4;
-
-/** A loop that slept longer than this many periods cannot trust what it thinks is recent. */
-const LOOP_GAP_PERIODS = 1;
+import { tickLoop } from "./tick-loop.ts";
 
 /** No route is written in the last moments before our own fence deadline. */
 const ROUTE_MARGIN_MS = 500;
@@ -172,7 +166,7 @@ export class Member {
       "Member started",
     );
     const runner = this.#effectRunner();
-    this.#runtime = new MemberRuntime(state, () => this.#fenceClock.nowMs(), runner, {
+    this.#runtime = new MemberRuntime(state, this.#runtimeClock(), runner, {
       changed: (next, body) => this.#changed(next, body),
       fatal: (error) => this.#fatal(error),
     });
@@ -187,9 +181,9 @@ export class Member {
     }
     this.#listenToInit();
     for (const loop of [
-      this.#tickLoop(),
+      this.#tick(profile.periodMs),
       this.#watch.run(profile.periodMs, this.#equipment.stopped),
-      followLease(api, this.#lease, (body) => this.#dispatch(body), this.#equipment.stopped),
+      followLease(api, this.#lease, (body) => this.#dispatch(body), { signal: this.#equipment.stopped }),
       watchLeader({
         messenger: this.#messenger,
         leader: () => this.#otherLeader(),
@@ -236,6 +230,7 @@ export class Member {
       lease: this.#lease,
       engine: this.#control,
       messenger: this.#messenger,
+      clock: this.#parts.clock,
       persist: (record) => writeStateFile(this.#recordFile, record),
       extendFence: (deadlineMs) => this.#fence?.extend(deadlineMs) ?? Promise.resolve(false),
       disarmFence: () => this.#fence?.disarm(),
@@ -288,19 +283,27 @@ export class Member {
     init.on("disconnected", (error) => this.#fatal(error));
   }
 
-  async #tickLoop(): Promise<void> {
-    const tickMs = (this.#runtime?.state.profile.periodMs ?? 1000) / TICKS_PER_PERIOD;
-    let lastMs = this.#fenceClock.nowMs();
-    while (await sleep(this.#parts.clock, tickMs, this.#equipment.stopped)) {
-      const nowMs = this.#fenceClock.nowMs();
-      const slept = nowMs - lastMs > tickMs + LOOP_GAP_PERIODS * tickMs * TICKS_PER_PERIOD;
-      lastMs = nowMs;
-      const disagree = (await this.#fence?.sampleClock()) ?? false;
-      if (slept || disagree) this.#dispatch({ type: "ClockSuspect" });
-      this.#dispatch({ type: "Tick" });
-      await this.#watch.endIfHung();
-      this.#parts.metrics.leaseMargin.set((this.#fence?.marginMs ?? 0) / 1000);
-    }
+  #runtimeClock(): RuntimeClock {
+    const { clock } = this.#parts;
+    return {
+      nowMs: () => this.#fenceClock.nowMs(),
+      schedule: (delayMs, callback) => clock.schedule(delayMs, callback),
+    };
+  }
+
+  #tick(periodMs: number): Promise<void> {
+    return tickLoop({
+      periodMs,
+      clock: this.#parts.clock,
+      nowMs: () => this.#fenceClock.nowMs(),
+      sampleClock: async () => (await this.#fence?.sampleClock()) ?? false,
+      dispatch: (body) => this.#dispatch(body),
+      ticked: async () => {
+        await this.#watch.endIfHung();
+        this.#parts.metrics.leaseMargin.set((this.#fence?.marginMs ?? 0) / 1000);
+      },
+      signal: this.#equipment.stopped,
+    });
   }
 
   #observed(observation: EngineObservation | undefined): void {

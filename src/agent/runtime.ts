@@ -3,6 +3,7 @@
  * Everything that waits (timers, calls, processes) lives around it and comes back as an event.
  */
 import type { EngineObservation } from "../api/engine-observation.ts";
+import type { Clock } from "../clock.ts";
 import type { EffectRunner } from "./effects.ts";
 import type { State } from "./protocol/state.ts";
 import { transition } from "./protocol/transition.ts";
@@ -16,20 +17,25 @@ export interface RuntimeObserver {
   readonly fatal: (error: unknown) => void;
 }
 
+/** The protocol's time, and what wakes it. */
+export interface RuntimeClock extends Pick<Clock, "schedule"> {
+  readonly nowMs: () => number;
+}
+
 /** One member's protocol, running. */
 export class MemberRuntime {
   #state: State;
-  readonly #nowMs: () => number;
   readonly #runner: EffectRunner;
   readonly #observer: RuntimeObserver;
+  readonly #clock: RuntimeClock;
   readonly #inbox: EventBody[] = [];
   #turning = false;
-  #wake: NodeJS.Timeout | undefined;
+  #cancelWake: () => void = () => undefined;
   #wakeAtMs = Number.POSITIVE_INFINITY;
 
-  constructor(state: State, nowMs: () => number, runner: EffectRunner, observer: RuntimeObserver) {
+  constructor(state: State, clock: RuntimeClock, runner: EffectRunner, observer: RuntimeObserver) {
     this.#state = state;
-    this.#nowMs = nowMs;
+    this.#clock = clock;
     this.#runner = runner;
     this.#observer = observer;
   }
@@ -56,19 +62,16 @@ export class MemberRuntime {
   /** Asks for a Tick no later than `atMs`. */
   wakeAt(atMs: number): void {
     if (atMs >= this.#wakeAtMs) return;
-    clearTimeout(this.#wake);
+    this.#cancelWake();
     this.#wakeAtMs = atMs;
-    this.#wake = setTimeout(
-      () => {
-        this.#wakeAtMs = Number.POSITIVE_INFINITY;
-        this.dispatch({ type: "Tick" });
-      },
-      Math.max(0, atMs - this.#nowMs()),
-    );
+    this.#cancelWake = this.#clock.schedule(Math.max(0, atMs - this.#clock.nowMs()), () => {
+      this.#wakeAtMs = Number.POSITIVE_INFINITY;
+      this.dispatch({ type: "Tick" });
+    });
   }
 
   #turn(body: EventBody): void {
-    const { state, effects } = transition(this.#state, { ...body, nowMs: this.#nowMs() });
+    const { state, effects } = transition(this.#state, { ...body, nowMs: this.#clock.nowMs() });
     this.#state = state;
     this.#runner.enqueue(effects);
     this.#observer.changed(state, body);

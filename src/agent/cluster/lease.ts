@@ -11,7 +11,7 @@ import { IndeterminateError } from "../../errors.ts";
 import type { KubeApi } from "../../kube/api.ts";
 import type { KubeObject, ObjectRef, Stored } from "../../kube/object.ts";
 import { isConflict } from "../../kube/api-error.ts";
-import { Reflector } from "../../kube/reflector.ts";
+import { Reflector, type ReflectorOptions } from "../../kube/reflector.ts";
 import type { EventBody } from "../protocol/exchange.ts";
 import type { LeaseContent, LeaseView, SyncSet } from "../protocol/types.ts";
 import { WATCH_TIMING } from "../watch-timing.ts";
@@ -120,17 +120,23 @@ export class LeaseRegister {
   }
 }
 
+/** Until when a Lease is followed, and by which clock; the machine's where none is given. */
+export interface FollowOptions extends Pick<ReflectorOptions<LeaseObject>, "clock" | "random"> {
+  readonly signal: AbortSignal;
+}
+
 /** Tells every change of the Lease until `signal` aborts. */
 export async function followLease(
   api: KubeApi,
   register: LeaseRegister,
   dispatch: (body: EventBody) => void,
-  signal: AbortSignal,
+  { signal, ...timing }: FollowOptions,
 ): Promise<void> {
   const seen = (object: Stored<LeaseObject>): void =>
     dispatch({ type: "LeaseObserved", readId: null, lease: register.view(object) });
   const reflector = new Reflector<LeaseObject>({
     ...WATCH_TIMING,
+    ...timing,
     api,
     selection: register.ref,
     project: (object) => object, // a PUT carries the whole metadata back
