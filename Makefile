@@ -87,7 +87,7 @@ bench-agent: images ## Measure what an agent costs on the lab: memory, CPU, star
 	node bench/render.ts
 
 .PHONY: bench-simulator
-bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1)
+bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1, SEED=1, JOBS=1, SECONDS=…)
 	node bench/simulator.ts
 	node bench/render.ts
 
@@ -95,6 +95,11 @@ bench-simulator: deps ## Every pair of changes at every step, in the planner's s
 sim: deps ## The operator in a simulated world, with faults drawn by seed (SEEDS=100, SEED=1, MINUTES=…, SCENARIO=…, EVERY=CrashAfter,…)
 	node test/sim/run.ts --seeds $(or $(SEEDS),100) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),Infinity) \
 	  --scenario "$(SCENARIO)" --every "$(EVERY)" --all
+
+.PHONY: sim-agents
+sim-agents: deps ## The agents' elections and fences in a simulated world (SEEDS=1000, SEED=1, MINUTES=…, MODE=Quorum)
+	node test/sim/agents/run.ts --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),Infinity) \
+	  --mode $(or $(MODE),Quorum) --all
 
 .PHONY: mutants
 mutants: deps ## Sow known mistakes into copies of the operator; the simulator must find each (writes its table into docs/reliability.md)

@@ -10,6 +10,8 @@ export interface Mutant {
   readonly replace: string;
   /** A second guard of the same rule, if there is one. */
   readonly also?: { readonly file: string; readonly find: string; readonly replace: string };
+  /** Whose program it is in; the operator's when absent. */
+  readonly of?: "agents";
   /** Arguments of run.ts. */
   readonly args: readonly string[];
 }
@@ -197,5 +199,62 @@ export const MUTANTS: readonly Mutant[] = [
     find: "  return { switchover: { id: requestId(purpose, world.seen.nowMs), from: leader.name, to: to.name } };",
     replace: '  return purpose === "" ? {} : { steps: replace(world, target, leader) };',
     args: told("roll"),
+  },
+  {
+    name: "a conflict over the Lease is taken for its own success",
+    of: "agents",
+    file: "agent/cluster/lease.ts",
+    find: 'if (isConflict(error)) return { result: "conflict", resourceVersion: null };',
+    replace: 'if (isConflict(error)) return { result: "ok", resourceVersion: casResourceVersion };',
+    args: ["--seeds", "300"],
+  },
+  {
+    name: "the deadline of the fence is not moved on",
+    of: "agents",
+    file: "agent/fence.ts",
+    find: "await this.#init.fence(deadlineNs);",
+    replace: "if (this.#deadlineMs === undefined) await this.#init.fence(deadlineNs);",
+    args: ["--seeds", "20"],
+  },
+  {
+    name: "the fence is said to be armed and is not",
+    of: "agents",
+    file: "agent/fence.ts",
+    find: "await this.#init.fence(deadlineNs);",
+    replace: "",
+    args: ["--seeds", "300", "--mode", "Async"],
+  },
+  {
+    name: "members answer a seal without stopping to receive",
+    of: "agents",
+    file: "agent/protocol/following.ts",
+    find: `    turn.emit({ type: "Seal", actionId: turn.beginAction("Seal", record.epoch), epoch: record.epoch });
+    return;`,
+    replace: "    return answerSealRequests(turn, engine.position);",
+    args: ["--seeds", "2000"],
+  },
+  {
+    name: "pre-votes are counted as sealed answers",
+    of: "agents",
+    file: "agent/protocol/candidacy.ts",
+    find: "      answers: {},",
+    replace: "      answers: candidate.answers,",
+    args: ["--seeds", "2000"],
+  },
+  {
+    name: "effects do not wait until a promise is durable",
+    of: "agents",
+    file: "agent/effects.ts",
+    find: 'if (effect.type === "Persist") await this.#ports.persist(effect.record);',
+    replace: 'if (effect.type === "Persist") void this.#ports.persist(effect.record);',
+    args: ["--seeds", "2000"],
+  },
+  {
+    name: "a wait of the protocol is not kept when an earlier one is over",
+    of: "agents",
+    file: "agent/runtime.ts",
+    find: "if (atMs >= this.#wakeAtMs) return;",
+    replace: "return;",
+    args: ["--seeds", "300"],
   },
 ];

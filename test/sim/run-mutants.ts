@@ -47,7 +47,8 @@ interface Finding {
 /** Runs the simulator on the copy. A run that ends without a broken promise and without success found nothing, either. */
 function judge(folder: string, mutant: Mutant): Promise<Finding> {
   return new Promise((resolve) => {
-    const argv = [join(folder, "test/sim/run.ts"), ...mutant.args, "--raw"];
+    const program = mutant.of === "agents" ? "test/sim/agents/run.ts" : "test/sim/run.ts";
+    const argv = [join(folder, program), ...mutant.args, "--raw"];
     execFile(process.execPath, argv, { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       const [, oracle, what = ""] = /✗ ([A-Z][A-Za-z0-9]*): (.+)/.exec(stdout + stderr) ?? [];
       const why = error === null ? "nothing was found" : `it ended by itself: ${stderr.trim().slice(-300)}`;
