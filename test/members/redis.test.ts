@@ -122,12 +122,12 @@ describe.skipIf(!hasRedis)("redis", () => {
         const former = await shownBy(leader);
         await cluster.renewCertificate();
         for (const member of cluster.members)
-          await until("the renewed certificate", async () => ((await shownBy(member)) === former ? undefined : true));
+          await cluster.until("the renewed certificate", async () => ((await shownBy(member)) === former ? undefined : true));
         expect(cluster.members.map((member) => cluster.pids(member, SERVER))).toEqual(servers);
         await cluster.want({ switchover: { id: `renewed-${Date.now()}`, from: leader.name, to: null } });
-        const next = await untilAnotherLeads(leader);
+        const next = await cluster.untilAnotherLeads(leader);
         await cluster.want({ switchover: null });
-        await untilWhole();
+        await cluster.untilWhole();
         expect(await copiedAt(next)).toEqual([next.ports.tls, next.ports.tls]);
       },
       tlsRoute,
