@@ -18,6 +18,9 @@ const KNOWN = new Set([
   ...instruments
     .filter(({ type }) => type === "histogram")
     .flatMap(({ name }) => ["bucket", "sum", "count"].map((part) => `${name}_${part}`)),
+  ...instruments
+    .filter(({ type }) => type === "summary")
+    .flatMap(({ name }) => ["sum", "count"].map((part) => `${name}_${part}`)),
   ...[...GROUNDWORK, ...INDICATORS].map(({ record }) => record),
 ]);
 
