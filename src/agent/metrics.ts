@@ -44,6 +44,14 @@ export function agentMetrics(labels: MemberLabels) {
     leaseMargin: gauge("lease_margin_seconds", "Seconds left until the fence deadline of this leader."),
     engineUp: gauge("engine_up", "1 while the engine answers."),
     expectedMembers: gauge("expected_members", "Members that the cluster has, as this member was last told."),
+    writeConflicts: gauge(
+      "write_conflicts",
+      "Transactions of this member's clients that were rolled back because another member had changed the same rows, since the engine's start; topology ActiveActive.",
+    ),
+    flowControlSeconds: gauge(
+      "flow_control_seconds",
+      "Time in which writes stood still until the slowest member had caught up, since the engine's start; topology ActiveActive.",
+    ),
     leaderChanges: counter("leader_changes_total", "Times this member became leader."),
     engineExits: counter("engine_exits_total", "Times the engine's main process ended, asked to or not."),
     fenced: counter("fenced_total", "Times the fence deadline stopped the engine."),

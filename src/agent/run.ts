@@ -2,6 +2,7 @@
 import type { MemberParts } from "./equipment.ts";
 import { agentMetrics, usageMetrics } from "./metrics.ts";
 import { InitClient } from "./init-client.ts";
+import { isGroup } from "./group/topology.ts";
 import { GroupMember } from "./group/member.ts";
 import { Member } from "./member.ts";
 import { VERSION } from "../version.ts";
@@ -56,7 +57,7 @@ export async function runAgent(): Promise<void> {
     events,
     exit,
   };
-  const instance = engine.topologies.includes("Consensus") ? new GroupMember(parts) : new Member(parts);
+  const instance = isGroup(engine) ? new GroupMember(parts) : new Member(parts);
   await startHealthServer(
     {
       ready: () => instance.ready(),

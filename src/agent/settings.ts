@@ -111,6 +111,7 @@ export function actionContext(settings: AgentSettings, engine: EngineSpec): Acti
     QUORATE_MEMBER_PORT: String(engine.memberPort ?? engine.port),
     QUORATE_PEER_DIR: settings.QUORATE_PEER_DIR,
     QUORATE_GROUP: "",
+    QUORATE_FOUND: "false",
     QUORATE_SHARD_PEERS: "",
     QUORATE_SLOTS: "",
     QUORATE_TARGET: "",

@@ -168,7 +168,7 @@ export const MemberReport = z.object({
   shard: EngineShard.optional(),
   /** Why the leader of a shard could not do what it was asked about slots; it goes on trying. */
   slotsHeldUp: z.string().optional(),
-  /** Topology Consensus only. */
+  /** Topologies Consensus and ActiveActive only. */
   group: GroupReport.optional(),
   /** What the engine said of a parameter that it would not take while running; it goes on with those it had. */
   parametersRefused: z.string().optional(),

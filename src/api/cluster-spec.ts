@@ -154,7 +154,7 @@ export const ClusterIntent = z
     engine: EngineChoice.describe("engine that the members run."),
     topology: Topology.default("ActivePassive")
       .describe(
-        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. Consensus: the engine elects its leader by a majority. Sharded: data parted by key over shards, each with one writer and hot standbys. Stateless: members without data, all alike. It cannot be changed.",
+        "topology of the cluster, one that its Engine can form. ActivePassive: one writer, hot standbys. ActiveActive: every member writes. Consensus: the engine elects its leader by a majority. Sharded: data parted by key over shards, each with one writer and hot standbys. Stateless: members without data, all alike. It cannot be changed.",
       )
       .meta(
         cel([
@@ -230,9 +230,9 @@ export const ClusterIntent = z
   .meta(
     cel([
       {
-        rule: "self.topology != 'Consensus' || (self.durability.mode == 'Quorum' && self.durability.whenDegraded == 'Block')",
+        rule: "!(self.topology in ['Consensus', 'ActiveActive']) || (self.durability.mode == 'Quorum' && self.durability.whenDegraded == 'Block')",
         message:
-          "durability cannot be chosen in topology Consensus, where a majority always confirms: set mode Quorum and whenDegraded Block, or leave durability out",
+          "durability cannot be chosen in the topologies Consensus and ActiveActive, where a majority always confirms: set mode Quorum and whenDegraded Block, or leave durability out",
         fieldPath: ".durability",
       },
       {

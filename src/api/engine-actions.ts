@@ -130,8 +130,16 @@ const consensusActions = {
     "handOver makes the member with identity QUORATE_TARGET_ID the leader and returns when it is. Runs on the leader.",
   ),
   recover: EngineAction.describe(
-    "recover makes the data folder (engine stopped) a group of this member alone, with a vote of its own. Runs only after a person has consented to lose what other members acknowledged.",
+    "recover makes the data folder (engine stopped) a group of this member alone, with a vote of its own; in topology ActiveActive one that the group can be begun from. Runs only after a person has consented to lose what other members acknowledged.",
   ),
+};
+
+/** Actions of an engine all of whose members write (topology ActiveActive). */
+const activeActions = {
+  inspect: EngineAction.describe(
+    'inspect prints one line of JSON, {"position": …}: where the log of the copy in the data folder ends (engine stopped), also after a crash; null when it holds nothing of its own, because it is new or a transfer into it was cut short.',
+  ),
+  recover: consensusActions.recover,
 };
 
 /** Actions of an engine whose data is parted by key into slots, each of which one shard owns (topology Sharded). */
@@ -147,7 +155,7 @@ const shardActions = {
 /** Actions that agents call in every topology in which there are agents. */
 const commonActions = {
   initialize: EngineAction.describe(
-    "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only; in topology Consensus the data set is a group of that member alone.",
+    "initialize makes a new, empty data set in an empty data folder (engine stopped). Runs on one member of a new cluster only; in topology Consensus the data set is a group of that member alone, in topology ActiveActive one that a start with QUORATE_FOUND=true begins the group from.",
   ),
   observe: EngineAction.describe(
     "observe prints one line of JSON, an EngineObservation: what the running engine is and where its log ends.",
@@ -162,6 +170,7 @@ export const EngineActions = z.object({
   ...optional(commonActions),
   ...optional(leaseActions),
   ...optional(consensusActions),
+  ...optional(activeActions),
   ...optional(shardActions),
   defragment: EngineAction.optional().describe(
     "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
@@ -203,6 +212,7 @@ export const sessionRules: readonly CelRule[] = Object.keys(EngineActions.shape)
 /** What an engine must be able to do to form a topology. */
 const ACTIONS_OF = {
   ActivePassive: Object.keys(leaseActions),
+  ActiveActive: Object.keys(activeActions),
   Sharded: Object.keys(shardActions),
   Consensus: Object.keys(consensusActions),
 } as const;
@@ -211,7 +221,12 @@ const ACTIONS_OF = {
 export function neededActions(topology: Topology): readonly (keyof EngineActions)[] {
   if (topology === "Stateless") return [];
   const sharded = { ...leaseActions, ...shardActions };
-  const own = { ActivePassive: leaseActions, Consensus: consensusActions, Sharded: sharded }[topology];
+  const own = {
+    ActivePassive: leaseActions,
+    ActiveActive: activeActions,
+    Consensus: consensusActions,
+    Sharded: sharded,
+  }[topology];
   return Object.keys({ ...commonActions, ...own }) as (keyof EngineActions)[];
 }
 

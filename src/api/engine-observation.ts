@@ -17,7 +17,7 @@ export const EnginePosition = z.object({
 });
 export type EnginePosition = z.infer<typeof EnginePosition>;
 
-/** A member as a group of topology Consensus counts it. */
+/** A member as a group of topology Consensus or ActiveActive counts it. */
 export const EngineGroupMember = z.object({
   id: z.string().min(1).max(64),
   /** Empty for one that is none of the cluster's members. */
@@ -28,13 +28,16 @@ export const EngineGroupMember = z.object({
 });
 export type EngineGroupMember = z.infer<typeof EngineGroupMember>;
 
-/** What an engine of topology Consensus says of its group; known also while there is no majority. */
+/** What an engine of topology Consensus or ActiveActive says of its group; known also while there is no majority. */
 export const EngineGroup = z.object({
   /** Identity of the asked member. */
   id: z.string().min(1).max(64),
-  /** Identity of the leader; empty while the member knows of none. */
+  /**
+   * Identity of the leader; empty while the member knows of none. Where every member writes: any identity while the member belongs
+   * to the part of the group that may write, else empty.
+   */
   leaderId: z.string().max(64),
-  /** Grows with every election. */
+  /** Grows with every election; where every member writes, with every change of the members, and never goes back. */
   term: z.int().min(0),
   members: z.array(EngineGroupMember).max(64),
 });
@@ -83,7 +86,23 @@ export const RequestCounts = z
   .nullable();
 export type RequestCounts = z.infer<typeof RequestCounts>;
 
-/** The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads. */
+/** The line of JSON that the inspect action prints: where the log of a stopped copy ends; null when it holds nothing of its own. */
+export const EngineCopy = z.object({ position: EnginePosition.nullable() });
+export type EngineCopy = z.infer<typeof EngineCopy>;
+
+/** What members that all write cost each other, counted since the engine's start. */
+export const EngineContention = z.object({
+  /** Transactions of this member's clients that were rolled back because another member had changed the same rows. */
+  conflicts: z.int().min(0),
+  /** Time in which writes stood still until the slowest member had caught up. */
+  pausedSeconds: z.number().nonnegative(),
+});
+export type EngineContention = z.infer<typeof EngineContention>;
+
+/**
+ * The line of JSON that the observe action prints. In topology Consensus `writable` means: this member leads; in topology
+ * ActiveActive: it takes writes now.
+ */
 export const EngineObservation = z.object({
   writable: z.boolean(),
   position: EnginePosition,
@@ -106,9 +125,11 @@ export const EngineObservation = z.object({
   version: z.string().max(64).default(""),
   /** Seconds since the newest applied change was made on the leader; only followers know. */
   replayLagSeconds: z.number().nonnegative().optional(),
-  /** Only, and always, in topology Consensus. */
+  /** Only, and always, in the topologies Consensus and ActiveActive. */
   group: EngineGroup.optional(),
   /** Only, and always, in a shard of topology Sharded. */
   shard: EngineShard.optional(),
+  /** Only in topology ActiveActive. */
+  contention: EngineContention.optional(),
 });
 export type EngineObservation = z.infer<typeof EngineObservation>;

@@ -16,6 +16,12 @@ const TLS_PORT_RULE: CelRule = {
   fieldPath: ".tlsPort",
 };
 
+const MEMBER_PORTS_RULE: CelRule = {
+  rule: "!has(self.memberPorts) || has(self.memberPort)",
+  message: "memberPorts needs memberPort, the first of them: set memberPort, or remove memberPorts",
+  fieldPath: ".memberPorts",
+};
+
 const ACCOUNTS_RULE: CelRule = {
   rule: "!has(self.applicationConnection) || (has(self.actions.makeAccounts) && 'ActivePassive' in self.topologies)",
   message:
@@ -83,7 +89,7 @@ export const EngineSpec = z
       .max(2)
       .meta(listSet)
       .describe(
-        "topologies this engine can form: one, or ActivePassive together with Sharded. ActivePassive: one writer, elected by the members' agents. Consensus: the engine elects its leader and keeps its list of members itself. Sharded: many clusters of topology ActivePassive, each of which owns some of the slots that keys are spread over; configure, follow and all other actions see QUORATE_SHARD_PEERS (member=host:port:memberPort, comma-separated; empty elsewhere), the members of all shards. Stateless: members without data, all alike, and no agents.",
+        "topologies this engine can form: one, or ActivePassive together with Sharded. ActivePassive: one writer, elected by the members' agents. ActiveActive: every member writes, and the engine makes it known to all before it is acknowledged. Consensus: the engine elects its leader and keeps its list of members itself. Sharded: many clusters of topology ActivePassive, each of which owns some of the slots that keys are spread over; configure, follow and all other actions see QUORATE_SHARD_PEERS (member=host:port:memberPort, comma-separated; empty elsewhere), the members of all shards. Stateless: members without data, all alike, and no agents.",
       ),
     versions: z
       .array(EngineVersion)
@@ -104,6 +110,14 @@ export const EngineSpec = z
       .max(65535)
       .optional()
       .describe("memberPort that engines of one cluster reach each other on; port when absent. Open to members only."),
+    memberPorts: z
+      .int32()
+      .min(1)
+      .max(16)
+      .optional()
+      .describe(
+        "memberPorts is how many ports, from memberPort on, engines of one cluster reach each other on; 1 when absent.",
+      ),
     tlsPort: z
       .int32()
       .min(1)
@@ -127,7 +141,7 @@ export const EngineSpec = z
       .min(1)
       .max(64)
       .describe(
-        "start is the argv of the engine's main process, in the foreground. In topology ActivePassive it always starts as a follower, and promote makes it writable; in topology Consensus QUORATE_GROUP (name=address, comma-separated; empty while unknown) is the group that a first start joins. In topology Stateless it is run as it stands; $(NAME) is replaced by the variable's value.",
+        "start is the argv of the engine's main process, in the foreground. In topology ActivePassive it always starts as a follower, and promote makes it writable; in topology Consensus QUORATE_GROUP (name=address, comma-separated; empty while unknown) is the group that a first start joins; in topology ActiveActive every start joins it, but for one with QUORATE_FOUND=true, which begins the group from this copy. In topology Stateless it is run as it stands; $(NAME) is replaced by the variable's value.",
       ),
     accounts: z
       .array(EngineAccount)
@@ -199,6 +213,7 @@ export const EngineSpec = z
       ...topologyRules,
       ...shardedEngineRules,
       TLS_PORT_RULE,
+      MEMBER_PORTS_RULE,
       ...statelessEngineRules(Object.keys(EngineActions.shape)),
       ACCOUNTS_RULE,
     ]),

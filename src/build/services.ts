@@ -15,6 +15,10 @@ function clientPorts(context: BuildContext): readonly { readonly name: string; r
   return tlsPort === undefined ? [plain] : [plain, { name: CLIENT_TLS_PORT, port: tlsPort }];
 }
 
+function isEveryMemberWriter({ intent }: BuildContext): boolean {
+  return intent.topology === "ActiveActive";
+}
+
 /** A Service for clients; `exposure` is what the user wants of it. */
 function clientService(
   context: BuildContext,
@@ -40,14 +44,17 @@ function clientService(
 /**
  * The Services of a cluster: `-rw` and `-ro` without selector (the leader's agent writes their endpoints, so that traffic
  * moves with one write right after a promotion), `-r` to every ready member, and the headless one that names members.
+ * Where every member writes all three lead to every ready member: ready is who is in the group and up to date.
  */
 export function buildServices(context: BuildContext): Manifest[] {
   const { memberPort } = context.engine;
   const { readWrite, readOnly, read } = context.intent.services;
+  const ready = { selector: podSelector(context.name) };
+  const routed = isEveryMemberWriter(context) ? ready : {};
   return [
-    clientService(context, nameOf.readWrite(context.name), readWrite),
-    clientService(context, nameOf.readOnly(context.name), readOnly),
-    clientService(context, nameOf.read(context.name), read, { selector: podSelector(context.name) }),
+    clientService(context, nameOf.readWrite(context.name), readWrite, routed),
+    clientService(context, nameOf.readOnly(context.name), readOnly, routed),
+    clientService(context, nameOf.read(context.name), read, ready),
     child(context, SERVICE, nameOf.membersService(context.name), {
       spec: {
         type: "ClusterIP",
@@ -78,8 +85,9 @@ export function buildStatelessService(context: BuildContext): Manifest {
   return clientService(context, nameOf.read(context.name), read, { selector: podSelector(context.name) });
 }
 
-/** The empty EndpointSlices of `-rw` and `-ro`. Created once; from then on only agents write them. */
+/** The empty EndpointSlices of `-rw` and `-ro`, if those have no selector. Created once; from then on only agents write them. */
 export function buildEndpointSlices(context: BuildContext): Manifest[] {
+  if (isEveryMemberWriter(context)) return [];
   return [nameOf.readWrite(context.name), nameOf.readOnly(context.name)].map((name) => {
     const slice = child(context, { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice" }, name, {
       addressType: "IPv4",
@@ -103,7 +111,9 @@ export function buildEndpointSlices(context: BuildContext): Manifest[] {
 export function buildNetworkPolicy(context: BuildContext): Manifest {
   const { shard } = context.intent;
   const tcp = (port: number) => ({ port, protocol: "TCP" });
-  const { memberPort } = context.engine;
+  const { memberPort, memberPorts = 1 } = context.engine;
+  const amongMembers = (first: number) =>
+    memberPorts === 1 ? tcp(first) : { ...tcp(first), endPort: first + memberPorts - 1 };
   return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
     spec: {
       podSelector: { matchLabels: podSelector(context.name) },
@@ -112,11 +122,16 @@ export function buildNetworkPolicy(context: BuildContext): Manifest {
         { ports: [...clientPorts(context).map(({ port }) => tcp(port)), tcp(HEALTH_PORT)] },
         {
           from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: context.name } } }],
-          ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [tcp(memberPort)])],
+          ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [amongMembers(memberPort)])],
         },
         ...(shard === undefined || memberPort === undefined
           ? []
-          : [{ from: [{ podSelector: { matchLabels: { [LABEL_SHARD_OF]: shard.of } } }], ports: [tcp(memberPort)] }]),
+          : [
+              {
+                from: [{ podSelector: { matchLabels: { [LABEL_SHARD_OF]: shard.of } } }],
+                ports: [amongMembers(memberPort)],
+              },
+            ]),
       ],
     },
   });

@@ -37,7 +37,7 @@ export function draftEngine(answers: DraftAnswers): string {
           files: Object.fromEntries(actions.map((action) => [fileOf(action), scriptOf(action)])),
           actions: Object.fromEntries(actions.map((action) => [action, exec(action)])),
         }),
-    ...(topology === "Consensus" ? { durabilityModes: ["Quorum"] } : {}),
+    ...(topology === "Consensus" || topology === "ActiveActive" ? { durabilityModes: ["Quorum"] } : {}),
   };
   return dump({ apiVersion: API_VERSION, kind: "Engine", metadata: { name }, spec }, { lineWidth: 120 });
 }

@@ -36,6 +36,15 @@ export async function claimPort(): Promise<number> {
   return port;
 }
 
+/** Claims ports that follow each other. @returns the first. @throws {Error} when none are left. */
+export async function claimPortRow(count: number): Promise<number> {
+  for (;;) {
+    const ports = await claimPorts(count);
+    const [first = Number.NaN] = ports;
+    if (ports.every((port, index) => port === first + index)) return first;
+  }
+}
+
 /** An abstract socket says whose the port is: atomic between processes, and the kernel removes it with its process. */
 async function claim(port: number): Promise<boolean> {
   const owner = await listening({ path: `\0quorate-port-${port}` });

@@ -75,9 +75,9 @@ function epochOf(member: MemberView | undefined): number {
   return member?.pod?.report?.epoch ?? -1;
 }
 
-/** Whether the engine keeps its list of members itself: agents change it, one member at a time, to what the intent lists. */
+/** Whether the engine keeps its list of members itself: agents change it, one member at a time, to what the intent lists; or members enter and leave it themselves. */
 export function keepsOwnList({ intent }: Pick<ClusterView, "intent">): boolean {
-  return intent.topology === "Consensus";
+  return intent.topology === "Consensus" || intent.topology === "ActiveActive";
 }
 
 /**

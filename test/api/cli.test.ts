@@ -183,7 +183,7 @@ describe("operations", () => {
   });
 });
 
-test.each(["ActivePassive", "Consensus", "Stateless"])(
+test.each(["ActivePassive", "ActiveActive", "Consensus", "Stateless"])(
   "the draft of an Engine of topology %s is taken",
   async (topology) => {
     const flags = [

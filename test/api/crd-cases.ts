@@ -257,15 +257,17 @@ const clusterCreations: readonly Creation[] = [
       `spec.update.canary.analysis${says}`,
     ),
   ),
-  creation(
-    "a durability of one's own where a majority always confirms",
-    minimalCluster({ topology: "Consensus", durability: { mode: "Async" } }),
-    "spec.durability: durability cannot be chosen in topology Consensus, where a majority always confirms: set mode Quorum and whenDegraded Block, or leave durability out",
+  ...["Consensus", "ActiveActive"].map((topology) =>
+    creation(
+      `a durability of one's own where a majority always confirms, topology ${topology}`,
+      minimalCluster({ topology, durability: { mode: "Async" } }),
+      "spec.durability: durability cannot be chosen in the topologies Consensus and ActiveActive, where a majority always confirms: set mode Quorum and whenDegraded Block, or leave durability out",
+    ),
   ),
   creation(
     "a topology that does not work yet",
-    minimalCluster({ topology: "ActiveActive" }),
-    '[spec.topology: Unsupported value: "ActiveActive": supported values: "ActivePassive", "Consensus", "Sharded", "Stateless", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
+    minimalCluster({ topology: "Federated" }),
+    '[spec.topology: Unsupported value: "Federated": supported values: "ActivePassive", "ActiveActive", "Consensus", "Sharded", "Stateless", <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]',
   ),
   creation(
     "an account whose Secret would be the operator's own",
@@ -279,6 +281,11 @@ const engineCreations: readonly Creation[] = [
     "a port for TLS of an engine that shows no certificate",
     minimalEngine({ tlsPort: 6380 }),
     "spec.tlsPort: tlsPort needs clientTls and a port of its own: set clientTls and another port, or remove tlsPort",
+  ),
+  creation(
+    "ports of members without the first of them",
+    minimalEngine({ memberPorts: 3 }),
+    "spec.memberPorts: memberPorts needs memberPort, the first of them: set memberPort, or remove memberPorts",
   ),
   creation(
     "accounts of users' own without the action that makes them",
@@ -306,6 +313,7 @@ const engineCreations: readonly Creation[] = [
       lacks: "promote",
       needs: "configure, clone, rejoin, seal, follow, promote, setSyncSet, checkpoint",
     },
+    { topology: "ActiveActive", lacks: "inspect", needs: "inspect, recover" },
     { topology: "Consensus", lacks: "recover", needs: "addMember, promoteMember, removeMember, handOver, recover" },
   ].map(({ topology, lacks, needs }) =>
     creation(

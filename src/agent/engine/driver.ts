@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import type * as z from "zod";
 import type { EngineSpec } from "../../api/engine.ts";
 import type { EngineAction, EngineActions } from "../../api/engine-actions.ts";
-import { EngineObservation, RequestCounts, SlotLoad } from "../../api/engine-observation.ts";
+import { EngineCopy, EngineObservation, RequestCounts, SlotLoad } from "../../api/engine-observation.ts";
 import { withoutPasswords } from "./conceal.ts";
 import { type ActionContext, expand } from "./context.ts";
 import { EngineSession } from "./session.ts";
@@ -128,6 +128,11 @@ export class EngineDriver {
    */
   observe(context: Partial<ActionContext> = {}): Promise<EngineObservation> {
     return this.#ask("observe", EngineObservation, context);
+  }
+
+  /** Asks a stopped engine's data where its log ends. @throws {ActionError} also for an answer that is no EngineCopy. */
+  inspect(context: Partial<ActionContext> = {}): Promise<EngineCopy> {
+    return this.#ask("inspect", EngineCopy, context);
   }
 
   /** Asks the leader of a shard what it holds and is asked for. @throws {ActionError} also for an answer that is no SlotLoad. */

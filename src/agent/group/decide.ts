@@ -21,14 +21,14 @@ export const QUORUM_LOST_MS = 10_000;
 
 /** The next move of the member that sees `view`. */
 export function decide(view: GroupView): Verdict {
-  if (view.terminating) return plain(terminate(view));
-  if (view.record.incarnation < view.intent.incarnation) return newIncarnation(view);
-  if (view.copy === "incomplete") return plain({ kind: "SetAside", why: "it was never complete", keep: false });
+  const first = overriding(view, terminate(view));
+  if (first !== undefined) return first;
   if (isExpelled(view)) return plain({ kind: "SetAside", why: "the group no longer counts this member", keep: false });
   return view.engine === "stopped" ? stopped(view) : running(view);
 }
 
-function plain(move: Move): Verdict {
+/** A move that is nothing to worry about. */
+export function plain(move: Move): Verdict {
   return { move, reason: null };
 }
 
@@ -44,6 +44,14 @@ export function standing(view: GroupView): Greeting | undefined {
   const { heard, intent } = view;
   if (heard === undefined || !isFresh(view, heard)) return undefined;
   return heard.greeting.incarnation === intent.incarnation ? heard.greeting : undefined;
+}
+
+/** What goes before everything else, in every kind of group: an end, a new beginning of the group, a copy of no use. */
+export function overriding(view: GroupView, ending: Move): Verdict | undefined {
+  if (view.terminating) return plain(ending);
+  if (view.record.incarnation < view.intent.incarnation) return newIncarnation(view);
+  if (view.copy === "incomplete") return plain({ kind: "SetAside", why: "it was never complete", keep: false });
+  return undefined;
 }
 
 /** The group was begun anew: the founder from its copy, everybody else by joining it. */
@@ -84,7 +92,7 @@ function isExpelled(view: GroupView): boolean {
 }
 
 /** Whether there is no group yet, as far as this member can know: an intent may be older than the group. */
-function isFirst(view: GroupView): boolean {
+export function isFirst(view: GroupView): boolean {
   const isAnyoneElse = view.intent.members.some((name) => freshReply(view, name)?.copy === "data");
   return view.record.id === null && standing(view) === undefined && !isAnyoneElse;
 }

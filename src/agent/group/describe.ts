@@ -24,13 +24,14 @@ export function entriesBehind(view: GroupView): bigint | null {
 
 /** Derives what to publish; equal for views that differ only in times and in a few entries. */
 export function describeGroup(view: GroupView, verdict: Verdict): GroupReport {
-  const { seen, record } = view;
+  const { seen, record, rest } = view;
   const behind = entriesBehind(view);
   const voters = seen?.leads === true ? seen.group.members.filter(({ votes }) => votes) : [];
+  const end = seen?.position ?? rest ?? undefined;
   return {
     ...condition(view, verdict, behind),
     epoch: seen?.group.term ?? 0,
-    history: seen?.position.history ?? null,
+    history: end?.history ?? null,
     lagBucket: lagBucket(behind !== null && behind <= CATCHING_UP_ENTRIES ? 0n : behind),
     syncNames: voters
       .map(({ name }) => name)
@@ -40,8 +41,8 @@ export function describeGroup(view: GroupView, verdict: Verdict): GroupReport {
     group: {
       incarnation: record.incarnation,
       ...(seen?.leads === true ? { members: seen.group.members.map(({ name, id }) => name || id).toSorted() } : {}),
-      ...(seen !== undefined && verdict.reason === "QuorumLost"
-        ? { position: { term: seen.group.term, index: seen.position.value } }
+      ...(end !== undefined && verdict.reason === "QuorumLost"
+        ? { position: { term: seen?.group.term ?? 0, index: end.value } }
         : {}),
     },
   };
@@ -53,18 +54,20 @@ const STOPPED: Readonly<Record<string, MemberReport["state"]>> = {
   NotListed: "Stopped",
   NoCopy: "Blocked",
   MajorityPresent: "Blocked",
+  QuorumLost: "Blocked",
 };
 
 function condition(view: GroupView, { reason, move }: Verdict, behind: bigint | null): Condition {
   const { seen, terminating } = view;
   if (terminating) return { role: "none", state: "Stopped", reason: "Terminating" };
-  if (move.kind === "SetAside" || move.kind === "Join") return { role: "none", state: "Cloning", reason };
+  if (move.kind === "SetAside" || move.kind === "Join" || (move.kind === "Enter" && view.copy === "empty"))
+    return { role: "none", state: "Cloning", reason };
   if (reason === "Recovering") return { role: "none", state: "Rewinding", reason };
   if (view.engine === "stopped") return { role: "none", state: STOPPED[reason ?? ""] ?? "Starting", reason };
   if (seen === undefined) return { role: "none", state: "Starting", reason };
   if (reason === "QuorumLost" || reason === "MajorityPresent") return { role: "none", state: "Blocked", reason };
   if (seen.leads) return { role: "leader", state: "Running", reason };
-  if (seen.group.leaderId === "") return { role: "none", state: "Electing", reason };
+  if (!seen.serves) return { role: "none", state: seen.group.leaderId === "" ? "Electing" : "Starting", reason };
   const own = seen.group.members.find(({ id }) => id === seen.group.id);
   if (own?.votes !== true) return { role: "none", state: "Cloning", reason: "Learning" };
   const isCatchingUp = behind !== null && behind > CATCHING_UP_ENTRIES;

@@ -1,11 +1,15 @@
 /** The engine of one member of a group: started, stopped and asked; its declared actions with the context they need. */
 import type { IntentMember } from "../../api/agent-wire.ts";
-import type { EngineGroupMember, EngineObservation } from "../../api/engine-observation.ts";
+import type { EngineGroupMember, EngineObservation, EnginePosition } from "../../api/engine-observation.ts";
 import type { ActionContext } from "../engine/context.ts";
 import type { EngineHost } from "../engine/control.ts";
+import { isEveryMemberWriter } from "./topology.ts";
 import { ActionError, type ActionName, type EngineDriver } from "../engine/driver.ts";
 import type { Volume } from "../engine/volume.ts";
 import type { EngineView } from "./types.ts";
+
+/** How a start begins: it goes on where it was, or in topology ActiveActive begins the group. */
+export type StartMode = "Join" | "Found";
 
 /** Runs one engine. One call at a time, but for `observe`. */
 export class GroupEngine {
@@ -35,12 +39,16 @@ export class GroupEngine {
   }
 
   /** Starts the main process. @param group - Who the group is, as far as it is known; a first start needs to know. */
-  async start(group: readonly EngineGroupMember[], id: string | null): Promise<void> {
+  async start(group: readonly EngineGroupMember[], id: string | null, mode: StartMode = "Join"): Promise<void> {
     const named = group.map((member) => {
       const name = member.id === id ? this.#self : member.name || member.id;
       return `${name}=${member.address}`;
     });
-    const { argv, env } = this.#driver.startCommand({ ...this.#context(), QUORATE_GROUP: named.join(",") });
+    const { argv, env } = this.#driver.startCommand({
+      ...this.#context(),
+      QUORATE_GROUP: named.join(","),
+      QUORATE_FOUND: String(mode === "Found"),
+    });
     await this.#host.start(argv, env);
   }
 
@@ -55,8 +63,17 @@ export class GroupEngine {
   async observe(): Promise<{ readonly view: EngineView; readonly observation: EngineObservation }> {
     const observation = await this.#driver.observe(this.#context());
     const { group, writable, position } = observation;
-    if (group === undefined) throw new ActionError("observe", 1, "field group: missing, topology Consensus needs it");
-    return { view: { leads: writable, group, position }, observation };
+    if (group === undefined) throw new ActionError("observe", 1, "field group: missing, the topology needs it");
+    if (isEveryMemberWriter(this.#driver.spec)) {
+      // Who of those that serve speaks for them, the agents settle among themselves.
+      return { view: { leads: false, serves: writable, group, position }, observation };
+    }
+    return { view: { leads: writable, serves: group.leaderId !== "", group, position }, observation };
+  }
+
+  /** Where the log of the stopped copy ends; null when it holds nothing of its own. */
+  async inspect(): Promise<EnginePosition | null> {
+    return (await this.#driver.inspect(this.#context())).position;
   }
 
   /** Adds a member that does not vote yet. @returns the identity that it was given. */

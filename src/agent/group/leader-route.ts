@@ -8,6 +8,8 @@ import type { GroupView } from "./types.ts";
 
 /** What the route needs. */
 export interface LeaderRouteOptions {
+  /** Whether each term has a leader of its own; otherwise terms only count changes of the members. */
+  readonly isElected: boolean;
   readonly routes: Pick<MemberRoutes, "takeWrites" | "leaveWrites" | "reads">;
   readonly clock: Clock;
   /** This member became the leader of `term`. */
@@ -38,7 +40,7 @@ export class LeaderRoute {
 
   /** Makes the routes agree with what the engine says. */
   follow(view: GroupView, observation: EngineObservation | undefined, intent: Intent): void {
-    const { routes, clock, began, routed } = this.#options;
+    const { routes, clock, began, routed, isElected } = this.#options;
     const { seen } = view;
     if (seen?.leads !== true || observation === undefined) {
       if (this.#term !== undefined) routes.leaveWrites(this.#term);
@@ -48,9 +50,10 @@ export class LeaderRoute {
     }
     const { term, members } = seen.group;
     if (this.#term !== term) {
+      const isNew = isElected || this.#term === undefined;
       this.#term = term;
-      this.#since = clock.now().toISOString();
-      began(term);
+      if (isNew) this.#since = clock.now().toISOString();
+      if (isNew) began(term);
       let isTold = false; // the slice is written again whenever somebody changes it
       routes.takeWrites(term, () => {
         if (!isTold) routed(term);
@@ -66,3 +69,10 @@ export class LeaderRoute {
     routes.reads({ ...observation, followers }, intent, term);
   }
 }
+
+/** Where every member writes its Services have selectors, and there is nothing to keep. */
+export const NO_ROUTES: LeaderRouteOptions["routes"] = {
+  takeWrites: (_term, written) => written(),
+  leaveWrites: () => undefined,
+  reads: () => undefined,
+};

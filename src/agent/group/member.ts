@@ -5,24 +5,28 @@
 import { join } from "node:path";
 import * as z from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
+import type { EnginePosition } from "../../api/engine-observation.ts";
 import { sleep } from "../../clock.ts";
 import { ActionError } from "../engine/driver.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
 import type { PeerServer } from "../peers.ts";
-import { PROFILES } from "../protocol/profile.ts";
+import { type Profile, PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
 import { countRequests } from "../requests.ts";
 import { runHook } from "../update-hooks.ts";
 import { VERSION } from "../../version.ts";
 import { probeWrites } from "../write-probe.ts";
+import { coordinator, decideActive } from "./active.ts";
 import { decide, isMissing, standing } from "./decide.ts";
+import { FoundingLease } from "./founding-lease.ts";
 import { describeGroup, entriesBehind } from "./describe.ts";
 import { GroupEngine } from "./engine.ts";
 import { EngineWatch } from "./engine-watch.ts";
-import { LeaderRoute } from "./leader-route.ts";
+import { LeaderRoute, NO_ROUTES } from "./leader-route.ts";
 import { GroupMessenger } from "./messenger.ts";
-import { carryOut, type MovePorts } from "./moves.ts";
+import { carryOut, MoveError, type MovePorts } from "./moves.ts";
+import { isEveryMemberWriter } from "./topology.ts";
 import type { GroupRecord, GroupView, Move, Verdict } from "./types.ts";
 import type { Greeting, GreetingReply } from "./wire.ts";
 
@@ -32,7 +36,12 @@ const MAX_PAUSE_PERIODS = 16;
 /** How long a member may be without an agent whose engine needs none to go on. */
 const REST_MS = 30_000;
 
-const RecordJson = z.object({ incarnation: z.int().min(0), id: z.string().nullable() });
+const RecordJson = z.object({
+  incarnation: z.int().min(0),
+  id: z.string().nullable(),
+  founding: z.enum(["None", "May", "Begun"]).default("None"),
+  joining: z.boolean().default(false),
+});
 
 /** A running member of a group. `start` once. */
 export class GroupMember {
@@ -43,11 +52,16 @@ export class GroupMember {
   readonly #route: LeaderRoute;
   readonly #server: PeerServer;
   readonly #recordFile: string;
+  /** Topology ActiveActive: every member writes, and none is elected. */
+  readonly #isActive: boolean;
+  readonly #lease: FoundingLease;
   readonly #invitations = new Map<string, string>();
   #wake = new AbortController();
   #intent: Intent | undefined;
   #watch: EngineWatch | undefined;
-  #record: GroupRecord = { incarnation: 0, id: null };
+  #record: GroupRecord = { incarnation: 0, id: null, founding: "None", joining: false };
+  /** Where the stopped copy ends; undefined while nobody has looked since the engine last ran. */
+  #rest: EnginePosition | null | undefined;
   #copy: GreetingReply["copy"] | undefined;
   #verdict: Verdict = { move: { kind: "Wait" }, reason: null };
   #newestGeneration = 0;
@@ -55,6 +69,8 @@ export class GroupMember {
   #recoverySinceMs = 0;
   #terminating = false;
   #switchover: MemberReport["switchover"] = null;
+  /** The move that last started the engine. */
+  #begun: "Start" | "Enter" | "Found" = "Start";
   #failed: Move["kind"] | undefined;
   #failures = 0;
   #notBeforeMs = 0;
@@ -72,6 +88,8 @@ export class GroupMember {
       changed: () => this.#report(),
     });
     const { driver, host, volume, routes, peers, self } = this.#equipment;
+    this.#isActive = isEveryMemberWriter(parts.engine);
+    this.#lease = new FoundingLease({ parts, profile: () => this.#profile, nowMs: () => this.#nowMs() });
     this.#engine = new GroupEngine(driver, host, volume, member);
     this.#messenger = new GroupMessenger({
       client: peers,
@@ -85,7 +103,8 @@ export class GroupMember {
       Promise.resolve(body).then((one) => this.#messenger.receive(one)),
     );
     this.#route = new LeaderRoute({
-      routes,
+      isElected: !this.#isActive,
+      routes: this.#isActive ? NO_ROUTES : routes,
       clock,
       began: () => metrics.leaderChanges.inc(),
       routed: (term) => log.info({ term }, "Serving writes"),
@@ -140,8 +159,12 @@ export class GroupMember {
     return Math.floor(this.#parts.clock.monotonicMs());
   }
 
+  get #profile(): Profile {
+    return PROFILES[this.#intent?.profile ?? "Standard"];
+  }
+
   get #periodMs(): number {
-    return PROFILES[this.#intent?.profile ?? "Standard"].periodMs;
+    return this.#profile.periodMs;
   }
 
   #fatal(error: unknown): void {
@@ -169,7 +192,7 @@ export class GroupMember {
     this.#engine.stop("kill").then(
       () => {
         this.#watch?.stopped();
-        this.#pause("Start");
+        this.#pause(this.#begun);
         this.#wake.abort();
       },
       (error: unknown) => this.#fatal(error),
@@ -189,21 +212,23 @@ export class GroupMember {
   async #round(): Promise<boolean> {
     this.#copy = await this.#equipment.volume.state();
     await this.#look();
+    await this.#inspect();
     const first = this.#view();
     this.#missingSinceMs = first !== undefined && isMissing(first) ? (this.#missingSinceMs ?? first.nowMs) : undefined;
     const view = this.#view();
     if (view === undefined) return false;
-    this.#verdict = decide(view);
+    this.#verdict = this.#isActive ? decideActive(view) : decide(view);
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
     this.#equipment.keepUp().catch((error: unknown) => this.#fatal(error));
     const { move } = this.#verdict;
     if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
+    if (move.kind === "Enter" || move.kind === "Found") this.#begun = move.kind;
     try {
       await this.#equipment.trace.within(move.kind, () => carryOut(move, view, this.#movePorts(view)));
       return true;
     } catch (error) {
-      if (!(error instanceof ActionError)) throw error;
+      if (!(error instanceof ActionError || error instanceof MoveError)) throw error;
       this.#parts.log.warn({ move: move.kind, reason: error.message }, "A move failed and is tried again");
       this.#pause(move.kind);
       return false;
@@ -227,13 +252,44 @@ export class GroupMember {
     if (seen !== undefined && !wasUp) this.#failures = 0;
     if (seen !== undefined && this.#record.id !== seen.group.id)
       await this.#remember({ ...this.#record, id: seen.group.id });
-    // A vote was given after the log was caught up: what an earlier copy had is here, too.
-    if (seen?.group.members.some(({ id, votes }) => votes && id === seen.group.id) === true)
-      await this.#equipment.volume.dropAside();
+    // A vote was given, or writes are taken, after the log was caught up: what an earlier copy had is here, too.
+    const isVoter = seen?.group.members.some(({ id, votes }) => votes && id === seen.group.id) === true;
+    if (this.#isActive ? seen?.serves === true : isVoter) await this.#equipment.volume.dropAside();
+    if (this.#isActive) await this.#settle();
     const { metrics } = this.#parts;
     metrics.engineUp.set(seen === undefined ? 0 : 1);
-    metrics.isLeader.set(seen?.leads === true ? 1 : 0);
+    metrics.isLeader.set(this.#view()?.seen?.leads === true ? 1 : 0);
     metrics.epoch.set(seen?.group.term ?? 0);
+    const { contention } = watch?.observation ?? {};
+    if (contention !== undefined) {
+      metrics.writeConflicts.set(contention.conflicts);
+      metrics.flowControlSeconds.set(contention.pausedSeconds);
+    }
+  }
+
+  /** A member that serves has joined; one with others beside it is not the only one that has what was written. */
+  async #settle(): Promise<void> {
+    const seen = this.#watch?.seen;
+    if (seen?.serves !== true) return;
+    const isWith = seen.group.members.length > 1;
+    const founding = isWith ? "None" : this.#record.founding;
+    if (this.#record.joining || this.#record.founding !== founding)
+      await this.#remember({ ...this.#record, joining: false, founding });
+    await this.#lease.release();
+  }
+
+  /** Finds out where the stopped copy ends, once after the engine last ran. */
+  async #inspect(): Promise<void> {
+    if (!this.#isActive) return;
+    if (this.#watch?.state === "running") this.#rest = undefined;
+    const isKnown = this.#rest !== undefined || this.#watch?.state !== "stopped";
+    if (isKnown || this.#copy !== "data" || this.#terminating) return;
+    try {
+      this.#rest = await this.#engine.inspect();
+    } catch (error) {
+      if (!(error instanceof ActionError)) throw error;
+      this.#parts.log.warn({ reason: error.message }, "It could not be seen where the copy ends; that is tried again");
+    }
   }
 
   async #remember(record: GroupRecord): Promise<void> {
@@ -245,7 +301,7 @@ export class GroupMember {
     const intent = this.#intent;
     const watch = this.#watch;
     if (intent === undefined || watch === undefined || this.#copy === undefined) return undefined;
-    return {
+    const view: GroupView = {
       self: this.#parts.settings.QUORATE_MEMBER,
       nowMs: this.#nowMs(),
       periodMs: this.#periodMs,
@@ -271,7 +327,11 @@ export class GroupMember {
       recoverySinceMs: this.#recoverySinceMs,
       answeredSwitchover: this.#switchover?.id,
       terminating: this.#terminating,
+      rest: this.#copy === "empty" ? null : this.#rest,
+      claim: this.#lease.claim,
     };
+    if (!this.#isActive || view.seen === undefined) return view;
+    return { ...view, seen: { ...view.seen, leads: coordinator(view) === view.self } };
   }
 
   #movePorts(view: GroupView): MovePorts {
@@ -284,6 +344,7 @@ export class GroupMember {
       tell: this.#equipment.tell,
       group: standing(view)?.members ?? [],
       remember: (record) => this.#remember(record),
+      claim: () => this.#lease.take(),
       invite: (member, id) => this.#invitations.set(member, id),
       answerSwitchover: (answer) => {
         this.#switchover = answer;
@@ -302,13 +363,16 @@ export class GroupMember {
   #answer(): GreetingReply | undefined {
     if (this.#copy === undefined) return undefined;
     const seen = this.#watch?.seen;
+    const isRunning = this.#watch?.state === "running";
     return {
-      copy: this.#watch?.state === "running" ? "data" : this.#copy, // one that was just started has made one, or is about to
+      copy: isRunning ? "data" : this.#copy, // one that was just started has made one, or is about to
       incarnation: this.#record.incarnation,
       id: this.#record.id,
       engineUp: seen !== undefined,
-      hasLeader: seen !== undefined && seen.group.leaderId !== "",
-      position: seen?.position ?? null,
+      hasLeader: seen?.serves === true,
+      position: seen?.position ?? this.#rest ?? null,
+      atRest: this.#isActive && !isRunning && (this.#copy !== "data" || this.#rest !== undefined),
+      joining: this.#record.joining,
     };
   }
 
@@ -325,7 +389,7 @@ export class GroupMember {
   }
 
   #greeting(to: string): Greeting {
-    const seen = this.#watch?.seen;
+    const seen = this.#view()?.seen;
     return {
       leads: seen?.leads === true,
       term: seen?.group.term ?? 0,
@@ -381,7 +445,7 @@ export class GroupMember {
 
   #takeOneShots(intent: Intent): void {
     this.#equipment.oneShots
-      .take(intent, this.#watch?.seen?.leads === true, {
+      .take(intent, this.#view()?.seen?.leads === true, {
         answered: () => this.#report(),
         restart: () => this.#engine.stop("fast"),
         rebuild: async () => {

@@ -34,7 +34,10 @@ export class GroupMessenger {
     return this.#peers;
   }
 
-  /** The last greeting of a leader; of two, which can only be while one does not know yet, that with the higher term. */
+  /**
+   * The last greeting of a leader; of two, which can only be while one does not know yet, that of the later incarnation, or with the
+   * higher term in it.
+   */
   get heard(): HeardGreeting | undefined {
     return this.#heard;
   }
@@ -67,12 +70,17 @@ export class GroupMessenger {
     const { cluster, from, to, info, greeting } = GreetingEnvelope.parse(body);
     if (cluster !== self.cluster || to !== self.member) throw new Error("not addressed to this member");
     this.#pods.set(from, info);
-    if (greeting.leads && greeting.term >= (this.#heard?.greeting.term ?? 0)) {
-      this.#heard = { from, greeting, atMs: nowMs() };
-    }
+    if (greeting.leads && !isOlder(greeting, this.#heard?.greeting)) this.#heard = { from, greeting, atMs: nowMs() };
     heard(greeting);
     const reply = answer();
     if (reply === undefined) throw new Error("this member has not looked at its volume yet");
     return { from: self.member, info: self.info, reply };
   }
+}
+
+/** Terms count within an incarnation: a group that was begun anew from an older copy may count on from fewer. */
+function isOlder(greeting: Greeting, known: Greeting | undefined): boolean {
+  if (known === undefined) return false;
+  if (greeting.incarnation !== known.incarnation) return greeting.incarnation < known.incarnation;
+  return greeting.term < known.term;
 }

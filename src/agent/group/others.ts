@@ -16,7 +16,7 @@ export function freshReply(view: GroupView, member: string): GreetingReply | und
   return peer !== undefined && isFresh(view, peer) ? peer.reply : undefined;
 }
 
-/** Whether another member's engine ran and knew of a leader a moment ago. */
+/** Whether another member's engine ran and could be used a moment ago. */
 export function isUp(view: GroupView, member: string): boolean {
   const reply = freshReply(view, member);
   return reply?.engineUp === true && reply.hasLeader;

@@ -1,5 +1,6 @@
 /**
- * The vocabulary of a member whose engine elects its leader itself. Each round the agent looks at everything anew and takes
+ * The vocabulary of a member whose engine knows its group itself: one that elects a leader (topology Consensus), or one all of
+ * whose members write (topology ActiveActive). Each round the agent looks at everything anew and takes
  * at most one move; a move that was cut short is found again by the next round, of this agent or of another. Plain values
  * only, times are milliseconds of the member's own monotonic clock.
  */
@@ -22,13 +23,22 @@ export interface GroupIntent {
 export interface GroupRecord {
   /** How often the group had been recovered when this copy was begun. */
   readonly incarnation: number;
-  /** The identity that the copy was last started under; no other copy may ever be started under it. */
+  /** The identity that the copy was last started under; in topology Consensus no other copy may ever be started under it. */
   readonly id: string | null;
+  /**
+   * Topology ActiveActive. `May`: the group may be begun from this copy whoever is silent, because it was just made, or chosen by a
+   * person. `Begun`: that was tried, and nobody is known to have joined yet. `None`: other copies count as much.
+   */
+  readonly founding: "None" | "May" | "Begun";
+  /** Topology ActiveActive: it was started to join the others, and has not been seen to serve since: they have what it had. */
+  readonly joining: boolean;
 }
 
 /** What the running engine says of itself. */
 export interface EngineView {
   readonly leads: boolean;
+  /** Whether it can be used: it knows of a leader; or, where every member writes, takes writes. */
+  readonly serves: boolean;
   readonly group: EngineGroup;
   readonly position: EnginePosition;
 }
@@ -63,6 +73,10 @@ export interface GroupView {
   readonly newestGeneration: number;
   /** Identities that this leader gave out and that were not started yet, by member. */
   readonly invitations: ReadonlyMap<string, string>;
+  /** Where the log of the stopped copy ends; null when it holds nothing of its own, undefined while that is not known. */
+  readonly rest: EnginePosition | null | undefined;
+  /** The Lease that this member took to begin the group; undefined while it holds none that lasts. */
+  readonly claim: FoundingClaim | undefined;
   /** Since when the member knows of no leader; undefined while it knows of one. */
   readonly leaderlessSinceMs: number | undefined;
   /** Since when leaders say that they do not know this member's copy; undefined while they do, or none says anything. */
@@ -72,6 +86,13 @@ export interface GroupView {
   /** A switchover that has been answered is not carried out again. */
   readonly answeredSwitchover: string | undefined;
   readonly terminating: boolean;
+}
+
+/** The right to begin the group, which at most one member has at a time. */
+export interface FoundingClaim {
+  readonly epoch: number;
+  /** When it was certain; who was at rest after that cannot have begun a group since. */
+  readonly wonMs: number;
 }
 
 /** What a member does next. */
@@ -93,7 +114,20 @@ export type Move =
   | { readonly kind: "Add"; readonly member: string }
   | { readonly kind: "Promote"; readonly member: string; readonly id: string }
   | { readonly kind: "Remove"; readonly member: string; readonly id: string; readonly why: string }
-  | { readonly kind: "HandOver"; readonly to: string; readonly id: string; readonly request: string | null };
+  | { readonly kind: "HandOver"; readonly to: string; readonly id: string; readonly request: string | null }
+  /** Start, and join those that serve. */
+  | { readonly kind: "Enter" }
+  /** Take the Lease, which is the right to begin the group. */
+  | { readonly kind: "Claim" }
+  /** Start, and begin the group from the own copy. */
+  | { readonly kind: "Found" }
+  /** Say what became of a switchover. */
+  | {
+      readonly kind: "Answer";
+      readonly request: string;
+      readonly result: "Done" | "Refused";
+      readonly message: string;
+    };
 
 /** A move, and what the member says of itself meanwhile. */
 export interface Verdict {

@@ -25,9 +25,13 @@ export const GreetingReply = z.object({
   /** The identity that its copy was last started under; null on a new volume. */
   id: z.string().max(64).nullable(),
   engineUp: z.boolean(),
-  /** Whether its engine knows of a leader. */
+  /** Whether its engine knows of a leader, or, where every member writes, takes writes. */
   hasLeader: z.boolean(),
   position: EnginePosition.nullable(),
+  /** Its engine is stopped, and starts only to join others or with the Lease; `position` is where its copy ends. */
+  atRest: z.boolean().default(false),
+  /** See `GroupRecord.joining`. */
+  joining: z.boolean().default(false),
 });
 export type GreetingReply = z.infer<typeof GreetingReply>;
 

@@ -16,7 +16,7 @@ const QUESTIONS = [
   {
     key: "topology",
     flag: "--topology",
-    question: "Topology: ActivePassive, Consensus or Stateless",
+    question: "Topology: ActivePassive, ActiveActive, Consensus or Stateless",
     hint: "ActivePassive",
   },
   { key: "image", flag: "--image", question: "Image that runs it, such as registry.example/db:17", hint: undefined },

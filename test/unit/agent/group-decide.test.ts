@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decide, QUORUM_LOST_MS, STEP_ASIDE_MS } from "../../../src/agent/group/decide.ts";
 import type { GroupView, PeerView } from "../../../src/agent/group/types.ts";
-import { GroupWorld } from "./group-world.ts";
+import { AT_FIRST, GroupWorld } from "./group-world.ts";
 
 const CALM = (count: number) => count - 1; // nothing gets lost, and lists are walked in one order
 
@@ -101,11 +101,12 @@ function viewOf(change: Partial<GroupView> = {}): GroupView {
       founder: null,
       switchover: null,
     },
-    record: { incarnation: 0, id: "id-m0" },
+    record: { incarnation: 0, id: "id-m0", ...AT_FIRST },
     copy: "data",
     engine: "running",
     seen: {
       leads: true,
+      serves: true,
       group: { id: "id-m0", leaderId: "id-m0", term: 4, members },
       position: { history: "h", value: "100", ancestors: [] },
     },
@@ -118,6 +119,8 @@ function viewOf(change: Partial<GroupView> = {}): GroupView {
     recoverySinceMs: 0,
     answeredSwitchover: undefined,
     terminating: false,
+    rest: undefined,
+    claim: undefined,
     ...change,
   };
 }
@@ -125,7 +128,8 @@ function viewOf(change: Partial<GroupView> = {}): GroupView {
 function peer(name: string, reply: Partial<PeerView["reply"]>, atMs = 99_500): [string, PeerView] {
   const position = { history: "h", value: "100", ancestors: [] };
   const said = { copy: "data", incarnation: 0, id: `id-${name}`, engineUp: true, hasLeader: true, position } as const;
-  return [name, { reply: { ...said, ...reply }, atMs }];
+  const active = { atRest: false, joining: false };
+  return [name, { reply: { ...said, ...active, ...reply }, atMs }];
 }
 
 const { intent } = viewOf();
@@ -133,7 +137,7 @@ const { intent } = viewOf();
 describe("a second group", () => {
   const bootstrap = {
     intent: { ...intent, bootstrapMember: "m0" },
-    record: { incarnation: 0, id: null },
+    record: { incarnation: 0, id: null, ...AT_FIRST },
     copy: "empty",
     engine: "stopped",
     seen: undefined,
@@ -142,7 +146,9 @@ describe("a second group", () => {
 
   test("is made by nobody whose volume had a copy before, and not while another member has one", () => {
     expect(decide(viewOf(bootstrap)).move.kind).toBe("Initialize");
-    expect(decide(viewOf({ ...bootstrap, record: { incarnation: 0, id: "id-m0" } })).reason).toBe("NotInvited");
+    expect(decide(viewOf({ ...bootstrap, record: { incarnation: 0, id: "id-m0", ...AT_FIRST } })).reason).toBe(
+      "NotInvited",
+    );
     expect(decide(viewOf({ ...bootstrap, peers: new Map([peer("m1", {})]) })).reason).toBe("NotInvited");
   });
 });
@@ -151,7 +157,7 @@ describe("an invitation", () => {
   const members = [{ id: "new", name: "m0", votes: false, address: "m0" }];
   const greeting = { leads: true, term: 4, incarnation: 0, generation: 7, position: null, members, invitation: "new" };
   const invited = {
-    record: { incarnation: 0, id: "old" },
+    record: { incarnation: 0, id: "old", ...AT_FIRST },
     copy: "empty",
     engine: "stopped",
     seen: undefined,
@@ -165,14 +171,16 @@ describe("an invitation", () => {
   });
 
   test("is not taken up twice: a copy that was begun under it may have confirmed what the next would not know", () => {
-    expect(decide(viewOf({ ...invited, record: { incarnation: 0, id: "new" } })).reason).toBe("NotInvited");
+    expect(decide(viewOf({ ...invited, record: { incarnation: 0, id: "new", ...AT_FIRST } })).reason).toBe(
+      "NotInvited",
+    );
   });
 
   test("of an older incarnation is none", () => {
     const wanted = { ...intent, incarnation: 1, founder: "m1" };
-    expect(decide(viewOf({ ...invited, intent: wanted, record: { incarnation: 1, id: "old" } })).reason).toBe(
-      "NotInvited",
-    );
+    expect(
+      decide(viewOf({ ...invited, intent: wanted, record: { incarnation: 1, id: "old", ...AT_FIRST } })).reason,
+    ).toBe("NotInvited");
   });
 });
 

@@ -11,6 +11,8 @@ const REPLY: GreetingReply = {
   engineUp: true,
   hasLeader: true,
   position: null,
+  atRest: false,
+  joining: false,
 };
 
 const trips: string[] = [];

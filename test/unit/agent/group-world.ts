@@ -5,6 +5,9 @@ import type { GroupView, HeardGreeting, Move, PeerView } from "../../../src/agen
 
 const PERIOD_MS = 1000;
 
+/** What only members that all write take note of. */
+export const AT_FIRST = { founding: "None", joining: false } as const;
+
 /** Picks one of `count` possibilities. */
 export type Choose = (count: number) => number;
 
@@ -135,6 +138,8 @@ export class GroupWorld {
       engineUp: this.#isUp(to),
       hasLeader: this.#isUp(to) && this.leader !== undefined,
       position: null,
+      atRest: false,
+      joining: false,
     };
     from.peers.set(to.name, { reply, atMs: this.nowMs });
     if (reply.copy === "data") from.invitations.delete(to.name);
@@ -145,7 +150,8 @@ export class GroupWorld {
     const leaderId = this.entries.find(({ name }) => name === this.leader)?.id ?? "";
     const members = this.entries.map((entry) => ({ ...entry, address: entry.name }));
     const position = { history: "1", value: String(this.nowMs), ancestors: [] };
-    return { leads: this.leader === sim.name, group: { id: sim.logOf, leaderId, term: this.term, members }, position };
+    const leads = this.leader === sim.name;
+    return { leads, serves: leaderId !== "", group: { id: sim.logOf, leaderId, term: this.term, members }, position };
   }
 
   #round(sim: Sim): void {
@@ -167,7 +173,7 @@ export class GroupWorld {
         founder: null,
         switchover: null,
       },
-      record: sim.record,
+      record: { ...sim.record, ...AT_FIRST },
       copy: sim.copy,
       engine: sim.engine,
       seen,
@@ -180,6 +186,8 @@ export class GroupWorld {
       recoverySinceMs: 0,
       answeredSwitchover: undefined,
       terminating: false,
+      rest: undefined,
+      claim: undefined,
     };
     const { move } = decide({ ...view, missingSinceMs: this.#missingSince(sim, view) });
     if (this.#choose(10) !== 0) this.#carryOut(sim, move); // now and then it is cut short before it does anything
