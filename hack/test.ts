@@ -46,6 +46,7 @@ const TOOLS: Suite = {
     ["hack/host-prometheus"],
     ["hack/host-redis"],
     ["hack/host-rabbitmq"],
+    ["hack/host-mariadb"],
     ["hack/host-browser"],
   ],
 };

