@@ -13,7 +13,7 @@ import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { ANNOTATION_MEMBER_STATUS, API_VERSION, nameOf } from "../../src/api/names.ts";
 import { buildAccess } from "../../src/build/access.ts";
 import { type BuildContext, resolveVersion } from "../../src/build/context.ts";
-import { claimPorts, secondPort } from "../../src/conformance/ports.ts";
+import { claimPortRow, claimPorts, secondPort } from "../../src/conformance/ports.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import { type ControlPlane, startControlPlane } from "../api/harness.ts";
@@ -346,7 +346,7 @@ export class MemberCluster {
       await writeFile(join(this.folder, "credentials", name), `secret-of-${name}`);
     await this.#certificates.begin();
     const { uid, gid } = this.#engine.user;
-    for (let ordinal = 0; ordinal < count; ordinal++) await this.#prepareMember(nameOf.member(CLUSTER, ordinal));
+    for (let at = 0; at < count; at++) await this.#prepareMember(nameOf.member(CLUSTER, at), engine);
     await this.#createClusterObjects(listed);
     await this.#createAccess(engine.spec, spec);
     await this.#writeAccount();
@@ -396,7 +396,7 @@ export class MemberCluster {
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text, { mode: 0o644 });
   }
 
-  async #prepareMember(name: string): Promise<void> {
+  async #prepareMember(name: string, { spec: { memberPorts = 1 } }: Engine): Promise<void> {
     await mkdir(join(this.folder, name, "data"), { recursive: true });
     for (const folder of ["run", "peer"]) await mkdir(join(this.folder, name, folder), { recursive: true });
     await this.#certificates.bring(name);
@@ -406,8 +406,9 @@ export class MemberCluster {
       metadata: { name: nameOf.pod(name), namespace: NAMESPACE },
       spec: { automountServiceAccountToken: false, containers: [{ name: "engine", image: "none" }] },
     });
-    const [agent = 0, peer = 0, init = 0, engine = 0, health = 0] = await claimPorts(5);
-    const ports = { agent, member: peer, init, engine, health, tls: secondPort(engine) };
+    const [agent = 0, init = 0, engine = 0, health = 0] = await claimPorts(4);
+    const member = await claimPortRow(memberPorts);
+    const ports = { agent, member, init, engine, health, tls: secondPort(engine) };
     this.members.push({ name, ports, podUid: pod.metadata.uid, process: undefined });
   }
 
