@@ -48,7 +48,7 @@ export const OperationIntent = z
     type: z
       .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort", "Defragment", "Recover", "ForcePromote"])
       .describe(
-        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus anew from its most advanced member when the majority is lost for good, ForcePromote lets a member of any other topology lead although acknowledged writes may be lost, when those that have them are gone for good.",
+        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus or ActiveActive anew from its most advanced member when the majority is lost for good, ForcePromote lets a member of any other topology lead although acknowledged writes may be lost, when those that have them are gone for good.",
       ),
     member: named(
       "member concerned: the new leader for Switchover (chosen when absent), the member to restart or defragment (all when absent), to rebuild, or to promote by force.",
