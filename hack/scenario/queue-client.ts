@@ -108,7 +108,9 @@ export class QueueClient {
         let isReturned = false;
         channel.on("basic.return", () => (isReturned = true));
         while (!this.#stop.signal.aborted) {
-          await within(channel.basicPublish({ exchange: this.#names.exchange, mandatory: true, durable: true }, String(seq)));
+          await within(
+            channel.basicPublish({ exchange: this.#names.exchange, mandatory: true, durable: true }, String(seq)),
+          );
           if (isReturned) throw new Error("no queue took it");
           const nowMs = performance.now();
           this.#largestGapMs = Math.max(this.#largestGapMs, Math.round(nowMs - lastMs));

@@ -82,7 +82,8 @@ export const GUARDS = {
     override: "None: the members elect a leader by themselves.",
   },
   MajorityReachable: {
-    holds: "in the topologies Consensus and ActiveActive a majority of the members reaches each other, or all of them have said where their copies end",
+    holds:
+      "in the topologies Consensus and ActiveActive a majority of the members reaches each other, or all of them have said where their copies end",
     override:
       "Bring members back. A ClusterOperation of type Recover begins anew from the most advanced copy, after your consent.",
   },

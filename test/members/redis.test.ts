@@ -122,7 +122,9 @@ describe.skipIf(!hasRedis)("redis", () => {
         const former = await shownBy(leader);
         await cluster.renewCertificate();
         for (const member of cluster.members)
-          await cluster.until("the renewed certificate", async () => ((await shownBy(member)) === former ? undefined : true));
+          await cluster.until("the renewed certificate", async () =>
+            (await shownBy(member)) === former ? undefined : true,
+          );
         expect(cluster.members.map((member) => cluster.pids(member, SERVER))).toEqual(servers);
         await cluster.want({ switchover: { id: `renewed-${Date.now()}`, from: leader.name, to: null } });
         const next = await cluster.untilAnotherLeads(leader);
