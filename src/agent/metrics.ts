@@ -81,6 +81,19 @@ export function agentMetrics(labels: MemberLabels) {
       percentiles: [],
       registers,
     }),
+    ...durations(registers),
+  };
+  for (const lag of [metrics.lagBytes, metrics.lagSeconds]) lag.set(Number.NaN); // not 0: nobody knows yet
+  for (const result of ["good", "bad"]) {
+    metrics.writeSlices.inc({ result }, 0);
+    metrics.quorumSlices.inc({ result }, 0);
+  }
+  return metrics;
+}
+
+/** What takes time whose distribution matters. */
+function durations(registers: Registry[]) {
+  return {
     leaseSeconds: new Histogram({
       name: "quorate_member_lease_write_seconds",
       help: "Time of one write of the Lease.",
@@ -103,12 +116,6 @@ export function agentMetrics(labels: MemberLabels) {
       registers,
     }),
   };
-  for (const lag of [metrics.lagBytes, metrics.lagSeconds]) lag.set(Number.NaN); // not 0: nobody knows yet
-  for (const result of ["good", "bad"]) {
-    metrics.writeSlices.inc({ result }, 0);
-    metrics.quorumSlices.inc({ result }, 0);
-  }
-  return metrics;
 }
 
 /** All instruments of one agent. */

@@ -403,14 +403,8 @@ export class GroupMember {
 
   #probeLoop(): Promise<void> {
     const { metrics, clock } = this.#parts;
-    const servingEpoch = (): number | undefined => this.#route.term;
-    return probeWrites({
-      driver: this.#equipment.driver,
-      servingEpoch,
-      metrics,
-      clock,
-      signal: this.#equipment.stopped,
-    });
+    const { driver, stopped: signal } = this.#equipment;
+    return probeWrites({ driver, servingEpoch: () => this.#route.term, metrics, clock, signal });
   }
 
   #countLoop(): Promise<void> {
