@@ -113,8 +113,7 @@ make_user({Name, Tags}) ->
 %% Takes every other member out of every queue and of the cluster. Each queue goes on with what this copy has of it.
 recover() ->
     finally(fun() ->
-        % What rabbit_mnesia:force_load_next_boot/0 does, once it knows the folder: too late here.
-        ok = file:write_file(filename:join([os:getenv("QUORATE_DATA_DIR"), "broker", "force_load"]), <<>>),
+        rabbit_mnesia:force_load_next_boot(),
         start(),
         Here = [Queue || Queue <- quorum_queues(), lists:member(node(), nodes_of(Queue))],
         lists:foreach(fun go_on_alone/1, Here),
@@ -133,7 +132,7 @@ go_on_alone(Queue) ->
             ok;
         Others ->
             All = set_cluster(Self, fun(Cluster) -> maps:with([Self], Cluster) end),
-            catch ra:trigger_election(Self, 1000), % one that looks for votes already elects itself a moment later
+            ok = ra:trigger_election(Self),
             ok = until(fun() -> state_of(node(), Name) =:= leader end),
             lists:foreach(fun(Other) ->
                 set_cluster(Self, fun(Cluster) -> Cluster#{Other => maps:get(Other, All)} end),

@@ -2,24 +2,19 @@
  * A publisher that waits for confirms, and a consumer: through whichever member answers, one message after the other, into a
  * queue that is consumed meanwhile and into one that is read at the end only.
  */
-import { randomUUID } from "node:crypto";
 import { type Channel, Connection } from "rabbitmq-client";
 
 const DEADLINE_MS = 4000;
 const INTERVAL_MS = 20;
+const EXCHANGE = "orders";
+/** Consumed while messages come. */
+const CONSUMED = "orders.consumed";
+/** Read when everything is over. */
+const KEPT = "orders.kept";
 /** A queue that stays empty for so long has been read to its end. */
 const EMPTY_MS = 2000;
 /** How long the queues may take to be read to their end. */
 const READ_MS = 120_000;
-
-/** What one client has to itself. */
-interface Names {
-  readonly exchange: string;
-  /** A queue that is consumed while messages come. */
-  readonly consumed: string;
-  /** A queue that is read when everything is over. */
-  readonly kept: string;
-}
 
 /** What the client can say at the end. */
 export interface QueueVerdict {
@@ -39,7 +34,6 @@ export interface QueueVerdict {
 export class QueueClient {
   readonly #members: () => Promise<readonly string[]>;
   readonly #password: string;
-  readonly #names: Names;
   readonly #confirmed: number[] = [];
   readonly #consumed = new Set<number>();
   readonly #stop = new AbortController();
@@ -58,8 +52,6 @@ export class QueueClient {
   constructor(members: () => Promise<readonly string[]>, password: string) {
     this.#members = members;
     this.#password = password;
-    const exchange = `orders-${randomUUID()}`; // what an earlier client left must not stand for what this one lost
-    this.#names = { exchange, consumed: `${exchange}.consumed`, kept: `${exchange}.kept` };
   }
 
   /** Confirmed so far. */
@@ -78,15 +70,13 @@ export class QueueClient {
     await this.#publishing;
     const kept = new Set<number>();
     await this.#somewhere(async (channel) => {
-      await this.#readAll(channel, this.#names.kept, (seq) => kept.add(seq));
+      await this.#readAll(channel, KEPT, (seq) => kept.add(seq));
     });
     await waitFor(() => this.#confirmed.every((seq) => this.#consumed.has(seq)), READ_MS);
     this.#stopConsuming.abort();
     await this.#consuming;
     await this.#somewhere(async (channel) => {
-      const { exchange, consumed, kept: read } = this.#names;
-      for (const queue of [consumed, read]) await within(channel.queueDelete({ queue }));
-      await within(channel.exchangeDelete({ exchange }));
+      for (const queue of [CONSUMED, KEPT]) await channel.queueDelete({ queue });
     });
     return {
       confirmed: this.confirmed,
@@ -103,14 +93,12 @@ export class QueueClient {
     let seq = 1;
     while (!this.#stop.signal.aborted) {
       await this.#somewhere(async (channel) => {
-        await declare(channel, this.#names);
+        await declare(channel);
         await channel.confirmSelect();
         let isReturned = false;
         channel.on("basic.return", () => (isReturned = true));
         while (!this.#stop.signal.aborted) {
-          await within(
-            channel.basicPublish({ exchange: this.#names.exchange, mandatory: true, durable: true }, String(seq)),
-          );
+          await within(channel.basicPublish({ exchange: EXCHANGE, mandatory: true, durable: true }, String(seq)));
           if (isReturned) throw new Error("no queue took it");
           const nowMs = performance.now();
           this.#largestGapMs = Math.max(this.#largestGapMs, Math.round(nowMs - lastMs));
@@ -126,8 +114,8 @@ export class QueueClient {
     const { signal } = this.#stopConsuming;
     while (!signal.aborted) {
       await this.#somewhere(async (channel) => {
-        await declare(channel, this.#names);
-        await this.#receive(channel, this.#names.consumed, signal, (seq) => {
+        await declare(channel);
+        await this.#receive(channel, CONSUMED, signal, (seq) => {
           if (this.#consumed.has(seq)) this.#repeated++;
           this.#consumed.add(seq);
         });
@@ -189,11 +177,11 @@ export class QueueClient {
 }
 
 /** The exchange and both queues. */
-async function declare(channel: Channel, { exchange, consumed, kept }: Names): Promise<void> {
-  await within(channel.exchangeDeclare({ exchange, type: "fanout", durable: true }));
-  for (const queue of [consumed, kept]) {
+async function declare(channel: Channel): Promise<void> {
+  await within(channel.exchangeDeclare({ exchange: EXCHANGE, type: "fanout", durable: true }));
+  for (const queue of [CONSUMED, KEPT]) {
     await within(channel.queueDeclare({ queue, durable: true, arguments: { "x-queue-type": "quorum" } }));
-    await within(channel.queueBind({ exchange, queue, routingKey: "" }));
+    await within(channel.queueBind({ exchange: EXCHANGE, queue, routingKey: "" }));
   }
 }
 
