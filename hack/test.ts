@@ -45,7 +45,6 @@ const TOOLS: Suite = {
     ["hack/host-postgres"],
     ["hack/host-prometheus"],
     ["hack/host-redis"],
-    ["hack/host-rabbitmq"],
     ["hack/host-mariadb"],
     ["hack/host-browser"],
   ],
