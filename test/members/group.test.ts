@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { KeyClient } from "../../hack/scenario/key-client.ts";
+import { pause } from "../../hack/scenario/shell.ts";
 import { binary } from "../api/harness.ts";
-import { drawer, GroupCluster, pause } from "./group-cluster.ts";
-import { type HostEngine, MemberCluster } from "./harness.ts";
+import { type HostEngine, MemberCluster, type TestMember } from "./harness.ts";
 
 const ETCD: HostEngine = {
   name: "etcd",
@@ -18,32 +18,131 @@ const ETCD: HostEngine = {
 const CHANGES = Number(process.env["CHANGES"] ?? "4");
 const SEED = Number(process.env["SEED"] ?? "1");
 
-let group: GroupCluster;
+interface Status {
+  readonly view: {
+    readonly seen?: {
+      readonly leads: boolean;
+      readonly group: {
+        readonly id: string;
+        readonly term: number;
+        readonly members: readonly { readonly id: string; readonly name: string; readonly votes: boolean }[];
+      };
+    };
+  } | null;
+  readonly verdict?: { readonly reason: string | null };
+}
+
+let cluster: MemberCluster;
+/** Everything that leaders were seen to count as members, in order. */
+const lists: string[][] = [];
+const watching = new AbortController();
+let watcher: Promise<void>;
+
+async function statusOf(member: TestMember): Promise<Status | undefined> {
+  return (await cluster.status(member).catch(() => undefined)) as Status | undefined;
+}
+
+/** The leader with the highest term, and its list of members. */
+async function leader() {
+  const all = await Promise.all(cluster.members.map(async (member) => ({ member, status: await statusOf(member) })));
+  const leading = all.flatMap(({ member, status }) => {
+    const seen = status?.view?.seen;
+    return seen?.leads === true ? [{ member, ...seen.group }] : [];
+  });
+  return leading.toSorted((a, b) => b.term - a.term)[0];
+}
+
+function listedNames(): string[] {
+  return cluster.intent.members.map(({ name }) => name).toSorted();
+}
+
+/** Waits until the group is exactly who is listed, all with a vote. */
+async function untilWhole(): Promise<TestMember> {
+  return cluster.until(`a group of ${listedNames().join()}`, async () => {
+    const found = await leader();
+    const names = found?.members.filter(({ votes }) => votes).map(({ name }) => name) ?? [];
+    const isWhole = names.toSorted().join() === listedNames().join() && found?.members.length === names.length;
+    return isWhole ? found?.member : undefined;
+  });
+}
+
+async function list(ordinals: readonly number[]): Promise<void> {
+  await cluster.want({ members: cluster.listing(ordinals) });
+}
+
+/** Looks at the leaders' lists all the time: whatever happens, they change by one member at a time. */
+async function watchLists(): Promise<void> {
+  while (!watching.signal.aborted) {
+    const found = await leader();
+    const ids = found?.members.map(({ id, votes }) => `${id}${votes ? "" : "?"}`).toSorted();
+    if (ids !== undefined && ids.join() !== lists.at(-1)?.join()) lists.push(ids);
+    await pause(150);
+  }
+}
 
 beforeAll(async () => {
-  group = new GroupCluster(await MemberCluster.create(5, ETCD, 1), 90_000);
-  await group.begin();
+  cluster = await MemberCluster.create(5, ETCD, 1);
+  const [first] = cluster.members;
+  if (first === undefined) throw new Error("no member");
+  cluster.run(first);
+  await untilWhole();
+  await cluster.want({ bootstrapMember: null });
+  watcher = watchLists();
 });
-afterAll(() => group.end());
+afterAll(async () => {
+  watching.abort();
+  await watcher;
+  await cluster.stop();
+});
 
 /** A client of those that are listed. */
 async function keyClient(): Promise<KeyClient> {
-  return new KeyClient(() => group.addresses(), await group.cluster.password("app"));
+  const members = () => Promise.resolve(cluster.intent.members.map(({ host, enginePort }) => `${host}:${enginePort}`));
+  return new KeyClient(members, await cluster.password("app"));
+}
+
+/** Kills a container as it stands; it is started again at once, as a kubelet would. */
+async function killAndRestart(member: TestMember): Promise<void> {
+  await cluster.kill(member);
+  cluster.run(member);
+}
+
+/** Numbers that are the same for the same seed (a linear congruential generator). */
+function drawer(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return Math.floor((state / 2 ** 31) * below);
+  };
 }
 
 /** Runs `changes` under a client and judges what the client saw, and how the lists changed. */
 async function expectNothingLost(changes: () => Promise<void>): Promise<void> {
   const client = await keyClient();
   client.start();
-  const before = group.lists.length;
+  const before = lists.length;
   await changes();
   const acked = client.acked;
-  await group.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  await cluster.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
   const verdict = await client.finish();
-  process.stdout.write(`  ${JSON.stringify({ ...verdict, lists: group.lists.length - before })}\n`);
+  process.stdout.write(`  ${JSON.stringify({ ...verdict, lists: lists.length - before })}\n`);
   expect(verdict).toMatchObject({ lost: 0, stale: 0 });
   // Some changes are too quick to be seen; but there is never more than one that learns.
-  for (const seen of group.lists) expect(seen.filter((id) => id.endsWith("?")).length).toBeLessThanOrEqual(1);
+  for (const seen of lists) expect(seen.filter((id) => id.endsWith("?")).length).toBeLessThanOrEqual(1);
+}
+
+/** What the operator does: lists one more, or one less, and ends the pod only when the engine does not count it any more. */
+async function changeTo(ordinals: readonly number[], meanwhile: () => Promise<void>): Promise<void> {
+  await list(ordinals);
+  for (const ordinal of ordinals) {
+    const member = cluster.members[ordinal];
+    if (member !== undefined && member.process === undefined) cluster.run(member);
+  }
+  await meanwhile();
+  await untilWhole();
+  for (const [ordinal, member] of cluster.members.entries()) {
+    if (!ordinals.includes(ordinal) && member.process !== undefined) await cluster.terminate(member);
+  }
 }
 
 describe("a group under a client that counts", () => {
@@ -51,10 +150,10 @@ describe("a group under a client that counts", () => {
     expectNothingLost(async () => {
       for (const size of [2, 3, 4, 5, 4, 3]) {
         const ordinals = Array.from({ length: size }, (_, ordinal) => ordinal);
-        await group.changeTo(ordinals, async () => {
+        await changeTo(ordinals, async () => {
           await pause(500);
-          const victim = group.cluster.members[size % 3];
-          if (victim !== undefined) await group.killAndRestart(victim);
+          const victim = cluster.members[size % 3];
+          if (victim !== undefined) await killAndRestart(victim);
         });
       }
     }),
@@ -92,22 +191,22 @@ describe("a group under a client that counts", () => {
         const one = isGrowing ? outside[draw(outside.length)] : ordinals[draw(ordinals.length)];
         if (one === undefined) throw new Error("nobody to add or remove");
         ordinals = isGrowing ? [...ordinals, one] : ordinals.filter((ordinal) => ordinal !== one);
-        const victim = group.cluster.members[ordinals[draw(ordinals.length)] ?? 0];
-        await group.changeTo(ordinals, async () => {
+        const victim = cluster.members[ordinals[draw(ordinals.length)] ?? 0];
+        await changeTo(ordinals, async () => {
           await pause(draw(3000));
-          if (victim !== undefined) await group.killAndRestart(victim);
+          if (victim !== undefined) await killAndRestart(victim);
         });
         if (ordinals.length >= 3 && draw(4) === 0) {
-          const lost = group.cluster.members[ordinals[draw(ordinals.length)] ?? 0];
+          const lost = cluster.members[ordinals[draw(ordinals.length)] ?? 0];
           if (lost === undefined) continue;
-          await group.cluster.kill(lost);
-          await group.cluster.loseVolume(lost);
-          group.cluster.run(lost);
-          await group.until("the lost copy to be noticed", async () => {
-            const found = await group.leader();
+          await cluster.kill(lost);
+          await cluster.loseVolume(lost);
+          cluster.run(lost);
+          await cluster.until("the lost copy to be noticed", async () => {
+            const found = await leader();
             return found?.members.some(({ name, votes }) => name === lost.name && !votes) === true ? true : undefined;
           });
-          await group.untilWhole();
+          await untilWhole();
         }
       }
     }),
@@ -116,28 +215,28 @@ describe("a group under a client that counts", () => {
 
 describe("a group that lost its majority for good", () => {
   test("does nothing by itself, and goes on from the copy that a person chose", { timeout: 300_000 }, async () => {
-    await group.changeTo([0, 1, 2], () => Promise.resolve());
-    const [founder, ...others] = group.cluster.members.slice(0, 3);
+    await changeTo([0, 1, 2], () => Promise.resolve());
+    const [founder, ...others] = cluster.members.slice(0, 3);
     if (founder === undefined) throw new Error("no member");
     for (const member of others) {
-      await group.cluster.kill(member);
-      await group.cluster.loseVolume(member);
+      await cluster.kill(member);
+      await cluster.loseVolume(member);
     }
-    await group.until("the loss to be told", async () =>
-      (await group.statusOf(founder))?.verdict?.reason === "QuorumLost" ? true : undefined,
+    await cluster.until("the loss to be told", async () =>
+      (await statusOf(founder))?.verdict?.reason === "QuorumLost" ? true : undefined,
     );
-    for (const member of others) group.cluster.run(member);
+    for (const member of others) cluster.run(member);
     await pause(5000);
-    expect(await group.leader()).toBeUndefined();
-    await group.cluster.want({ group: { incarnation: 1, founder: founder.name, request: "test" } });
-    await group.untilWhole();
+    expect(await leader()).toBeUndefined();
+    await cluster.want({ group: { incarnation: 1, founder: founder.name, request: "test" } });
+    await untilWhole();
     const client = await keyClient();
     client.start();
-    await group.until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
+    await cluster.until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
     expect(await client.finish()).toMatchObject({ lost: 0, stale: 0 });
   });
 });
 
 test("nothing that the agents asked for meanwhile was refused", async () => {
-  expect((await group.cluster.rights()).refused).toEqual([]);
+  expect((await cluster.rights()).refused).toEqual([]);
 });

@@ -43,7 +43,6 @@ export interface HostEngine {
   readonly user: { readonly uid: number; readonly gid: number };
   /** Programs that its image would bring, name to file; they are copied to where that user can read them. */
   readonly programs: Readonly<Record<string, string>>;
-  readonly memoryBytes?: number;
 }
 
 /** PostgreSQL as this host has it installed. */
@@ -183,7 +182,7 @@ export class MemberCluster {
         QUORATE_PEER_PORT: String(member.ports.agent),
         QUORATE_HEALTH_PORT: String(member.ports.health),
         QUORATE_LISTEN_HOST: "127.0.0.1",
-        QUORATE_MEMORY_BYTES: String(this.#engine.memoryBytes ?? 134_217_728),
+        QUORATE_MEMORY_BYTES: "134217728",
         QUORATE_LOG_LEVEL: process.env["QUORATE_LOG_LEVEL"] ?? "info",
       },
     });
@@ -280,7 +279,8 @@ export class MemberCluster {
 
   /** What a member says of itself on its status page. */
   async status(member: TestMember): Promise<unknown> {
-    return (await fetch(`http://127.0.0.1:${member.ports.health}/status`)).json();
+    const response = await fetch(`http://127.0.0.1:${member.ports.health}/status`);
+    return response.json();
   }
 
   /** What a member says of itself to the operator. */
