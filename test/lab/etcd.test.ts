@@ -7,6 +7,7 @@ import { inject } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { KeyClient } from "../../hack/scenario/key-client.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
+import { podAddresses } from "../../hack/scenario/pod-addresses.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 
@@ -14,7 +15,6 @@ const NAMESPACE = "groups";
 const CLUSTER = "settings";
 const PORT = 2379;
 const SUBJECT = quorateSubject(NAMESPACE, CLUSTER);
-const PODS_ARE_OLD_MS = 1000;
 
 let manifest = "";
 
@@ -28,37 +28,12 @@ async function untilSize(members: number): Promise<void> {
   });
 }
 
-async function podAddresses(): Promise<readonly string[]> {
-  const columns = '{range .items[*]}{.status.podIP}{"\\n"}{end}';
-  const selector = `quorate.io/cluster=${CLUSTER}`;
-  const text = await kubectl("-n", NAMESPACE, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
-  return text.split("\n").flatMap((address) => (address === "" ? [] : [`${address}:${PORT}`]));
-}
-
-/** Where the pods were a moment ago: looked up beside the client, whose gaps are not to be those of kubectl. */
-function rememberedAddresses(): () => Promise<readonly string[]> {
-  let known: readonly string[] = [];
-  let looking: Promise<void> | undefined;
-  let atMs = Number.NEGATIVE_INFINITY;
-  const look = async (): Promise<void> => {
-    atMs = performance.now();
-    const found = await podAddresses().catch((error: unknown) => {
-      if (known.length === 0) throw error; // else the API server may just be away
-      return [];
-    });
-    if (found.length > 0) known = found;
-    looking = undefined;
-  };
-  return async () => {
-    if (performance.now() - atMs > PODS_ARE_OLD_MS) looking ??= look();
-    if (known.length === 0) await looking;
-    return known;
-  };
-}
-
 async function keyClient(): Promise<KeyClient> {
   const secret = ["-n", NAMESPACE, "get", "secret", `${CLUSTER}-credentials`, "-o", "jsonpath={.data.app}"];
-  return new KeyClient(rememberedAddresses(), Buffer.from(await kubectl(...secret), "base64").toString());
+  return new KeyClient(
+    podAddresses({ namespace: NAMESPACE, cluster: CLUSTER, port: PORT }),
+    Buffer.from(await kubectl(...secret), "base64").toString(),
+  );
 }
 
 /** Runs `change` under a client that counts. */

@@ -162,18 +162,18 @@ describe("a group under a client that counts", () => {
   test("what it asks is counted by the members that were asked, and how long they are apart", {
     timeout: 180_000,
   }, async () => {
-    await group.changeTo([0, 1, 2], () => Promise.resolve());
+    await changeTo([0, 1, 2], () => Promise.resolve());
     const client = await keyClient();
     client.start();
     const shown = async (series: RegExp): Promise<number> => {
-      const texts = group.cluster.intent.members.map(async ({ name }) => {
-        const health = group.cluster.members.find((member) => member.name === name)?.ports.health ?? 0;
+      const texts = cluster.intent.members.map(async ({ name }) => {
+        const health = cluster.members.find((member) => member.name === name)?.ports.health ?? 0;
         return (await fetch(`http://127.0.0.1:${health}/metrics`)).text();
       });
       const lines = (await Promise.all(texts)).flatMap((text) => text.split("\n").filter((line) => series.test(line)));
       return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
     };
-    await group.until("requests that are counted", async () => {
+    await cluster.until("requests that are counted", async () => {
       const served = await shown(/^quorate_member_requests_total\{.*result="good"/);
       return client.acked > 20 && served > 20 ? true : undefined;
     });
