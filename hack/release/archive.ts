@@ -11,18 +11,21 @@ const run = promisify(execFile);
 /** Owner, time and order say nothing of where and when it was packed. */
 const REPRODUCIBLE = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--format=gnu"];
 
-/** Packs what is in a folder into a .tar.gz; links are followed, and everybody may read and run what the owner may. */
-export async function packFolder(folder: string, file: string): Promise<void> {
+/**
+ * Packs what is in a folder into a .tar.gz; links are followed, and everybody may read and run what the owner may.
+ * @param part - Of the folder; names in the archive begin with it, and with `./` when it is the whole.
+ */
+export async function packFolder(folder: string, file: string, part = "."): Promise<void> {
   const mode = ["--mode=u=rwX,go=rX", "--dereference", "--hard-dereference"];
-  await run("tar", ["-C", folder, ...REPRODUCIBLE, ...mode, "--use-compress-program=gzip -n", "-cf", file, "."]);
+  await run("tar", ["-C", folder, ...REPRODUCIBLE, ...mode, "--use-compress-program=gzip -n", "-cf", file, part]);
 }
 
 /** Packs what `fill` puts into the folder that it is given; the folder is gone afterwards. */
-export async function packNew(file: string, fill: (folder: string) => Promise<void>): Promise<void> {
+export async function packNew(file: string, fill: (folder: string) => Promise<void>, part?: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "quorate-release-"));
   try {
     await fill(folder);
-    await packFolder(folder, file);
+    await packFolder(folder, file, part);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -29,14 +29,18 @@ async function packImages(): Promise<void> {
   }
 }
 
-/** Helm judges the chart and leaves out what is no part of it; its own archive would differ by the time at which it was made. */
+/**
+ * Helm judges the chart and leaves out what is no part of it; its own archive would differ by the time at which it was made. It reads
+ * no chart whose files' names begin with `./`.
+ */
 async function packChart(): Promise<void> {
   const name = `quorate-${VERSION}.tgz`;
-  await packNew(join(RELEASE, name), async (folder) => {
+  const unpack = async (folder: string): Promise<void> => {
     execFileSync(join(CACHE, "bin/helm-v3.22.0"), ["package", join(ROOT, "charts/quorate"), "--destination", folder]);
     execFileSync("tar", ["-C", folder, "-xzf", join(folder, name)]);
     await rm(join(folder, name));
-  });
+  };
+  await packNew(join(RELEASE, name), unpack, "quorate");
 }
 
 async function packPlugin(url: string): Promise<void> {

@@ -107,7 +107,7 @@ test("what is packed is whole, fits together, and is the same when it is packed 
   ).toEqual(names.filter((name) => name !== "SHA256SUMS"));
   await carryOut("Pack", { RELEASE_URL: ADDRESS });
   expect(await readFile(join(RELEASE, "SHA256SUMS"), "utf8")).toBe(sums);
-}, 300_000);
+}, 600_000);
 
 test("images are named as chart, overlays and operator ask for them", async () => {
   for (const name of ["operator", "agent"]) {

@@ -42,6 +42,14 @@ test("an archive has the same bytes wherever and whenever it is packed, and its 
   expect(execFileSync(join(unpacked, "kubectl-quorate.mjs"), { encoding: "utf8" })).toBe("it runs\n");
 });
 
+test("a part of a folder keeps its name in the archive, with nothing before it: Helm reads no chart otherwise", async () => {
+  await pluginFolder("of-chart", 1_000);
+  const file = join(folder, "part.tar.gz");
+  await packFolder(folder, file, "of-chart");
+  const names = execFileSync("tar", ["-tzf", file], { encoding: "utf8" }).trim().split("\n");
+  expect(names).toEqual(["of-chart/", "of-chart/LICENSE", "of-chart/kubectl-quorate.mjs"]);
+});
+
 test("an image is packed under the name of its release, with everything that is in it", async () => {
   const image = join(folder, "agent-0123");
   await mkdir(join(image, "abcd"), { recursive: true });
