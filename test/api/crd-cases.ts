@@ -196,11 +196,13 @@ const clusterCreations: readonly Creation[] = [
       'spec.slo.dataPlane.availabilityPercent: availabilityPercent must be at least 50 and below 100: 100 leaves no error budget, so that nothing could ever be changed; write for example "99.9"',
     ),
   ),
-  ...["0", "50.1"].map((errorPercent) =>
-    creation(
-      `an error objective of ${errorPercent}`,
-      minimalCluster({ slo: { dataPlane: { errorPercent } } }),
-      'spec.slo.dataPlane.errorPercent: errorPercent must be above 0 and at most 50: 0 leaves no error budget, so that nothing could ever be changed; write for example "0.1"',
+  ...["errorPercent", "requestErrorPercent"].flatMap((field) =>
+    ["0", "50.1"].map((percent) =>
+      creation(
+        `an objective of ${percent} in ${field}`,
+        minimalCluster({ slo: { dataPlane: { [field]: percent } } }),
+        `spec.slo.dataPlane.${field}: ${field} must be above 0 and at most 50: 0 leaves no error budget, so that nothing could ever be changed; write for example "0.1"`,
+      ),
     ),
   ),
   ...[

@@ -196,7 +196,7 @@ test("the agent's image fills a pod's volume, and what is there runs", async () 
     mount --bind "$1" "$1"
     mount --bind "$2" "$1/tmp"
     mount -o remount,ro,bind "$1"
-    exec chroot --userspec=65532:65532 "$1" "\${@:3}"`;
+    exec env -i PATH="$PATH" chroot --userspec=65532:65532 "$1" "\${@:3}"`; // with nothing of this run: a pod has none of it
   const values = ["image", rootOf("agent"), volume, ...program, "install", "/tmp"];
   await run("unshare", ["--mount", "--propagation", "private", "bash", "-c", script, ...values]);
   expect((await filesOf(volume)).toSorted()).toEqual((await filesOf(join(rootOf("agent"), RUNTIME))).toSorted());
