@@ -181,12 +181,16 @@ function stateUnconfirmed(world: World): Block {
   return { guard: "StateConfirmed", object: world.cluster.name, message };
 }
 
-/** A planner's own step for an object wins over the standing one for the same object in the same pass. */
+/**
+ * A planner's own step for an object wins over the standing one for the same object in the same pass. What several want gone is
+ * deleted once.
+ */
 function withoutOverridden(steps: readonly Step[]): readonly Step[] {
-  const target = (step: Step) =>
-    step.kind === "Apply" || step.kind === "Create"
-      ? `${step.manifest.kind}/${step.manifest.metadata.name}`
-      : undefined;
+  const target = (step: Step) => {
+    if (step.kind === "Delete") return `Delete ${step.object.kind}/${step.object.name}`;
+    const isWritten = step.kind === "Apply" || step.kind === "Create";
+    return isWritten ? `${step.manifest.kind}/${step.manifest.metadata.name}` : undefined;
+  };
   const last = new Map(steps.flatMap((step, at) => (target(step) === undefined ? [] : [[target(step), at] as const])));
   return steps.filter((step, at) => target(step) === undefined || last.get(target(step)) === at);
 }

@@ -17,6 +17,11 @@ test.each(names)("%s, and anything else that begins meanwhile, end as asked", (f
   expect(found).toEqual([]);
 });
 
+test("found by it: a pod that two planners want gone is deleted once", () => {
+  const found: Schedule = { first: "Resize", second: "VolumeGone", at: 3, seed: 1, stale: false };
+  expect(violationOf(found, () => runSchedule(found))).toEqual([]);
+});
+
 test("a schedule comes out the same whether it shares its beginning with others or not", () => {
   let count = 0;
   for (const { schedule, run } of schedules(3, [7], ["Rollout", "Failover"])) {
