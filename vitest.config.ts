@@ -14,7 +14,7 @@ export default defineConfig({
           maxWorkers: availableParallelism(),
         },
       },
-      { test: { name: "model", include: ["test/model/**/*.test.ts"], testTimeout: 600_000 } },
+      { test: { name: "model", include: ["test/model/**/*.test.ts"], testTimeout: 600_000, maxWorkers: 2 } },
       { test: { name: "sim", include: ["test/sim/**/*.test.ts"], testTimeout: 600_000 } },
       { test: { name: "init", include: ["test/init/**/*.test.ts"], testTimeout: 60_000, fileParallelism: false } },
       {

@@ -104,8 +104,8 @@ export function descendants(ancestor: number): number[] {
   return found;
 }
 
-/** The host's pid of a process named by its pid in init's namespace. */
-function hostPid(initPid: number, pid: number): number {
+/** The host's pid of a process named by its pid in init's namespace; undefined when it has ended. */
+function findHostPid(initPid: number, pid: number): number | undefined {
   const namespace = readlinkSync(`/proc/${initPid}/ns/pid`);
   for (const candidate of [initPid, ...descendants(initPid)]) {
     try {
@@ -116,7 +116,7 @@ function hostPid(initPid: number, pid: number): number {
       continue; // ended meanwhile
     }
   }
-  throw new Error(`no process ${pid} in the namespace of ${initPid}`);
+  return undefined;
 }
 
 /** SIGKILL, also to a process that may have ended meanwhile. */
@@ -213,9 +213,13 @@ export class InitUnderTest {
 
   #life(pid: number, lines: Socket, control: Socket): AgentLife {
     let client: InitClient | undefined;
+    const found = findHostPid(this.pid, pid); // it may have been killed since it greeted
     const order = (text: object): void => void control.write(`${JSON.stringify(text)}\n`);
     return {
-      pid: this.hostPid(pid),
+      get pid() {
+        if (found === undefined) throw new Error(`agent ${pid} had ended when its greeting was read`);
+        return found;
+      },
       get client() {
         return (client ??= new InitClient(lines));
       },
@@ -241,7 +245,9 @@ export class InitUnderTest {
   }
 
   hostPid(pid: number): number {
-    return hostPid(this.pid, pid);
+    const found = findHostPid(this.pid, pid);
+    if (found === undefined) throw new Error(`no process ${pid} in the namespace of ${this.pid}`);
+    return found;
   }
 
   /** The nth log line of an event (1 is the first). */
