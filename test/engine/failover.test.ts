@@ -151,17 +151,22 @@ describe.skipIf(!hasServer)("three members", () => {
   });
 
   it("a follower that was started anew does not know how far behind it is before it has replayed a commit", async () => {
-    const [leads, follows] = [
-      await cluster.connect(a, "postgres", "postgres"),
-      await cluster.connect(b, "postgres", "postgres"),
-    ];
-    await leads.query("CHECKPOINT");
-    await expect.poll(async () => (await value(b)) === (await value(a))).toBe(true);
-    await follows.query("CHECKPOINT");
-    await Promise.all([leads.end(), follows.end()]);
-    await b.stop();
-    expect((await b.start()).replayLagSeconds).toBeUndefined();
-    await b.follow(a);
+    let lagSeconds: number | undefined = Number.NaN;
+    // A server's own commit may come between the leader's checkpoint and the follower's, and is replayed then.
+    for (let tries = 0; tries < 5 && lagSeconds !== undefined; tries++) {
+      const [leads, follows] = [
+        await cluster.connect(a, "postgres", "postgres"),
+        await cluster.connect(b, "postgres", "postgres"),
+      ];
+      await leads.query("CHECKPOINT");
+      await expect.poll(async () => (await value(b)) === (await value(a))).toBe(true);
+      await follows.query("CHECKPOINT");
+      await Promise.all([leads.end(), follows.end()]);
+      await b.stop();
+      lagSeconds = (await b.start()).replayLagSeconds;
+      await b.follow(a);
+    }
+    expect(lagSeconds).toBeUndefined();
   });
 
   it("a sealed follower receives nothing more while the leader goes on", async () => {
