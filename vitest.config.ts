@@ -71,7 +71,7 @@ export default defineConfig({
           name: "api",
           include: ["test/api/**/*.test.ts"],
           exclude: ["test/api/overload.test.ts", "test/api/ownership.test.ts", "test/api/rights.test.ts"],
-          globalSetup: ["test/api/rights-notes.ts"],
+          globalSetup: ["test/api/rights-notes.ts", "test/api/plugin-bundle.ts"],
           provide: { rightsNotes },
           testTimeout: 60_000,
           hookTimeout: 120_000,

@@ -52,13 +52,12 @@ export async function inClusterConnection(
 
 /**
  * A context of a kubeconfig file, with all its ways to log in (certificates, tokens, exec plugins, OIDC).
- * Loads client-node on first use only: it costs 0.6 s and 80 MB.
  *
  * @param file - Path, or undefined for $KUBECONFIG and then ~/.kube/config.
  * @throws {TypeError} when the context names no cluster.
  */
 export async function kubeconfigConnection(file?: string, context?: string): Promise<Connection> {
-  const { KubeConfig } = await import("@kubernetes/client-node");
+  const { KubeConfig } = await import("./kubeconfig.ts");
   const config = new KubeConfig();
   const load = () => {
     if (file === undefined) config.loadFromDefault();

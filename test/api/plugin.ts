@@ -1,11 +1,10 @@
 // kubectl quorate, run as a program of its own.
 import { execFile } from "node:child_process";
-import { join } from "node:path";
 import { promisify } from "node:util";
+import { inject } from "vitest";
 import { NAMESPACE } from "./operator-world.ts";
 
 const run = promisify(execFile);
-const program = join(import.meta.dirname, "../../src/cli.ts");
 
 /** How the program ended, and what it said. */
 export interface PluginResult {
@@ -16,7 +15,7 @@ export interface PluginResult {
 
 /** Runs the program in a folder, without colours. */
 export async function runPlugin(args: readonly string[], kubeconfig: string, folder: string): Promise<PluginResult> {
-  const all = [program, "--kubeconfig", kubeconfig, "--namespace", NAMESPACE, ...args];
+  const all = [inject("pluginProgram"), "--kubeconfig", kubeconfig, "--namespace", NAMESPACE, ...args];
   try {
     const { stdout, stderr } = await run(process.execPath, all, {
       env: { ...process.env, NO_COLOR: "1" },
