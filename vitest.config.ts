@@ -10,6 +10,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
+          isolate: false, // they share what they load, and have no state of their own there: half of the time
           testTimeout: 20_000,
           maxWorkers: availableParallelism(),
         },
