@@ -45,6 +45,7 @@ const TYPES: Readonly<Record<string, Instrument["type"]>> = {
   Counter: "counter",
   Gauge: "gauge",
   Histogram: "histogram",
+  CountedHistogram: "histogram",
   Summary: "summary",
 };
 

@@ -1,8 +1,9 @@
 /** Counts what clients ask of an engine that counts it itself: the share that fails is what they notice, where a probe only guesses. */
 import { Counter, type Registry } from "prom-client";
-import type { RequestCounts } from "../api/engine-observation.ts";
+import type { RequestCounts, RequestDurations } from "../api/engine-observation.ts";
 import { type Clock, sleep } from "../clock.ts";
 import { ActionError, type EngineDriver } from "./engine/driver.ts";
+import { CountedHistogram } from "./counted-histogram.ts";
 
 /** What is asked, and where it is counted. */
 export interface RequestCountOptions {
@@ -48,10 +49,24 @@ async function look(driver: RequestCountOptions["driver"]): Promise<RequestCount
 /** What was counted in between; all of it when the engine was started anew and lost its counts. */
 function growth(before: Counts, now: Counts): Counts {
   if (now.served < before.served || now.failed < before.failed) return now;
-  return { served: now.served - before.served, failed: now.failed - before.failed };
+  const counts = { served: now.served - before.served, failed: now.failed - before.failed };
+  // One that did not measure before begins with what it measured since whenever: nobody knows when that was.
+  return now.took === undefined || before.took === undefined
+    ? counts
+    : { ...counts, took: slowed(before.took, now.took) };
 }
 
-/** The instrument, both its series at zero. @returns what adds to it. */
+function slowed(before: RequestDurations, now: RequestDurations): RequestDurations {
+  if (now.requests < before.requests || now.seconds < before.seconds) return now;
+  const within = Object.entries(now.within).map(([bound, count]) => [bound, count - (before.within[bound] ?? 0)]);
+  return {
+    seconds: now.seconds - before.seconds,
+    requests: now.requests - before.requests,
+    within: Object.fromEntries(within),
+  };
+}
+
+/** The instruments, both series of what was asked at zero. @returns what adds to it. */
 export function requestMetrics(registry: Registry): (counts: Counts) => void {
   const requests = new Counter({
     name: "quorate_member_requests_total",
@@ -59,9 +74,15 @@ export function requestMetrics(registry: Registry): (counts: Counts) => void {
     labelNames: ["result"],
     registers: [registry],
   });
-  const count = ({ served, failed }: Counts): void => {
+  const durations = new CountedHistogram(
+    "quorate_member_request_seconds",
+    "How long requests of clients took, as the engine measures it. Absent for an engine that does not.",
+    registry,
+  );
+  const count = ({ served, failed, took }: Counts): void => {
     requests.inc({ result: "good" }, served);
     requests.inc({ result: "bad" }, failed);
+    if (took !== undefined) durations.add(took);
   };
   count({ served: 0, failed: 0 });
   return count;

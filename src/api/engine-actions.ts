@@ -179,7 +179,7 @@ export const EngineActions = z.object({
     "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader, again whenever a password or the list changes.",
   ),
   countRequests: EngineAction.optional().describe(
-    "countRequests prints one line of JSON, RequestCounts: how many requests of clients the running engine has answered, and how many failed for a reason on its own side, such as no space or no majority, since whenever it began to count; null while it cannot tell clients' requests from others. Runs on every member every ten seconds: it must disturb nobody.",
+    "countRequests prints one line of JSON, RequestCounts: how many requests of clients the running engine has answered, and how many failed for a reason on its own side, such as no space or no majority, since whenever it began to count, and how long they took, if it measures that; null while it cannot tell clients' requests from others. Runs on every member every ten seconds: it must disturb nobody.",
   ),
   measureSlots: EngineAction.optional().describe(
     "measureSlots prints one line of JSON, a SlotLoad: what the shard holds and was asked for, and which of its slots a short look found busiest. Runs on the shard's leader every ten seconds while clients are served: it must disturb nobody.",

@@ -72,6 +72,17 @@ export const SlotLoad = z.object({
 });
 export type SlotLoad = z.infer<typeof SlotLoad>;
 
+/** How long requests took, as the engine measures it: a cumulative histogram with the same bounds every time. */
+export const RequestDurations = z.object({
+  /** All their time together, in seconds. */
+  seconds: z.number().nonnegative(),
+  /** All that were measured. */
+  requests: z.int().min(0),
+  /** How many took no longer than each bound, a decimal number of seconds: `{"0.001": 5180, "0.01": 5209}`. */
+  within: z.record(z.string().regex(/^\d+([.]\d+)?$/), z.int().min(0)),
+});
+export type RequestDurations = z.infer<typeof RequestDurations>;
+
 /**
  * The line of JSON that the countRequests action prints: requests of clients since the engine began to count. Null while what clients ask
  * cannot be told from the rest, for example on a follower that replays the leader's commands.
@@ -82,6 +93,7 @@ export const RequestCounts = z
     served: z.int().min(0),
     /** Failed for a reason on the engine's side. */
     failed: z.int().min(0),
+    took: RequestDurations.optional(),
   })
   .nullable();
 export type RequestCounts = z.infer<typeof RequestCounts>;

@@ -82,6 +82,13 @@ export const INDICATORS: readonly Indicator[] = [
     expr: p95("quorate_member_action_seconds", "namespace, cluster, member, ", '{action="observe",result="ok"}'),
   },
   {
+    code: "M2",
+    name: "latency P95 of clients' requests, where the engine measures them",
+    target: "200 ms",
+    record: "quorate:request_latency_seconds:p95_5m",
+    expr: p95("quorate_member_request_seconds", "namespace, cluster, "),
+  },
+  {
     code: "M3",
     name: "quorum success: a leader serves and has a majority with it",
     target: "99.99 %",

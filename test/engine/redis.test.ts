@@ -94,8 +94,26 @@ describe.skipIf(!hasRedis)("redis", () => {
     expect((await counts()).served - before.served, "quorate's own questions").toBe(21);
     expect(ask(a, "quorate", "config", "set", "maxmemory", "1")).toBe("OK");
     for (let n = 0; n < 3; n++) expect(write(a, "counted-0")).toContain("OOM");
-    expect(await counts()).toEqual({ served: before.served + 21, failed: before.failed + 3 });
+    expect(await counts()).toMatchObject({ served: before.served + 21, failed: before.failed + 3 });
     expect(await b.driver.countRequests(), "a follower, which carries out the leader's").toBeNull();
+  });
+
+  it("tells how long what clients asked of the leader took", async () => {
+    const took = async () => (await a.driver.countRequests())?.took;
+    write(a, "slow");
+    const before = await took();
+    // A script that works on a client's behalf for 30 ms; the server knows how long it took.
+    const busy =
+      "local n = 0; local t = redis.call('TIME'); repeat local u = redis.call('TIME'); n = (u[1]-t[1])*1000000 + u[2]-t[2] until n > 30000";
+    ask(a, "app", "eval", busy, "0");
+    for (let n = 0; n < 5; n++) await a.observe();
+    const after = await took();
+    const fast = (bound: string) => (after?.within[bound] ?? 0) - (before?.within[bound] ?? 0);
+    expect(fast("0.017600"), "the script took longer, and the rest of it is part of it").toBe(
+      (after?.requests ?? 0) - (before?.requests ?? 0) - 1,
+    );
+    expect(fast("4.480000")).toBe((after?.requests ?? 0) - (before?.requests ?? 0));
+    expect((after?.seconds ?? 0) - (before?.seconds ?? 0)).toBeGreaterThan(0.03);
   });
 
   it("a sealed follower receives nothing more, also after a restart, and goes on where it was", async () => {

@@ -64,6 +64,20 @@ const CLUSTERS: Readonly<Record<ClusterName, Omit<ExampleCluster, "namespace" | 
   outage: { spec: { slo: { window: "7d" } } },
 };
 
+/** One whose engine measures its requests, for the panels about them; nothing is done to it. */
+const MEASURING: ExampleCluster = {
+  namespace: NAMESPACE,
+  cluster: "sessions",
+  members: 1,
+  profile: "Standard",
+  spec: {
+    engine: { name: "redis", version: "7.0" },
+    durability: { mode: "Async" },
+    parameters: {},
+    resources: { requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "128Mi" } },
+  },
+};
+
 const subjectOf = (cluster: ClusterName): Subject => quorateSubject(NAMESPACE, cluster);
 const never = new AbortController().signal;
 
@@ -82,6 +96,7 @@ beforeAll(async () => {
   await installOperator();
   const names = Object.keys(CLUSTERS) as ClusterName[];
   for (const cluster of names) await applyExample({ namespace: NAMESPACE, cluster, ...CLUSTERS[cluster] });
+  await applyExample(MEASURING);
   await Promise.all(names.map((cluster) => subjectOf(cluster).untilHealthy(480_000)));
   // Only to a revision that all members ran in sync can a change be taken back.
   await until("the first revision to have proven itself", 120_000, async () =>

@@ -60,7 +60,7 @@ export const EXECUTIVE: readonly Row[] = [
           `sum by (region) (sum by (namespace, cluster, member) (rate(quorate_member_requests_total${OF}[5m])) * on (namespace, cluster, member) group_left (region) max by (namespace, cluster, member, region) (quorate_member_info${OF}))`,
           "{{region}}",
         ),
-        { width: 12 },
+        { width: 8 },
       ),
       panel(
         [
@@ -69,7 +69,13 @@ export const EXECUTIVE: readonly Row[] = [
         ],
         "percentunit",
         one(`quorate:request_success:ratio_rate5m${OF}`, CLUSTER),
-        { width: 12, limit: 0.999, isLowBad: true },
+        { width: 8, limit: 0.999, isLowBad: true },
+      ),
+      panel(
+        ["Latency P95 of requests", "Of clients, where the engine measures them."],
+        "s",
+        one(`quorate:request_latency_seconds:p95_5m${OF}`, CLUSTER),
+        { width: 8, limit: 0.2 },
       ),
     ],
   },

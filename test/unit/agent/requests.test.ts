@@ -27,9 +27,12 @@ function counter(actions: Record<string, unknown> = { countRequests: { exec: ["/
     clock,
     signal: end.signal,
   });
-  const look = async (says: RequestCounts | "nothing") => {
+  const hear = async (says: RequestCounts | "nothing") => {
     world.says = says;
     await clock.run(PERIOD_MS, PERIOD_MS);
+  };
+  const look = async (says: RequestCounts | "nothing") => {
+    await hear(says);
     const series = (await registry.metrics()).matchAll(/^quorate_member_requests_total\{result="(\w+)"\} (\d+)$/gm);
     return Object.fromEntries([...series].map(([, result, value]) => [result, Number(value)]));
   };
@@ -37,7 +40,15 @@ function counter(actions: Record<string, unknown> = { countRequests: { exec: ["/
     end.abort();
     return done;
   };
-  return { world, look, stop };
+  /** The histogram after that, its series by the end of their name and their bound. */
+  const took = async (says: RequestCounts | "nothing") => {
+    await hear(says);
+    const series = (await registry.metrics()).matchAll(
+      /^quorate_member_request_seconds_(\w+)(?:\{le="(.+)"\})? (.+)$/gm,
+    );
+    return Object.fromEntries([...series].map(([, part = "", bound, value]) => [bound ?? part, Number(value)]));
+  };
+  return { world, look, took, stop };
 }
 
 test("counts what came after the first look", async () => {
@@ -69,6 +80,22 @@ test("does not count what was asked while clients could not be told from the res
   expect(await look(null)).toEqual({ good: 0, bad: 0 });
   expect(await look({ served: 9010, failed: 5 })).toEqual({ good: 0, bad: 0 });
   expect(await look({ served: 9011, failed: 5 })).toEqual({ good: 1, bad: 0 });
+  await stop();
+});
+
+test("adds up how long requests took, under the engine's bounds in their order", async () => {
+  const { took, stop } = counter();
+  const counts = { served: 1, failed: 0 };
+  const slow = { seconds: 2, requests: 100, within: { "0.5": 98, "0.025": 90, "10": 100 } };
+  expect(await took({ ...counts, took: slow }), "how long before is not known").toEqual({});
+  const slower = { seconds: 3.5, requests: 104, within: { "0.5": 101, "0.025": 91, "10": 103 } };
+  const sum = { "0.025": 1, "0.5": 3, "10": 3, "+Inf": 4, sum: 1.5, count: 4 };
+  expect(Object.entries(await took({ ...counts, took: slower }))).toEqual(Object.entries(sum));
+  const anew = { seconds: 0.5, requests: 2, within: { "0.5": 1, "0.025": 0, "10": 2 } };
+  const more = { "0.025": 1, "0.5": 4, "10": 5, "+Inf": 6, sum: 2, count: 6 };
+  expect(await took({ ...counts, took: anew }), "a restarted engine counts anew").toEqual(more);
+  expect(await took(counts), "it stopped measuring").toEqual(more);
+  expect(await took({ ...counts, took: slower }), "it measures again, since whenever").toEqual(more);
   await stop();
 });
 
