@@ -159,7 +159,7 @@ describe("a group under a client that counts", () => {
     }),
   );
 
-  test("what it asks is counted by the members that were asked, and how long they are apart", {
+  test("members count what it asks and how long that took, and tell how far apart they are", {
     timeout: 180_000,
   }, async () => {
     await changeTo([0, 1, 2], () => Promise.resolve());
@@ -177,6 +177,11 @@ describe("a group under a client that counts", () => {
       const served = await shown(/^quorate_member_requests_total\{.*result="good"/);
       return client.acked > 20 && served > 20 ? true : undefined;
     });
+    const all = await shown(/^quorate_member_request_seconds_bucket\{.*le="\+Inf"/);
+    const within10s = await shown(/^quorate_member_request_seconds_bucket\{.*le="10"/);
+    expect(all).toBeGreaterThan(20);
+    expect(within10s).toBeGreaterThan(all * 0.9);
+    expect(await shown(/^quorate_member_request_seconds_sum\{/)).toBeGreaterThan(0);
     expect(await shown(/^quorate_member_heartbeat_seconds_count\{/)).toBeGreaterThan(0);
     await client.finish();
   });
