@@ -74,10 +74,34 @@ test("the site leads to every page that is no runbook or decision, and to none t
   expect(named(nav).toSorted()).toEqual(expected.toSorted());
 });
 
+const ENGINES = readdirSync(join(root, "engines")).flatMap((file) => /^(.+)\.yaml$/.exec(file)?.[1] ?? []);
+const pageOf = (name: string): string => pages.find((one) => one.name === name)?.text ?? "";
+
+test.each(ENGINES)("the README leads to the page of the engine %s, and the comparison names it", (engine) => {
+  expect(pageOf("README.md")).toContain(`(docs/engines/${engine}.md)`);
+  const tested = /^\| engines \| ([^|]*)\|/m.exec(pageOf("docs/comparison.md"))?.[1] ?? "";
+  expect(tested.toLowerCase()).toContain(engine);
+});
+
+test.each(ENGINES)("of %s the page on security says how clients connect, as its Engine has it", (engine) => {
+  const networks = /^## Networks\n([^]*?)^## /m.exec(pageOf("docs/security.md"))?.[1] ?? "";
+  const { spec } = load(readFileSync(join(root, `engines/${engine}.yaml`), "utf8")) as { spec: { clientTls?: boolean } };
+  expect(networks).toContain(`\`${engine}\``);
+  expect(networks.includes(`\`${engine}\` serves clients without TLS`)).toBe(spec.clientTls !== true);
+});
+
+test("the chart claims the level of an operator that makes no backups, as long as the comparison says so", () => {
+  const { annotations } = load(readFileSync(join(root, "charts/quorate/Chart.yaml"), "utf8")) as {
+    readonly annotations: Readonly<Record<string, string>>;
+  };
+  const makesBackups = !pageOf("docs/comparison.md").includes("| backup, point-in-time recovery | **not yet** |");
+  const levels = ["Basic Install", "Seamless Upgrades", ...(makesBackups ? ["Full Lifecycle", "Deep Insights"] : [])];
+  expect(levels).toContain(annotations["artifacthub.io/operatorCapabilities"]);
+});
+
 test("the transcript is of the page for beginners as it is today", () => {
-  const page = (name: string): string => pages.find((one) => one.name === name)?.text ?? "";
-  const typed = [...page("docs/transcript.md").matchAll(/^\$ (.*)$/gm)].map(([, command]) => command);
-  const blocks = [...page("docs/start.md").matchAll(/^```sh\n([^]*?)^```/gm)];
+  const typed = [...pageOf("docs/transcript.md").matchAll(/^\$ (.*)$/gm)].map(([, command]) => command);
+  const blocks = [...pageOf("docs/start.md").matchAll(/^```sh\n([^]*?)^```/gm)];
   expect(typed.length).toBeGreaterThan(10);
   expect(typed).toEqual(blocks.flatMap(([, block = ""]) => block.trim().split("\n")));
 });

@@ -97,7 +97,8 @@ function chart({ version, crds, example }: ChartParts): object {
       "artifacthub.io/category": "database",
       "artifacthub.io/license": "Apache-2.0",
       "artifacthub.io/operator": "true",
-      "artifacthub.io/operatorCapabilities": "Deep Insights",
+      // Level II. "Full Lifecycle", which "Deep Insights" contains, asks for backup and restore; quorate makes neither.
+      "artifacthub.io/operatorCapabilities": "Seamless Upgrades",
       "artifacthub.io/prerelease": "true",
       "artifacthub.io/images": dump([
         { name: "operator", image: `quorate/operator:${version}` },

@@ -29,6 +29,9 @@ function filesOf(folder: string): readonly Thing[] {
   return yaml.flatMap((file) => loadAll(readFileSync(join(ROOT, folder, file), "utf8")) as Thing[]);
 }
 
+/** Every Engine that is shipped. */
+const BUILT_IN = readdirSync(join(ROOT, "engines")).flatMap((file) => /^(.+)\.yaml$/.exec(file)?.[1] ?? []);
+
 function builtIn(name: string): EngineSpec {
   return Engine.parse(load(readFileSync(join(ROOT, `engines/${name}.yaml`), "utf8"))).spec;
 }
@@ -67,7 +70,7 @@ const SUBJECTS: readonly (readonly [name: string, things: readonly Thing[]])[] =
   ["deploy/default", ["rbac", "operator", "flowschema", "admission"].flatMap((name) => filesOf(`deploy/${name}`))],
   ["deploy/namespaced", filesOf("deploy/namespaced")],
   ["deploy/webhook", filesOf("deploy/webhook")],
-  ...["postgres", "redis", "etcd"].map((name) => [`a cluster of ${name}`, clusterOf(builtIn(name))] as const),
+  ...BUILT_IN.map((name) => [`a cluster of ${name}`, clusterOf(builtIn(name))] as const),
   ["a cluster with agents in place", clusterOf(builtIn("postgres"), { update: { agents: "InPlace" } })],
   ["a cluster of topology Stateless", fleet()],
 ];
