@@ -16,7 +16,10 @@ export interface Alert {
   readonly next: string;
   /** Alerts about the same cluster that explain this one and hide it. */
   readonly causes: readonly string[];
-  /** How planned work is told: over the last two minutes, or the last hour; Never: it fires all the same. */
+  /**
+   * How planned work is told, and for tickets an open maintenance window: over the last two minutes, or the last hour. Never: it fires
+   * all the same.
+   */
   readonly quietWhilePlanned: "2m" | "1h" | "Never";
   /** Fires in spite of planned work when it holds for so long. */
   readonly plannedAtMost?: string;

@@ -12,12 +12,17 @@ export function fleetGroups(runbooks = RUNBOOKS): readonly RuleGroup[] {
   ];
 }
 
-/** One rule, and where planned work keeps it quiet a second one for work that does not end. */
+/**
+ * One rule, and where planned work keeps it quiet a second one for work that does not end. An open maintenance window keeps tickets
+ * quiet, which work on nodes, disks and networks brings about without a step of the operator. Pages it does not: nobody agreed to an
+ * outage, and what the operator does itself is told by its steps.
+ */
 function alertRules(alert: Alert, runbooks: string): readonly Rule[] {
-  const { expr, quietWhilePlanned, plannedAtMost } = alert;
+  const { expr, severity, quietWhilePlanned, plannedAtMost } = alert;
   if (quietWhilePlanned === "Never") return [toRule(alert, runbooks, expr, alert.for)];
   const planned = `quorate:planned_lately:max${quietWhilePlanned}`;
-  const quiet = toRule(alert, runbooks, `(${expr}) unless on (namespace, cluster) ${planned}`, alert.for);
+  const agreed = severity === "page" ? planned : `(${planned} or quorate:window_lately:max${quietWhilePlanned})`;
+  const quiet = toRule(alert, runbooks, `(${expr}) unless on (namespace, cluster) ${agreed}`, alert.for);
   if (plannedAtMost === undefined) return [quiet];
   const lasting = toRule(alert, runbooks, `(${expr}) and on (namespace, cluster) ${planned}`, plannedAtMost);
   return [quiet, { ...lasting, labels: { ...lasting.labels, during: "planned" } }];

@@ -39,6 +39,12 @@ function goodShare(slices: string): string {
 const UP = "quorate:cluster_members_up:sum";
 const EXPECTED = "quorate:cluster_members_expected:max";
 
+const WINDOW = "quorate:window_open:max";
+const WINDOW_QUIET = "quorate:window_quiet:max";
+/** A window may be a week long, and nobody means a week without tickets. */
+const WINDOW_QUIET_FOR = "4h";
+const LONG_OPEN = `min_over_time(${WINDOW}[${WINDOW_QUIET_FOR}]) == 1 and max_over_time(${WINDOW}[5m] offset ${WINDOW_QUIET_FOR}) == 1`;
+
 /** What the indicators and the alerts are made of. */
 export const GROUNDWORK: readonly Pick<Indicator, "record" | "expr">[] = [
   { record: LEADERS, expr: `sum ${OF_CLUSTER} (quorate_member_leader)` },
@@ -49,6 +55,10 @@ export const GROUNDWORK: readonly Pick<Indicator, "record" | "expr">[] = [
   // Alerts keep still for two minutes after a step: what it restarted is scraped late.
   { record: "quorate:planned_lately:max2m", expr: `max ${OF_CLUSTER} (max_over_time(quorate_planned_step[2m]))` },
   { record: "quorate:planned_lately:max1h", expr: `max ${OF_CLUSTER} (max_over_time(quorate_planned_step[1h]))` },
+  { record: WINDOW, expr: `max ${OF_CLUSTER} (quorate_maintenance_window_open)` },
+  { record: WINDOW_QUIET, expr: `${WINDOW} == 1 unless (${LONG_OPEN})` },
+  { record: "quorate:window_lately:max2m", expr: `max_over_time(${WINDOW_QUIET}[2m])` },
+  { record: "quorate:window_lately:max1h", expr: `max_over_time(${WINDOW_QUIET}[1h])` },
 ];
 
 /** The indicators, in the order of their codes; what has two sides has two entries. */

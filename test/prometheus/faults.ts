@@ -79,6 +79,10 @@ export const WELL: Series = {
 };
 /** A planned step that is under way all the time. */
 export const PLANNED: Series = { [cluster("planned_step", 'change="Rollout"')]: steady(1) };
+/** A maintenance window that is open all the time, or one that is there and closed. */
+export const windowOpen = (isOpen: boolean): Series => ({
+  [cluster("maintenance_window_open", 'window="saturday"')]: steady(isOpen ? 1 : 0),
+});
 
 /** So many calls to the API server every half minute, all quick or all slow. */
 export function apiCalls(every: number, isSlow: boolean): Series {

@@ -25,6 +25,7 @@ import {
   steady,
   turned,
   WELL,
+  windowOpen,
 } from "./faults.ts";
 
 const execute = promisify(execFile);
@@ -158,5 +159,77 @@ describe("quiet", { timeout: 60_000 }, () => {
     const stuck = { ...WELL, ...PLANNED, [member("leader", 0)]: turned(1, 0) };
     expect(await firing(stuck, "1h9m")).toEqual([]);
     expect(await firing(stuck, "1h12m")).toEqual(["QuorateNoLeader"]);
+  });
+});
+
+describe("in a maintenance window", { timeout: 60_000 }, () => {
+  /** Tickets that planned work brings about; pages are none of them. */
+  const MUTED = [
+    "QuorateErrorsHigh",
+    "QuorateLatencyHigh",
+    "QuorateLeaderChurn",
+    "QuorateMemberStarved",
+    "QuorateMembershipChurn",
+    "QuorateReplicaLag",
+    "QuorateSlowMember",
+  ];
+
+  test.each(FAULTS)("that is open: $alert", async ({ alert, fault, at, also = [] }) => {
+    const told = [alert, ...also].filter((name) => !MUTED.includes(name));
+    expect((await firing({ ...WELL, ...fault, ...windowOpen(true) }, at)).toSorted()).toEqual(told.toSorted());
+  });
+
+  test.each(FAULTS.filter(({ alert }) => MUTED.includes(alert)))(
+    "that is closed: $alert",
+    async ({ alert, fault, at, also = [] }) => {
+      const told = [alert, ...also].toSorted();
+      expect((await firing({ ...WELL, ...fault, ...windowOpen(false) }, at)).toSorted()).toEqual(told);
+    },
+  );
+
+  test("no page is among those that it mutes, and no ticket that planned steps mute is left out", () => {
+    const tickets = ALERTS.filter(({ severity, quietWhilePlanned }) => {
+      return severity === "ticket" && quietWhilePlanned !== "Never";
+    });
+    expect(MUTED).toEqual(tickets.map(({ name }) => name as string).toSorted());
+  });
+
+  test("of another cluster nothing is quiet", async () => {
+    const elsewhere = {
+      'quorate_maintenance_window_open{namespace="shop",cluster="carts",window="saturday"}': steady(1),
+    };
+    const lag = FAULTS.find(({ alert }) => alert === "QuorateReplicaLag")?.fault;
+    expect(await firing({ ...WELL, ...lag, ...elsewhere }, "1h1m")).toEqual(["QuorateReplicaLag"]);
+  });
+
+  /** A follower that lags all the time, and the window's values, once a minute. */
+  const laggingIn = (window: string, at: string): Promise<string[]> =>
+    alertsAt({
+      groups: fleetGroups(),
+      names: ["QuorateReplicaLag"],
+      at,
+      input: [
+        { series: member("replication_lag_seconds", 1), values: "2x600" },
+        { series: cluster("maintenance_window_open", 'window="saturday"'), values: window },
+      ],
+      every: "1m",
+    });
+
+  test("it is told two minutes after the window, and the alert's own time", async () => {
+    expect(await laggingIn("1x60 0x540", "1h9m")).toEqual([]);
+    expect(await laggingIn("1x60 0x540", "1h13m")).toEqual(["QuorateReplicaLag"]);
+  });
+
+  test("that stays open, tickets are told after four hours, and go on to be", async () => {
+    expect(await laggingIn("1x600", "4h5m")).toEqual([]);
+    expect(await laggingIn("1x600", "4h20m")).toEqual(["QuorateReplicaLag"]);
+    expect(await laggingIn("1x600", "9h")).toEqual(["QuorateReplicaLag"]);
+    // An operator that is not scraped for a moment says nothing about the window.
+    expect(await laggingIn("1x100 _ _ 1x500", "5h42m")).toEqual(["QuorateReplicaLag"]);
+  });
+
+  test("one of several that opens again after a break is quiet anew", async () => {
+    expect(await laggingIn("1x300 0x30 1x270", "5h25m")).toEqual(["QuorateReplicaLag"]);
+    expect(await laggingIn("1x300 0x30 1x270", "6h")).toEqual([]);
   });
 });

@@ -85,7 +85,9 @@ test.each(ENGINES)("the README leads to the page of the engine %s, and the compa
 
 test.each(ENGINES)("of %s the page on security says how clients connect, as its Engine has it", (engine) => {
   const networks = /^## Networks\n([^]*?)^## /m.exec(pageOf("docs/security.md"))?.[1] ?? "";
-  const { spec } = load(readFileSync(join(root, `engines/${engine}.yaml`), "utf8")) as { spec: { clientTls?: boolean } };
+  const { spec } = load(readFileSync(join(root, `engines/${engine}.yaml`), "utf8")) as {
+    spec: { clientTls?: boolean };
+  };
   expect(networks).toContain(`\`${engine}\``);
   expect(networks.includes(`\`${engine}\` serves clients without TLS`)).toBe(spec.clientTls !== true);
 });
