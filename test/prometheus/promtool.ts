@@ -1,4 +1,4 @@
-// Asks promtool which alerts fire, given rules and series.
+// Asks promtool which alerts fire, and what values expressions have, given rules and series.
 import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -51,26 +51,57 @@ export function checkRuleFile(text: string): Promise<string> {
   });
 }
 
-/** The alerts that fire at a time: their names, each with the value of a label where one was asked for. */
-export function alertsAt({ groups, names, at, input, every = "30s", with: label }: Question): Promise<string[]> {
+type World = Pick<Question, "groups" | "input" | "every">;
+
+/** What promtool complains of, given expectations that are all empty: whatever there is. */
+function complaints({ groups, input, every = "30s" }: World, expectations: object): Promise<string> {
   return withFolder(async (folder) => {
     const rules = { groups: groups.map((group) => ({ ...group, interval: every })) };
     await writeFile(join(folder, "rules.yml"), JSON.stringify(rules));
-    const expected = names.map((alertname) => ({ eval_time: at, alertname, exp_alerts: [] }));
-    const tests = [{ interval: every, input_series: input, alert_rule_test: expected }];
+    const tests = [{ interval: every, input_series: input, ...expectations }];
     const file = join(folder, "test.yml");
     await writeFile(file, JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: every, tests }));
-    // No alert is expected: whatever fires is in what promtool complains of.
     const said = await execute(PROMTOOL, ["test", "rules", file]).then(
       () => "",
       (error: { readonly stdout?: string; readonly stderr?: string }) => `${error.stdout ?? ""}${error.stderr ?? ""}`,
     );
     if (!/FAILED|^$/.test(said)) throw new Error(said);
-    const fired = said.matchAll(/alertname: (\w+)[^]*?got:\[([^]*?)(?=alertname: |$)/g);
-    return [...fired].flatMap(([, name = "", got = ""]) => {
-      if (label === undefined) return [name];
-      const values = [...got.matchAll(new RegExp(`\\b${label}="(\\w+)"`, "g"))].map(([, value]) => `${name} ${value}`);
-      return values.length > 0 ? [...new Set(values)] : [name];
-    });
+    return said;
   });
+}
+
+/** The alerts that fire at a time: their names, each with the value of a label where one was asked for. */
+export async function alertsAt({ names, at, with: label, ...world }: Question): Promise<string[]> {
+  const said = await complaints(world, {
+    alert_rule_test: names.map((alertname) => ({ eval_time: at, alertname, exp_alerts: [] })),
+  });
+  const fired = said.matchAll(/alertname: (\w+)[^]*?got:\[([^]*?)(?=alertname: |$)/g);
+  return [...fired].flatMap(([, name = "", got = ""]) => {
+    if (label === undefined) return [name];
+    const values = [...got.matchAll(new RegExp(`\\b${label}="(\\w+)"`, "g"))].map(([, value]) => `${name} ${value}`);
+    return values.length > 0 ? [...new Set(values)] : [name];
+  });
+}
+
+/** The values of expressions at a time, each by its labels without its name, as they are written in PromQL. */
+export async function valuesAt(
+  world: World,
+  at: string,
+  expressions: readonly string[],
+): Promise<ReadonlyMap<string, Readonly<Record<string, number>>>> {
+  const said = await complaints(world, {
+    promql_expr_test: expressions.map((expr) => ({ expr, eval_time: at, exp_samples: [] })),
+  });
+  const answers = new Map(
+    [...said.matchAll(/^ +expr: (".*"), time: .*\n.*\n +got: (.*)$/gm)].map(([, expr = "", got = ""]) => {
+      const samples = got.matchAll(/(?:\{((?:\w+="(?:[^"\\]|\\.)*"(?:, )?)*)\}|[\w:]+) (\S+?)(?:, |$)/g);
+      const values = [...samples].map(([, labels = "", value = ""]): [string, number] => {
+        const others = labels.split(", ").filter((one) => !one.startsWith("__name__="));
+        return [others.join(), Number(value.replace("Inf", "Infinity"))];
+      });
+      if (values.length === 0) throw new Error(`not understood: ${got}`);
+      return [JSON.parse(expr) as string, Object.fromEntries(values)];
+    }),
+  );
+  return new Map(expressions.map((expr) => [expr, answers.get(expr) ?? {}]));
 }

@@ -128,6 +128,55 @@ describe("statements", { timeout: 120_000 }, () => {
   });
 });
 
+describe("a leader's writes of its Lease", { timeout: 120_000 }, () => {
+  const FAST = "QuorateBudgetBurnsFast ApiLatency";
+  const SLOW = "QuorateBudgetBurnsSlowly ApiLatency";
+  const well = [leader("1x150"), slices("good", "0+30x150"), slices("bad", "0x150")];
+  /** So many writes every half minute: within the limit, later than that, and refused. */
+  const writes = (quick: string, all: string, refused = "0x150"): Input[] => {
+    const series = (name: string, labels: string): string =>
+      `quorate_member_lease_write_seconds_${name}{${LABELS},${labels}}`;
+    return [
+      ...well,
+      { series: series("bucket", 'result="ok",le="0.5"'), values: quick },
+      { series: series("count", 'result="ok"'), values: all },
+      { series: series("bucket", 'result="error",le="0.5"'), values: refused },
+      { series: series("count", 'result="error"'), values: refused },
+    ];
+  };
+
+  test("that all take too long page for the API server's latency alone", async () => {
+    expect(await alertsAt("1h10m", writes("0x150", "0+15x150"))).toEqual([FAST, SLOW]);
+  });
+
+  test("that are quick wake nobody, nor do one in thirty that are late", async () => {
+    expect(await alertsAt("1h10m", writes("0+15x150", "0+15x150"))).toEqual([]);
+    expect(await alertsAt("1h10m", writes("0+29x150", "0+30x150"))).toEqual([]);
+  });
+
+  test("of which more are late than may be, for days, are a ticket and no page", async () => {
+    const series = writes("0+920x450", "0+1000x450", "0x450").filter((one) => !well.includes(one));
+    const beside = [leader("1x450"), slices("good", "0+600x450"), slices("bad", "0x450")];
+    expect(await alertsAt("74h", [...beside, ...series], "10m")).toEqual([SLOW]);
+  });
+
+  test("that are refused are no quick answers", async () => {
+    expect(await alertsAt("1h10m", writes("0x150", "0x150", "0+15x150"))).toEqual([FAST, SLOW]);
+  });
+
+  test("of which there are none, since nobody leads or all stand still, say nothing", async () => {
+    expect(await alertsAt("1h10m", writes("7x150", "7x150"))).toEqual([]);
+    expect(await alertsAt("1h10m", well)).toEqual([]);
+  });
+
+  test("that are late no more stop paging within the half hour", async () => {
+    const healed = writes("0x120 0+15x90", "0+15x210", "0x210").filter((one) => !well.includes(one));
+    const beside = [leader("1x210"), slices("good", "0+30x210"), slices("bad", "0x210")];
+    expect(await alertsAt("1h", [...beside, ...healed])).toContain(FAST);
+    expect(await alertsAt("1h35m", [...beside, ...healed])).not.toContain(FAST);
+  });
+});
+
 describe("clients' requests", { timeout: 120_000 }, () => {
   const well = [leader("1x150"), slices("good", "0+30x150"), slices("bad", "0x150")];
   const FAST = "QuorateBudgetBurnsFast Requests";
