@@ -1,5 +1,6 @@
 // The dashboards: for those who answer for clusters, for whoever is on call, and for finding out why.
 import { DEBUG } from "./debug.ts";
+import { EVENTS } from "./events.ts";
 import { EXECUTIVE } from "./executive.ts";
 import { ON_CALL } from "./on-call.ts";
 import type { Dashboard } from "./panel.ts";
@@ -23,5 +24,6 @@ export const DASHBOARDS: readonly Dashboard[] = [
     title: "quorate: debug",
     description: "Why: leadership, members and the operator in detail.",
     rows: DEBUG,
+    events: EVENTS,
   },
 ];

@@ -29,6 +29,29 @@ export interface Row {
   readonly panels: readonly Panel[];
 }
 
+/** One panel of what Loki or Tempo keep: lines, or traces. */
+export interface EventPanel {
+  readonly title: string;
+  readonly description: string;
+  readonly source: "loki" | "tempo";
+  /** Lines and lists of traces as they are; a time line of counts. */
+  readonly kind: "logs" | "traces" | "timeseries";
+  readonly width: Panel["width"];
+  /** In LogQL or TraceQL. */
+  readonly query: string;
+  /** Of a time line only. */
+  readonly legend?: string;
+}
+
+/**
+ * Panels of lines and traces under one heading. Apart from Panel, whose queries are all asked of a Prometheus that has our series: there
+ * is no Loki and no Tempo to ask these of, and who has none leaves the row closed, which asks nothing.
+ */
+export interface EventRow {
+  readonly title: string;
+  readonly panels: readonly EventPanel[];
+}
+
 /** One dashboard. */
 export interface Dashboard {
   /** Also its file's name and its address. */
@@ -36,6 +59,8 @@ export interface Dashboard {
   readonly title: string;
   readonly description: string;
   readonly rows: readonly Row[];
+  /** Closed until somebody opens them, after the others. */
+  readonly events?: readonly EventRow[];
 }
 
 /** What is marked on every time line. */
@@ -77,7 +102,8 @@ const STAT_HEIGHT = 4;
 const COLUMNS = 24;
 
 /** The dashboard as Grafana reads it. */
-export function toGrafana({ uid, title, description, rows }: Dashboard): object {
+export function toGrafana({ uid, title, description, rows, events = [] }: Dashboard): object {
+  const sources = [...new Set(events.flatMap(({ panels }) => panels.map(({ source }) => source)))];
   return {
     uid,
     title,
@@ -89,33 +115,50 @@ export function toGrafana({ uid, title, description, rows }: Dashboard): object 
     graphTooltip: 1,
     refresh: "30s",
     time: { from: "now-6h", to: "now" },
-    templating: { list: variables() },
+    templating: { list: [...variables(), ...(events.length === 0 ? [] : eventVariables(sources))] },
     annotations: { list: ANNOTATIONS.map(toAnnotation) },
     links: [
       { type: "dashboards", tags: ["quorate"], title: "quorate", asDropdown: false, includeVars: true, keepTime: true },
     ],
-    panels: placed(rows),
+    panels: placed(rows, events),
   };
 }
 
 function variables(): object[] {
-  const labels = (name: string, selector: string) => ({
+  return [
+    { name: "datasource", type: "datasource", query: "prometheus", label: "Data source" },
+    labelVariable("namespace", "quorate_cluster_info"),
+    labelVariable("cluster", 'quorate_cluster_info{namespace=~"$namespace"}'),
+  ];
+}
+
+/** Where lines and traces are, and whose. @param sources - Kinds of data sources. */
+function eventVariables(sources: readonly EventPanel["source"][]): object[] {
+  return [
+    // Lines of what is not on a node are nobody's: so "all" is no empty name, which Loki refuses.
+    { ...labelVariable("node", 'quorate_member_info{namespace=~"$namespace",cluster=~"$cluster"}'), allValue: ".+" },
+    ...sources.map((source) => ({
+      name: source,
+      type: "datasource",
+      query: source,
+      label: source === "loki" ? "Logs" : "Traces",
+    })),
+  ];
+}
+
+function labelVariable(name: string, series: string): object {
+  return {
     name,
     type: "query",
     datasource: SOURCE,
-    query: { query: `label_values(quorate_cluster_info${selector}, ${name})`, refId: name },
+    query: { query: `label_values(${series}, ${name})`, refId: name },
     refresh: 2,
     sort: 1,
     multi: true,
     includeAll: true,
     allValue: ".*",
     current: { text: ["All"], value: ["$__all"] },
-  });
-  return [
-    { name: "datasource", type: "datasource", query: "prometheus", label: "Data source" },
-    labels("namespace", ""),
-    labels("cluster", '{namespace=~"$namespace"}'),
-  ];
+  };
 }
 
 function toAnnotation({ name, expr, color, text }: (typeof ANNOTATIONS)[number]): object {
@@ -131,36 +174,74 @@ function toAnnotation({ name, expr, color, text }: (typeof ANNOTATIONS)[number])
   };
 }
 
-/** Panels from left to right and line by line, each line as high as its panels. */
-function placed(rows: readonly Row[]): object[] {
+/** Panels from left to right and line by line, each line as high as its panels; those of events within their closed rows. */
+function placed(rows: readonly Row[], events: readonly EventRow[]): object[] {
   const panels: object[] = [];
+  let id = 0;
   let y = 0;
-  for (const row of rows) {
-    panels.push({
-      id: panels.length + 1,
-      type: "row",
-      title: row.title,
-      collapsed: false,
-      panels: [],
-      gridPos: { x: 0, y, w: COLUMNS, h: 1 },
-    });
+  const heading = (title: string, rest: object): object => {
+    id += 1;
+    const gridPos = { x: 0, y, w: COLUMNS, h: 1 };
     y += 1;
-    let x = 0;
-    let height = 0;
-    for (const panel of row.panels) {
-      if (x + panel.width > COLUMNS) {
-        x = 0;
-        y += height;
-        height = 0;
-      }
-      const h = panel.kind === "stat" ? STAT_HEIGHT : HEIGHT;
-      panels.push(toPanel(panel, panels.length + 1, { x, y, w: panel.width, h }));
-      x += panel.width;
-      height = Math.max(height, h);
-    }
-    y += height;
+    return { id, type: "row", title, ...rest, gridPos };
+  };
+  for (const row of rows) {
+    panels.push(heading(row.title, { collapsed: false, panels: [] }));
+    const { positions, end } = positionsOf(row.panels, y);
+    y = end;
+    for (const [panel, gridPos] of positions) panels.push(toPanel(panel, (id += 1), gridPos));
+  }
+  for (const row of events) {
+    const within: object[] = [];
+    panels.push(heading(row.title, { collapsed: true, panels: within }));
+    // A closed row takes one line, and what is within lies where it will when it is opened.
+    for (const [panel, gridPos] of positionsOf(row.panels, y).positions)
+      within.push(toEventPanel(panel, (id += 1), gridPos));
   }
   return panels;
+}
+
+/** Where each panel of a row lies. @param top - The first line. @returns with the line after the last. */
+function positionsOf<P extends { readonly kind: string; readonly width: number }>(
+  panels: readonly P[],
+  top: number,
+): { readonly positions: readonly (readonly [panel: P, gridPos: object])[]; readonly end: number } {
+  let [x, y, height] = [0, top, 0];
+  const positions = panels.map((panel) => {
+    if (x + panel.width > COLUMNS) [x, y, height] = [0, y + height, 0];
+    const h = panel.kind === "stat" ? STAT_HEIGHT : HEIGHT;
+    const gridPos = { x, y, w: panel.width, h };
+    x += panel.width;
+    height = Math.max(height, h);
+    return [panel, gridPos] as const;
+  });
+  return { positions, end: y + height };
+}
+
+function toEventPanel(
+  { title, description, source, kind, query, legend }: EventPanel,
+  id: number,
+  gridPos: object,
+): object {
+  const datasource = { type: source, uid: `$${source}` };
+  const target = { refId: "Q1", datasource };
+  return {
+    id,
+    title,
+    description,
+    // Tempo's lists of traces are tables; its panel of that name shows a single trace.
+    type: kind === "traces" ? "table" : kind,
+    gridPos,
+    datasource,
+    fieldConfig: { defaults: { unit: "short" }, overrides: [] },
+    options:
+      kind === "logs" ? { showTime: true, wrapLogMessage: true, sortOrder: "Descending", dedupStrategy: "none" } : {},
+    targets: [
+      source === "tempo"
+        ? { ...target, queryType: "traceql", query, tableType: "traces", limit: 50 }
+        : { ...target, queryType: "range", expr: query, ...(legend === undefined ? {} : { legendFormat: legend }) },
+    ],
+  };
 }
 
 function toPanel(panel: Panel, id: number, gridPos: object): object {
