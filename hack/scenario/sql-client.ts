@@ -43,7 +43,7 @@ export function sqlSession({ host, port }: SqlAddress, password: string): Engine
     argv: ["mariadb", "--no-defaults", ...where, ...how],
     env: { ...process.env, MYSQL_PWD: password },
     // Without a delimiter: what follows one would be taken for the beginning of the next statement.
-    markerStatement: (marker) => `\\! echo ${marker} | tee /dev/stderr`,
+    markerStatement: (marker) => `\\! echo ${marker} && echo ${marker} >&2`,
   });
 }
 
