@@ -17,6 +17,7 @@ import { Fence } from "./fence.ts";
 import { FenceClock } from "./fence-clock.ts";
 import type { InitState } from "./init-client.ts";
 import { protocolIntent } from "./intent-source.ts";
+import { measureEngine } from "./measurements.ts";
 import { PeerMessenger } from "./messenger.ts";
 import type { PeerServer } from "./peers.ts";
 import { PhaseTimer } from "./phase-timer.ts";
@@ -30,10 +31,8 @@ import { countQuorum, showMember } from "./indicators.ts";
 import { watchLeader } from "./leader-watch.ts";
 import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
-import { countRequests } from "./requests.ts";
 import { engineStateOf, isEngineUp, MemberRuntime, type RuntimeClock } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
-import { probeWrites } from "./write-probe.ts";
 import { accountsFile } from "./settings.ts";
 import { measureSlots, shardMetrics } from "./slot-load.ts";
 import { SlotKeeper } from "./slots.ts";
@@ -203,11 +202,9 @@ export class Member {
     const { driver, stopped: signal } = this.#equipment;
     const servingEpoch = (): number | undefined => this.#servingEpoch();
     const isOfShard = (): boolean => this.#intent?.shard !== undefined;
-    const { registry } = metrics;
     return [
-      probeWrites({ driver, servingEpoch, metrics, clock, signal }),
-      countRequests({ driver, isEngineUp: () => this.#isEngineUp(), registry, clock, signal }),
-      measureSlots({ driver, servingEpoch, isOfShard, show: shardMetrics(registry), clock, signal }),
+      ...measureEngine({ driver, servingEpoch, isEngineUp: () => this.#isEngineUp(), metrics, clock, signal }),
+      measureSlots({ driver, servingEpoch, isOfShard, show: shardMetrics(metrics.registry), clock, signal }),
     ];
   }
 

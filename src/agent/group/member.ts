@@ -10,13 +10,12 @@ import { sleep } from "../../clock.ts";
 import { ActionError } from "../engine/driver.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
+import { measureEngine } from "../measurements.ts";
 import type { PeerServer } from "../peers.ts";
 import { type Profile, PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
-import { countRequests } from "../requests.ts";
 import { runHook } from "../update-hooks.ts";
 import { VERSION } from "../../version.ts";
-import { probeWrites } from "../write-probe.ts";
 import { coordinator, decideActive } from "./active.ts";
 import { decide, isMissing, standing } from "./decide.ts";
 import { FoundingLease } from "./founding-lease.ts";
@@ -26,12 +25,11 @@ import { EngineWatch } from "./engine-watch.ts";
 import { LeaderRoute, NO_ROUTES } from "./leader-route.ts";
 import { GroupMessenger } from "./messenger.ts";
 import { carryOut, MoveError, type MovePorts } from "./moves.ts";
+import { Pacing } from "./pacing.ts";
+import { greetingTo, replyOf } from "./speech.ts";
 import { isEveryMemberWriter } from "./topology.ts";
-import type { GroupRecord, GroupView, Move, Verdict } from "./types.ts";
-import type { Greeting, GreetingReply } from "./wire.ts";
-
-/** A move that failed is tried again after a period, then after twice as long, up to this many periods. */
-const MAX_PAUSE_PERIODS = 16;
+import type { GroupRecord, GroupView, Verdict } from "./types.ts";
+import type { GreetingReply } from "./wire.ts";
 
 /** How long a member may be without an agent whose engine needs none to go on. */
 const REST_MS = 30_000;
@@ -56,6 +54,7 @@ export class GroupMember {
   readonly #isActive: boolean;
   readonly #lease: FoundingLease;
   readonly #invitations = new Map<string, string>();
+  readonly #pacing = new Pacing();
   #wake = new AbortController();
   #intent: Intent | undefined;
   #watch: EngineWatch | undefined;
@@ -71,9 +70,6 @@ export class GroupMember {
   #switchover: MemberReport["switchover"] = null;
   /** The move that last started the engine. */
   #begun: "Start" | "Enter" | "Found" = "Start";
-  #failed: Move["kind"] | undefined;
-  #failures = 0;
-  #notBeforeMs = 0;
 
   constructor(parts: MemberParts) {
     const { settings, clock, log, metrics } = parts;
@@ -150,7 +146,7 @@ export class GroupMember {
       this.#wake.abort();
     });
     init.on("disconnected", (error) => this.#fatal(error));
-    for (const loop of [this.#roundLoop(), this.#greetLoop(), this.#probeLoop(), this.#countLoop()]) {
+    for (const loop of [this.#roundLoop(), this.#greetLoop(), ...this.#measure()]) {
       loop.catch((error: unknown) => this.#fatal(error));
     }
   }
@@ -192,7 +188,7 @@ export class GroupMember {
     this.#engine.stop("kill").then(
       () => {
         this.#watch?.stopped();
-        this.#pause(this.#begun);
+        this.#pacing.failed(this.#begun, this.#nowMs(), this.#periodMs);
         this.#wake.abort();
       },
       (error: unknown) => this.#fatal(error),
@@ -222,7 +218,7 @@ export class GroupMember {
     this.#report();
     this.#equipment.keepUp().catch((error: unknown) => this.#fatal(error));
     const { move } = this.#verdict;
-    if (move.kind === "Wait" || (move.kind === this.#failed && this.#nowMs() < this.#notBeforeMs)) return false;
+    if (move.kind === "Wait" || this.#pacing.isHeldBack(move.kind, this.#nowMs())) return false;
     if (move.kind === "Enter" || move.kind === "Found") this.#begun = move.kind;
     try {
       await this.#equipment.trace.within(move.kind, () => carryOut(move, view, this.#movePorts(view)));
@@ -230,18 +226,9 @@ export class GroupMember {
     } catch (error) {
       if (!(error instanceof ActionError || error instanceof MoveError)) throw error;
       this.#parts.log.warn({ move: move.kind, reason: error.message }, "A move failed and is tried again");
-      this.#pause(move.kind);
+      this.#pacing.failed(move.kind, this.#nowMs(), this.#periodMs);
       return false;
     }
-  }
-
-  /** A move like the one that failed waits, the longer the more failed in a row. */
-  #pause(failed: Move["kind"]): void {
-    if (failed !== this.#failed) this.#failures = 0;
-    this.#failed = failed;
-    const periods = Math.min(MAX_PAUSE_PERIODS, 2 ** this.#failures);
-    this.#failures++;
-    this.#notBeforeMs = this.#nowMs() + periods * this.#periodMs;
   }
 
   async #look(): Promise<void> {
@@ -249,7 +236,7 @@ export class GroupMember {
     const wasUp = watch?.seen !== undefined;
     await watch?.look();
     const seen = watch?.seen;
-    if (seen !== undefined && !wasUp) this.#failures = 0;
+    if (seen !== undefined && !wasUp) this.#pacing.succeeded();
     if (seen !== undefined && this.#record.id !== seen.group.id)
       await this.#remember({ ...this.#record, id: seen.group.id });
     // A vote was given, or writes are taken, after the log was caught up: what an earlier copy had is here, too.
@@ -361,57 +348,30 @@ export class GroupMember {
   }
 
   #answer(): GreetingReply | undefined {
-    if (this.#copy === undefined) return undefined;
-    const seen = this.#watch?.seen;
-    const isRunning = this.#watch?.state === "running";
-    return {
-      copy: isRunning ? "data" : this.#copy, // one that was just started has made one, or is about to
-      incarnation: this.#record.incarnation,
-      id: this.#record.id,
-      engineUp: seen !== undefined,
-      hasLeader: seen?.serves === true,
-      position: seen?.position ?? this.#rest ?? null,
-      atRest: this.#isActive && !isRunning && (this.#copy !== "data" || this.#rest !== undefined),
-      joining: this.#record.joining,
-    };
+    const view = this.#view();
+    return view === undefined ? undefined : replyOf(view, this.#isActive);
   }
 
   /** Greets everybody once a period; what a long move of this member's own engine holds up, this does not. */
   async #greetLoop(): Promise<void> {
     do {
-      const others = (this.#intent?.members ?? []).filter(({ name }) => name !== this.#parts.settings.QUORATE_MEMBER);
-      await Promise.all(
-        others.map((member) => this.#messenger.greet(member, this.#greeting(member.name), this.#periodMs)),
-      );
+      const view = this.#view();
+      const others = (this.#intent?.members ?? []).filter(({ name }) => name !== view?.self);
+      if (view !== undefined) {
+        await Promise.all(
+          others.map((member) => this.#messenger.greet(member, greetingTo(member.name, view), this.#periodMs)),
+        );
+      }
       // An identity that was taken up was given out for good.
       for (const [name, { reply }] of this.#messenger.peers) if (reply.copy === "data") this.#invitations.delete(name);
     } while (await sleep(this.#parts.clock, this.#periodMs, this.#equipment.stopped));
   }
 
-  #greeting(to: string): Greeting {
-    const seen = this.#view()?.seen;
-    return {
-      leads: seen?.leads === true,
-      term: seen?.group.term ?? 0,
-      incarnation: this.#record.incarnation,
-      generation: this.#intent?.generation ?? 0,
-      position: seen?.position ?? null,
-      members: [...(seen?.group.members ?? [])],
-      invitation: this.#invitations.get(to) ?? null,
-    };
-  }
-
-  #probeLoop(): Promise<void> {
-    const { metrics, clock } = this.#parts;
-    const { driver, stopped: signal } = this.#equipment;
-    return probeWrites({ driver, servingEpoch: () => this.#route.term, metrics, clock, signal });
-  }
-
-  #countLoop(): Promise<void> {
+  #measure(): readonly Promise<void>[] {
     const { metrics, clock } = this.#parts;
     const { driver, stopped: signal } = this.#equipment;
     const isEngineUp = (): boolean => this.#watch?.seen !== undefined;
-    return countRequests({ driver, isEngineUp, registry: metrics.registry, clock, signal });
+    return measureEngine({ driver, servingEpoch: () => this.#route.term, isEngineUp, metrics, clock, signal });
   }
 
   #report(): void {

@@ -9,6 +9,7 @@ import type {
   Move,
   PeerView,
 } from "../../../src/agent/group/types.ts";
+import { greetingTo, replyOf } from "../../../src/agent/group/speech.ts";
 import { AT_FIRST, type Choose } from "./group-world.ts";
 
 const PERIOD_MS = 1000;
@@ -197,28 +198,9 @@ export class ActiveWorld {
   }
 
   #greet(from: Sim, to: Sim): void {
-    const { seen } = this.#view(from);
-    const greeting = {
-      leads: seen?.leads === true,
-      term: seen?.group.term ?? 0,
-      incarnation: 0,
-      generation: 1,
-      position: seen?.position ?? null,
-      members: [...(seen?.group.members ?? [])],
-      invitation: null,
-    };
+    const greeting = greetingTo(to.name, this.#view(from));
     if (greeting.leads) to.heard = { from: from.name, greeting, atMs: this.nowMs };
-    const theirs = this.#seen(to);
-    const reply = {
-      copy: copyOf(to),
-      incarnation: 0,
-      id: to.record.id,
-      engineUp: theirs !== undefined,
-      hasLeader: theirs?.serves === true,
-      position: theirs?.position ?? this.#rest(to) ?? null,
-      atRest: to.engine === "stopped",
-      joining: to.record.joining,
-    };
+    const reply = replyOf(this.#view(to), true);
     from.peers.set(to.name, { reply, atMs: this.nowMs });
   }
 

@@ -1,6 +1,7 @@
 // A small world for `decide`: members with volumes, an engine that keeps a list as one with a majority does, and a network that
 // loses greetings. Whatever happens, the rules of the list are checked when it changes.
 import { decide, isMissing } from "../../../src/agent/group/decide.ts";
+import { greetingTo, replyOf } from "../../../src/agent/group/speech.ts";
 import type { GroupView, HeardGreeting, Move, PeerView } from "../../../src/agent/group/types.ts";
 
 const PERIOD_MS = 1000;
@@ -120,27 +121,9 @@ export class GroupWorld {
   }
 
   #greet(from: Sim, to: Sim): void {
-    const seen = this.#seen(from);
-    const greeting = {
-      leads: seen?.leads === true,
-      term: seen?.group.term ?? 0,
-      incarnation: from.record.incarnation,
-      generation: this.generation,
-      position: null,
-      members: [...(seen?.group.members ?? [])],
-      invitation: from.invitations.get(to.name) ?? null,
-    };
+    const greeting = greetingTo(to.name, this.#view(from));
     if (greeting.leads) to.heard = { from: from.name, greeting, atMs: this.nowMs };
-    const reply = {
-      copy: to.engine === "running" ? ("data" as const) : to.copy,
-      incarnation: to.record.incarnation,
-      id: to.record.id,
-      engineUp: this.#isUp(to),
-      hasLeader: this.#isUp(to) && this.leader !== undefined,
-      position: null,
-      atRest: false,
-      joining: false,
-    };
+    const reply = replyOf(this.#view(to), false);
     from.peers.set(to.name, { reply, atMs: this.nowMs });
     if (reply.copy === "data") from.invitations.delete(to.name);
   }
@@ -160,7 +143,13 @@ export class GroupWorld {
     if (sim.engine === "running" && !this.#isUp(sim) && sim.logOf !== null) {
       sim.engine = "stopped"; // one that was taken out of the list ends by itself
     }
-    const view: GroupView = {
+    const view = this.#view(sim);
+    const { move } = decide({ ...view, missingSinceMs: this.#missingSince(sim, view) });
+    if (this.#choose(10) !== 0) this.#carryOut(sim, move); // now and then it is cut short before it does anything
+  }
+
+  #view(sim: Sim): GroupView {
+    return {
       self: sim.name,
       nowMs: this.nowMs,
       periodMs: PERIOD_MS,
@@ -176,7 +165,7 @@ export class GroupWorld {
       record: { ...sim.record, ...AT_FIRST },
       copy: sim.copy,
       engine: sim.engine,
-      seen,
+      seen: this.#seen(sim),
       heard: sim.heard,
       peers: sim.peers,
       newestGeneration: sim.newestGeneration,
@@ -189,8 +178,6 @@ export class GroupWorld {
       rest: undefined,
       claim: undefined,
     };
-    const { move } = decide({ ...view, missingSinceMs: this.#missingSince(sim, view) });
-    if (this.#choose(10) !== 0) this.#carryOut(sim, move); // now and then it is cut short before it does anything
   }
 
   #missingSince(sim: Sim, view: GroupView): number | undefined {
