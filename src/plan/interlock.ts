@@ -1,6 +1,7 @@
 // Which change goes first, as data: planCluster asks in this order, docs/change.md shows it. A change is never broken off in
 // the middle of a step; what is further up goes first as soon as it has something to do, and what was under way goes on
-// from what it finds when its turn comes again.
+// from what it finds when its turn comes again. There is no row for a backup: quorate takes none, and one that a person takes is a client
+// of the engine, which waits for nothing here and holds nothing up.
 
 /** One kind of change. */
 export interface Interlock {
