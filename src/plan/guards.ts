@@ -179,7 +179,7 @@ export const GUARDS = {
     override: "Annotate the ClusterSpec with the time until which changes are urgent, at most a day ahead.",
   },
   ShardsSettled: {
-    holds: "all other shards are Ready, before the next one changes",
+    holds: "all other shards are Ready, before the next one changes; one that is not is changed first",
     override: "None: two shards would be disturbed at once. Mend the shard that the message names.",
   },
   SlotsClear: {

@@ -142,12 +142,15 @@ interface Turn {
   readonly blocked: readonly Block[];
 }
 
-/** Which shards may change: one at a time, and only while all others are settled. What stops or pauses them concerns all at once. */
+/**
+ * Which shards may change: one at a time, and only while all others are settled. What stops or pauses them concerns all at once. A
+ * shard that is in trouble goes first: the change may be what mends it, and others in trouble that wait for the same do not hold it up.
+ */
 function turnOf(whole: Whole): Turn {
   const { context, shards, wanted, cluster } = whole;
   const missing = wanted.filter((name) => !shards.some((shard) => shard.name === name));
   const stale = shards.filter(({ name, spec }) => !isSame(spec, shardSpec(context, wanted.includes(name))));
-  const [first] = stale;
+  const [first] = stale.toSorted((a, b) => Number(a.isSettled) - Number(b.isSettled));
   const unsettled = shards.filter(({ isSettled, deleting }) => !isSettled && !deleting);
   const { paused, stopped } = cluster.intent;
   const isAtOnce = paused || stopped || shards.every(({ spec }) => spec?.paused === true || spec?.stopped === true);
@@ -156,7 +159,7 @@ function turnOf(whole: Whole): Turn {
     const change = waiting.length === 0 ? undefined : `Waiting for ${listed(waiting)}`;
     return { mayChange: () => true, change, blocked: [] };
   }
-  const others = unsettled.filter((shard) => shard !== first);
+  const others = unsettled.filter((shard) => shard !== first && (first.isSettled || !stale.includes(shard)));
   if (others.length === 0)
     return { mayChange: (name) => name === first.name, change: `Changing ${first.name}`, blocked: [] };
   const message = `${first.name} is changed when ${listed(others.map(({ name }) => name))} is Ready: one shard changes at a time, and one in trouble holds up the others. See kubectl get qcs ${others[0]?.name ?? ""}.`;

@@ -1,10 +1,12 @@
 // A small world for topology Sharded: ClusterSpecs of shards that become Ready by themselves, and leaders that do what they are asked
 // about slots, in the steps that an Engine does it in. Each may be cut off anywhere: what was not reported is what was not done.
+// What the planner may never do is asked about every step.
 import { OperationIntent } from "../../../src/api/cluster-operation.ts";
 import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
 import type { ClusterStatus, ShardStatus } from "../../../src/api/cluster-status.ts";
 import type { EngineSpec } from "../../../src/api/engine.ts";
 import { childKey, type Manifest } from "../../../src/build/manifest.ts";
+import { canonicalJson } from "../../../src/build/hash.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../../src/build/labels.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
 import type { ChildView, Observation, OperationView } from "../../../src/plan/observation.ts";
@@ -20,6 +22,16 @@ import { describe } from "./views.ts";
 
 export const SLOTS = 64;
 
+/** What shards looked like, by what they were told and what had become of it. */
+const views = new WeakMap<Manifest, Map<string, ChildView>>();
+const othersSeen = new WeakMap<Manifest, ChildView>();
+
+function otherView(manifest: Manifest): ChildView {
+  const view = othersSeen.get(manifest) ?? toView(manifest, "other", 1);
+  othersSeen.set(manifest, view);
+  return view;
+}
+
 interface Shard {
   readonly uid: string;
   version: number;
@@ -34,7 +46,13 @@ interface Shard {
   certificate: ClusterStatus["certificate"];
 }
 
-type ShardSpec = Pick<ClusterIntent, "shard" | "stopped">;
+type ShardSpec = Pick<ClusterIntent, "shard" | "stopped" | "paused">;
+
+/** What a shard is told to be, its place among the others left out. */
+function told(manifest: Manifest): string {
+  const { shard: _, ...spec } = manifest["spec"] as ShardSpec;
+  return canonicalJson(spec);
+}
 
 /** One cluster `shop/orders` of topology Sharded. */
 export class ShardsWorld {
@@ -52,6 +70,12 @@ export class ShardsWorld {
   certified = NOTHING_NAMED;
   annotations: Record<string, string> = {};
   engine: EngineSpec = { ...engine, topologies: ["ActivePassive", "Sharded"], slots: SLOTS };
+  /** Shards in which nothing happens at present. */
+  readonly away = new Set<string>();
+  /** Images that do not work, and the shards that each does not work in; the others are content with it. */
+  readonly broken = new Map<string, readonly string[]>();
+  /** How often the operator looked, since this world began or was forked. */
+  looks = 0;
   /** The most shards that were not settled at once since it was set, those that are new left out. */
   mostUnsettled = 0;
   readonly #choose: Choose;
@@ -64,6 +88,37 @@ export class ShardsWorld {
 
   change(spec: object): void {
     this.spec = intentOf({ topology: "Sharded", ...spec });
+  }
+
+  /** It is looked at in every turn: there is nobody to be told. */
+  touch(): void {
+    return undefined;
+  }
+
+  /** Another world in the same state. What happens in one of them does not happen in the other. */
+  fork(): ShardsWorld {
+    const other = new ShardsWorld({}, this.#choose.fork?.() ?? this.#choose);
+    const { spec, status, nowMs, hasPasswords, certified, annotations, engine: declared, mostUnsettled } = this;
+    Object.assign(other, {
+      spec,
+      status,
+      nowMs,
+      hasPasswords,
+      certified,
+      annotations,
+      engine: declared,
+      mostUnsettled,
+    });
+    Object.assign(other, { certificates: this.certificates.fork() });
+    for (const [name, shard] of this.shards) other.shards.set(name, { ...shard, owned: new Set(shard.owned) });
+    for (const [key, manifest] of this.others) other.others.set(key, manifest);
+    for (const [name, hash] of this.connections) other.connections.set(name, hash);
+    for (const [name, operation] of this.operations) other.operations.set(name, operation);
+    for (const [image, shards] of this.broken) other.broken.set(image, shards);
+    for (const name of this.away) other.away.add(name);
+    other.trace.push(...this.trace);
+    other.#serial = this.#serial;
+    return other;
   }
 
   operate(name: string, operation: object): void {
@@ -87,11 +142,19 @@ export class ShardsWorld {
     return planCluster(this.observe());
   }
 
-  /** One pass of the operator. @returns whether it wrote anything. */
-  pass(): boolean {
+  /**
+   * One pass of the operator. @returns whether it wrote anything.
+   * @param meanwhile - What happens between looking and acting. Nothing is deleted then that is not to be deleted after another
+   *   look, as in production; what was safe by what was seen may not be so any more, and is not judged.
+   */
+  pass(meanwhile?: () => void): boolean {
     const seen = this.observe();
     const plan = planCluster(seen);
+    this.looks += 1;
+    meanwhile?.();
     for (const step of plan.steps) {
+      if (meanwhile === undefined) this.#assertSafe(step);
+      else if (step.kind === "Delete" && !this.#isStillToGo(step)) continue;
       this.trace.push(describe(step));
       this.#take(step);
     }
@@ -111,21 +174,68 @@ export class ShardsWorld {
       this.nowMs += 1000;
       if (idle > 20) return;
     }
-    throw new Error(`not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
+    throw new Error(`L1: not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
   }
 
   /** One thing happens in the world, if anything can. */
   move(): boolean {
-    const moves = [...this.shards].flatMap(([, shard]) => this.#movesOf(shard));
+    const moves = [...this.shards].flatMap(([name, shard]) => (this.away.has(name) ? [] : this.#movesOf(shard)));
     if (moves.length === 0) return false;
     moves[this.#choose(moves.length)]?.();
     const owners = [...this.shards.values()].flatMap(({ owned }) => [...owned]);
-    if (new Set(owners).size !== owners.length) throw new Error("a slot has two owners");
+    if (new Set(owners).size !== owners.length) throw new Error("S1: a slot has two owners");
     return true;
   }
 
+  #isStillToGo({ object }: Extract<Step, { kind: "Delete" }>): boolean {
+    return this.plan().steps.some((step) => step.kind === "Delete" && step.object.name === object.name);
+  }
+
+  /** @throws {Error} with what the planner must never do. */
+  #assertSafe(step: Step): void {
+    const harm = this.#harmOf(step);
+    if (harm !== undefined) throw new Error(`${harm}: ${describe(step)}\n${this.trace.slice(-15).join("\n")}`);
+  }
+
+  #harmOf(step: Step): string | undefined {
+    if (step.kind === "Delete") {
+      const shard = this.shards.get(step.object.name);
+      if (shard?.uid !== step.object.uid) return "S6: deletes what it has not seen";
+      return shard.owned.size > 0 ? "S3: deletes a shard that owns slots" : undefined;
+    }
+    if (!("manifest" in step) || step.manifest.kind !== "ClusterSpec") return undefined;
+    const before = this.shards.get(step.manifest.metadata.name);
+    if (before === undefined || told(before.manifest) === told(step.manifest)) return undefined;
+    // What stops or pauses the whole, and its end, concerns all shards at once.
+    const isAtOnce = [before.manifest, step.manifest].some((manifest) => {
+      const { stopped, paused } = manifest["spec"] as ShardSpec;
+      return stopped || paused;
+    });
+    if (isAtOnce) return undefined;
+    const disturbed = [...this.shards].filter(([name, shard]) => shard !== before && !this.isSettled(name));
+    // One that is disturbed itself may be mended by the change, but no two are changed to the same at a time.
+    const isMended = !this.isSettled(step.manifest.metadata.name);
+    const counted = disturbed.filter(([, { manifest }]) => !isMended || told(manifest) === told(step.manifest));
+    return counted.length === 0
+      ? undefined
+      : `S4: changes a shard while ${counted.map(([name]) => name).join()} is disturbed`;
+  }
+
+  /** Whether the shard is as it was told to be, and serves. */
+  isSettled(name: string): boolean {
+    const shard = this.shards.get(name);
+    return shard?.leads === true && shard.settled === shard.generation;
+  }
+
+  /** Whether it is yet to become what it was told to be, and that works there. */
+  #canSettle({ manifest, settled, generation }: Shard): boolean {
+    if (settled === generation) return false;
+    const spec = JSON.stringify(manifest["spec"]);
+    return ![...this.broken].some(([image, at]) => at.includes(manifest.metadata.name) && spec.includes(`"${image}"`));
+  }
+
   #movesOf(shard: Shard): (() => void)[] {
-    const { settled, generation, leads } = shard;
+    const { generation, leads } = shard;
     const spec = shard.manifest["spec"] as ShardSpec;
     const moves: (() => void)[] = [];
     const { authority } = this.certified;
@@ -134,7 +244,7 @@ export class ShardsWorld {
     if (isOld && spec.shard?.tls === true && !this.certificates.late.has(name)) {
       moves.push(() => void (shard.certificate = { trusts: authority.trusts, shows: authority.shows }));
     }
-    if (settled < generation) moves.push(() => void (shard.settled = generation));
+    if (this.#canSettle(shard)) moves.push(() => void (shard.settled = generation));
     if (!leads && !spec.stopped) moves.push(() => void (shard.leads = true));
     if (leads && spec.stopped) moves.push(() => void (shard.leads = false));
     const request = spec.shard?.request;
@@ -169,7 +279,7 @@ export class ShardsWorld {
     const children = [...this.shards].map(
       ([name, shard]) => [childKey("ClusterSpec", name), this.#view(shard)] as const,
     );
-    const others = [...this.others].map(([key, manifest]): [string, ChildView] => [key, toView(manifest, "other", 1)]);
+    const others = [...this.others].map(([key, manifest]): [string, ChildView] => [key, otherView(manifest)]);
     return deepFreeze({
       nowMs: this.nowMs,
       settings: { agentImage: "quorate/agent:1" },
@@ -196,7 +306,18 @@ export class ShardsWorld {
     });
   }
 
-  #view({ uid, version, manifest, generation, settled, leads, owned, moving, certificate }: Shard): ChildView {
+  /** The same view for as long as nothing in it differs: what is parsed of it is parsed once. */
+  #view(of: Shard): ChildView {
+    const { manifest, owned, ...state } = of;
+    const known = views.get(manifest) ?? new Map<string, ChildView>();
+    views.set(manifest, known);
+    const key = `${JSON.stringify(state)} ${[...owned].join()}`;
+    const view = known.get(key) ?? this.#look(of);
+    known.set(key, view);
+    return view;
+  }
+
+  #look({ uid, version, manifest, generation, settled, leads, owned, moving, certificate }: Shard): ChildView {
     const { stopped } = manifest["spec"] as ShardSpec;
     const isReady = leads && settled === generation;
     const shard: ShardStatus = {
@@ -223,13 +344,21 @@ export class ShardsWorld {
   }
 
   #take(step: Step): void {
-    if (step.kind === "IssueCertificates") this.certified = this.certificates.issue(this.certified, step, this.nowMs);
+    if (step.kind === "ReportOperation") this.#answer(step);
+    else if (step.kind === "IssueCertificates")
+      this.certified = this.certificates.issue(this.certified, step, this.nowMs);
     else if (step.kind === "GenerateCredentials") this.hasPasswords = true;
     else if (step.kind === "WriteConnection") this.connections.set(step.metadata.name, step.connection.hash);
     else if (step.kind === "Delete") this.shards.delete(step.object.name);
     else if ("manifest" in step && step.manifest.kind === "ClusterSpec") this.#apply(step.manifest);
     else if ("manifest" in step)
       this.others.set(childKey(step.manifest.kind, step.manifest.metadata.name), step.manifest);
+  }
+
+  #answer({ name, status }: Extract<Step, { kind: "ReportOperation" }>): void {
+    const operation = this.operations.get(name);
+    if (operation !== undefined)
+      this.operations.set(name, { ...operation, status: { ...operation.status, ...status } });
   }
 
   #apply(manifest: Manifest): void {

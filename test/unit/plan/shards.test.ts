@@ -66,13 +66,46 @@ describe("a changed spec", () => {
       expect(manifest["spec"]).toMatchObject({ parameters: { size: "20" } });
   });
 
-  test("waits while another shard is in trouble, and says so", () => {
+  test("waits while another shard that has it is in trouble, and says so", () => {
     const world = running();
-    world.shard(2).leads = false;
     world.change({ ...sharding(3), parameters: { size: "20" } });
+    world.pass();
+    world.move();
+    world.shard(0).leads = false;
     const { blocked, steps } = world.plan();
     expect(steps).toEqual([]);
-    expect(blocked).toMatchObject([{ guard: "ShardsSettled", object: "orders-s2" }]);
+    expect(blocked).toMatchObject([{ guard: "ShardsSettled", object: "orders-s0" }]);
+  });
+
+  test("goes first to the shard in trouble, which it may mend, and to no two shards at a time", () => {
+    const world = running();
+    world.broken.set("example/bad", ["orders-s0", "orders-s1", "orders-s2"]);
+    const bad = { engine: { name: "example", image: "example/bad" } };
+    world.change({ ...sharding(3), ...bad, stopped: true }); // which reaches all at once
+    world.settle();
+    world.change({ ...sharding(3), ...bad });
+    world.settle();
+    expect(condition(world, "Ready")).toMatchObject({ status: "False" });
+    world.trace.length = 0;
+    world.change(sharding(3));
+    world.pass();
+    expect(world.trace).toEqual([expect.stringContaining("Apply ClusterSpec orders-s0")]);
+    world.settle();
+    expect(condition(world, "Ready")).toMatchObject({ status: "True" });
+  });
+
+  test("that works in all but one shard can be corrected there before the others are touched", () => {
+    const world = running();
+    world.broken.set("example/bad", ["orders-s1"]);
+    world.change({ ...sharding(3), engine: { name: "example", image: "example/bad" } });
+    world.settle();
+    expect(world.status.blocked).toMatchObject([{ guard: "ShardsSettled", object: "orders-s1" }]);
+    world.trace.length = 0;
+    world.change(sharding(3));
+    world.pass();
+    expect(world.trace).toEqual([expect.stringContaining("Apply ClusterSpec orders-s1")]);
+    world.settle();
+    expect(condition(world, "Ready")).toMatchObject({ status: "True" });
   });
 
   test("that stops the whole reaches all shards at once, and rest is told as such", () => {
