@@ -19,11 +19,19 @@ function refused(message: string): Outcome {
 export function advanceForcePromotion(world: World, { uid, intent }: OperationView): Outcome {
   const { member, forcePromotion } = intent;
   if (member === undefined || forcePromotion === undefined) return refused("spec.forcePromotion is missing");
+  if (keepsOwnList(world.cluster)) {
+    const { topology } = world.cluster.intent;
+    return refused(
+      `topology ${topology} counts its votes itself: ${operationCommand(world.cluster, { type: "Recover" })}`,
+    );
+  }
   const { lostMembers: lost, epoch } = forcePromotion;
   const leads = world.leader?.pod?.report;
   if (leads !== undefined && leads.epoch > epoch) {
     const { name = "" } = world.leader ?? {};
-    return name === member
+    // Whoever was elected leads by no force: nothing was given up for that.
+    const isOrdered = world.seen.intent?.intent?.forcedPromotion?.id === uid;
+    return name === member && isOrdered
       ? { phase: "Done", message: doneText(member, leads.epoch, forcePromotion) }
       : refused(`${name} leads epoch ${leads.epoch}`);
   }
@@ -39,10 +47,7 @@ export function advanceForcePromotion(world: World, { uid, intent }: OperationVi
 }
 
 function refusalOf(world: World, member: string, lost: readonly string[]): string | undefined {
-  const { cluster, leader, listed } = world;
-  if (keepsOwnList(cluster)) {
-    return `topology ${cluster.intent.topology} counts its votes itself: ${operationCommand(cluster, { type: "Recover" })}`;
-  }
+  const { leader, listed } = world;
   const stranger = [member, ...lost].find((name) => !listed.includes(name));
   if (stranger !== undefined) return `${stranger} is no member: there are ${listed.join(", ")}`;
   if (leader !== undefined && !lost.includes(leader.name)) {

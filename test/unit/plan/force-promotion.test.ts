@@ -5,6 +5,7 @@ import type { Observation } from "../../../src/plan/observation.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { forcedPromotions } from "../../../src/controller/narrator.ts";
+import { engine } from "./fixture.ts";
 import { Simulator } from "./simulator.ts";
 
 const CONSENT = {
@@ -66,6 +67,22 @@ describe("is refused", () => {
     expect(outcome()).toMatch(
       /^Refused: orders-1 may still run: node \S+ does not answer.*kubectl taint nodes \S+ node.kubernetes.io\/out-of-service/,
     );
+  });
+
+  test("when the member was elected before anything was ordered: nothing was given up for that", () => {
+    say("orders-0", { role: "follower" });
+    say("orders-2", { role: "leader", epoch: 3 });
+    order();
+    expect(outcome()).toBe("Refused: orders-2 leads epoch 3");
+  });
+
+  test.each(["Consensus", "ActiveActive"] as const)("in topology %s, whoever leads since", (topology) => {
+    world = new Simulator({ members: 3, topology });
+    world.engine = { ...engine, topologies: [topology] };
+    world.settle();
+    say("orders-2", { role: "leader", epoch: 3 });
+    order();
+    expect(outcome()).toMatch(/^Refused: topology \w+ counts its votes itself: .*Recover/);
   });
 
   test("for members that there are not", () => {
