@@ -82,7 +82,7 @@ bench-agent: images ## Measure what an agent costs on the lab: memory, CPU, star
 	node bench/render.ts
 
 .PHONY: bench-simulator
-bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (STEPS=8, SEEDS=1, SEED=1, JOBS=1, SECONDS=…)
+bench-simulator: deps ## Every pair of changes at every step, in the planner's simulator (TOPOLOGY=…, STEPS=8, SEEDS=1, SEED=1, JOBS=1, SECONDS=…)
 	node bench/simulator.ts
 	node bench/render.ts
 
@@ -92,12 +92,12 @@ sim: deps ## The operator in a simulated world, with faults drawn by seed (SEEDS
 	  --scenario "$(SCENARIO)" --every "$(EVERY)" --all
 
 .PHONY: sim-agents
-sim-agents: deps ## The agents' elections and fences in a simulated world (SEEDS=1000, SEED=1, MINUTES=…, MODE=Quorum)
+sim-agents: deps ## The agents' elections and fences in a simulated world (SEEDS=1000, SEED=1, MINUTES=…, MODE=Quorum, KINDS=Cut,Slow)
 	node test/sim/agents/run.ts --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),Infinity) \
-	  --mode $(or $(MODE),Quorum) --all
+	  --mode $(or $(MODE),Quorum) $(if $(KINDS),--kinds $(KINDS)) --all
 
 .PHONY: mutants
-mutants: deps ## Sow known mistakes into copies of the operator; the simulator must find each (writes its table into docs/reliability.md)
+mutants: deps ## Sow known mistakes into copies of operator and agents; the simulators must find each (writes its table into docs/reliability.md)
 	node test/sim/run-mutants.ts --write
 
 .PHONY: scale-subjects

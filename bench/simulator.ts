@@ -1,18 +1,19 @@
 /**
- * Every pair of changes, the second begun at each step of the first, in the planner's simulator: how many schedules, how
- * many a second, and how many did not end as both changes ask. Appends to bench/results/simulator.jsonl.
+ * Every pair of changes in every topology that knows both, the second begun at each step of the first, in the planner's simulator: how
+ * many schedules, how many a second, and how many did not end as both changes ask. Appends to bench/results/simulator.jsonl.
  *
- * STEPS (8) of the first change, SEEDS (1) from SEED (1) on for each; SECONDS after which no other schedule is begun (no limit);
- * JOBS (1) processors at once, each with seeds of its own.
+ * STEPS (8) of the first change, SEEDS (1) from SEED (1) on for each; TOPOLOGY: one of them alone; SECONDS after which no other schedule
+ * is begun (no limit); JOBS (1) processors at once, each with seeds of its own.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { schedules } from "../test/unit/plan/pairs.ts";
+import { type PairTopology, schedules, TOPOLOGIES } from "../test/unit/plan/pairs.ts";
 import { record } from "./figures.ts";
 
 const TOLD_EVERY = 1_000;
 
 /** What one of the jobs is given. */
 interface Share {
+  readonly topologies: readonly PairTopology[];
   readonly steps: number;
   readonly seeds: readonly number[];
   readonly endMs: number;
@@ -28,7 +29,7 @@ interface Progress {
 }
 
 /** Runs one job's share of the schedules. */
-function run({ steps, seeds, endMs }: Share, tell: (progress: Progress) => void): void {
+function run({ topologies, steps, seeds, endMs }: Share, tell: (progress: Progress) => void): void {
   let cpu = process.threadCpuUsage();
   let count = 0;
   let looks = 0;
@@ -40,7 +41,7 @@ function run({ steps, seeds, endMs }: Share, tell: (progress: Progress) => void)
     count = looks = 0;
     violations = [];
   };
-  for (const { schedule, run: runSchedule } of schedules(steps, seeds)) {
+  for (const { schedule, run: runSchedule } of schedules({ topologies, steps, seeds })) {
     if (Date.now() >= endMs) break;
     try {
       looks += runSchedule().looks;
@@ -57,6 +58,8 @@ async function main(): Promise<void> {
   const jobs = Number(process.env["JOBS"] ?? 1);
   const steps = Number(process.env["STEPS"] ?? 8);
   const first = Number(process.env["SEED"] ?? 1);
+  const only = process.env["TOPOLOGY"];
+  const topologies = TOPOLOGIES.filter((topology) => (only ?? topology) === topology);
   const seeds = Array.from({ length: Number(process.env["SEEDS"] ?? 1) }, (_, at) => first + at);
   const startMs = performance.now();
   const endMs = Date.now() + Number(process.env["SECONDS"] ?? Number.POSITIVE_INFINITY) * 1000;
@@ -74,7 +77,7 @@ async function main(): Promise<void> {
       process.stdout.write(`${count} schedules, ${violations.length} violations\n`);
   };
   const workers = Array.from({ length: jobs }, (_, job) => {
-    const share: Share = { steps, seeds: seeds.filter((_seed, at) => at % jobs === job), endMs };
+    const share: Share = { topologies, steps, seeds: seeds.filter((_seed, at) => at % jobs === job), endMs };
     const worker = new Worker(import.meta.filename, { workerData: share });
     worker.on("message", tell);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -85,7 +88,7 @@ async function main(): Promise<void> {
   await Promise.all(workers);
   const seconds = (performance.now() - startMs) / 1000;
   const about = { bench: "simulator", case: "pairs", subject: "quorate" };
-  const further = { seconds: Math.round(seconds), jobs, firstSeed: first, looks };
+  const further = { seconds: Math.round(seconds), jobs, firstSeed: first, looks, topologies };
   await record({ ...about, metric: "schedules", unit: "count" }, [count], further);
   await record({ ...about, metric: "violations", unit: "count" }, [violations.length]);
   await record({ ...about, metric: "rate", unit: "schedules/s" }, [Number((count / seconds).toFixed(2))], { jobs });

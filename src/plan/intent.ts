@@ -120,10 +120,14 @@ function kept<T>(request: T | null | undefined, settled: Request): T | null {
   return settled.state === "Open" ? (request ?? null) : null;
 }
 
-/** A switchover of the planner that was refused or failed stays until its pause is over: it is the only memory of that. */
+/**
+ * A switchover of the planner that was refused or failed stays until its pause is over: it is the only memory of that. One that was
+ * done stays where nobody is elected: who speaks for the others goes by it, and taken back it would be who spoke before.
+ */
 function keptSwitchover(world: World): Intent["switchover"] {
   const request = world.seen.intent?.intent?.switchover ?? null;
   if (world.switchover.state === "Open") return request;
+  if (world.switchover.state === "Done" && world.cluster.intent.topology === "ActiveActive") return request;
   return retryMs(world) === undefined ? null : request;
 }
 

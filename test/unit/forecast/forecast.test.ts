@@ -4,7 +4,8 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { forecast, type ForecastEvent } from "../../../src/forecast/forecast.ts";
 import { engine, intentOf } from "../plan/fixture.ts";
-import { CHANGES, lottery } from "../plan/pairs.ts";
+import { CHANGES } from "../plan/member-changes.ts";
+import { lottery } from "../plan/pairs.ts";
 import { running } from "../plan/running.ts";
 import { Simulator } from "../plan/simulator.ts";
 

@@ -4,8 +4,10 @@ import { type BuildContext, keptContext } from "../../../src/build/context.ts";
 import type { Plan } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { contextOf, hookedEngine } from "./fixture.ts";
-import { CHANGES, type ChangeName, lottery, merged } from "./pairs.ts";
+import { CHANGES, type ChangeName } from "./member-changes.ts";
+import { lottery } from "./pairs.ts";
 import { Simulator } from "./simulator.ts";
+import { type Change, merged } from "./subject.ts";
 
 const BASE = { members: 3, update: { minReadySeconds: 1, progressDeadlineSeconds: 60 } };
 
@@ -28,8 +30,7 @@ test.each(Object.keys(CHANGES) as ChangeName[])("%s is planned as by an operator
   world.engine = hookedEngine;
   const before = planTwice(world, 20);
   expect(before.kept).toEqual(before.fresh);
-  const change: (typeof CHANGES)[ChangeName] & { readonly spec?: object; begin?: (world: Simulator) => void } =
-    CHANGES[name];
+  const change: Change<Simulator> = CHANGES[name];
   change.begin?.(world);
   if (change.spec !== undefined) world.change(merged(BASE, change.spec));
   const after = planTwice(world, 30);

@@ -78,6 +78,8 @@ describe("a rollout", () => {
     const world = rolling(3, { minReadySeconds: 0, jitterSeconds: 3600 });
     for (const names of [[], ["orders-2"], ["orders-2", "orders-1"], ["orders-2", "orders-1", "orders-0"]]) {
       run(world);
+      if (names.includes("orders-0")) world.nowMs += 3_000; // the new leader's clients come over
+      run(world);
       expect(replaced(world)).toEqual(names);
       world.nowMs += 1_000;
       run(world);

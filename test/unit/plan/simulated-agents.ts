@@ -7,6 +7,8 @@ import type { Pod } from "./views.ts";
 export class SimulatedAgents {
   /** What the operator can offer. */
   own: AgentOffer | undefined;
+  /** What the agent of the pods' image says of itself; members say nothing of it without. */
+  ofImage: Pick<MemberReport, "agent" | "agentVersion"> | undefined;
   /** Members in which it does not work. */
   readonly refusing = new Set<string>();
 
@@ -14,6 +16,7 @@ export class SimulatedAgents {
   fork(): SimulatedAgents {
     const other = new SimulatedAgents();
     other.own = this.own;
+    other.ofImage = this.ofImage;
     for (const member of this.refusing) other.refusing.add(member);
     return other;
   }

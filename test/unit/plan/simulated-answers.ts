@@ -5,17 +5,19 @@ import type { Simulator } from "./simulator.ts";
 /** Requests of the intent that were not answered yet, each as its answer. */
 export function answersOf(world: Simulator, intent: Intent, leader: string): (() => void)[] {
   const { switchover, hook } = intent;
-  const answered = (member: string, kind: "switchover" | "restart" | "rebuild" | "hook") =>
+  const answered = (member: string, kind: "switchover" | "restart" | "rebuild" | "defragment" | "hook") =>
     world.pods.get(member)?.report?.[kind]?.id === intent[kind]?.id;
   const answers: (() => void)[] = [];
   if (hook !== null && world.pods.get(hook.member)?.report !== undefined && !answered(hook.member, "hook")) {
     answers.push(() => runHook(world, hook));
   }
-  if (switchover?.from === leader && !answered(leader, "switchover")) {
+  if (world.group !== undefined && switchover !== null) {
+    answers.push(...world.group.answerSwitchover(world, switchover));
+  } else if (switchover?.from === leader && !answered(leader, "switchover")) {
     answers.push(() => answerSwitchover(world, leader, switchover.id, switchover.to ?? ""));
   }
-  for (const kind of ["restart", "rebuild"] as const) {
-    const request = intent[kind];
+  for (const kind of ["restart", "rebuild", "defragment"] as const) {
+    const request = intent[kind] ?? null;
     if (request === null || answered(request.member, kind)) continue;
     answers.push(() => obeyRequest(world, kind, request));
   }
@@ -25,14 +27,14 @@ export function answersOf(world: Simulator, intent: Intent, leader: string): (()
 /** A leader with followers refuses; a restarted engine is down for a moment. */
 function obeyRequest(
   world: Simulator,
-  kind: "restart" | "rebuild",
+  kind: "restart" | "rebuild" | "defragment",
   { id, member }: { readonly id: string; readonly member: string },
 ): void {
   const leads = member === world.leader;
   const refuses = leads && (world.intent?.members.length ?? 0) > 1;
   world.report(member, { [kind]: { id, result: refuses ? "Refused" : "Done", message: "answered" } });
   const pod = world.pods.get(member);
-  if (refuses || pod?.report === undefined) return;
+  if (refuses || kind === "defragment" || pod?.report === undefined) return;
   world.restarts.push(member);
   if (kind !== "restart" || leads) return;
   world.setReady(pod, false);

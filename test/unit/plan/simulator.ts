@@ -10,14 +10,17 @@ import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
 import type { Measured, MemberView, NodeView, Observation, OperationView } from "../../../src/plan/observation.ts";
 import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
+import { timestamp } from "../../../src/plan/timestamp.ts";
 import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
 import { SimulatedAgents } from "./simulated-agents.ts";
 import { SimulatedCertificates } from "./simulated-certificates.ts";
+import type { SimulatedGroup } from "./simulated-group.ts";
+import { elections, syncMoves } from "./simulated-standbys.ts";
 import { answersOf } from "./simulated-answers.ts";
 import { isSameNews } from "./news.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
-import { assertSafe, isRefused } from "./safety.ts";
+import { assertSafe, assertTruthful, isRefused } from "./safety.ts";
 import {
   type Child,
   describe,
@@ -57,6 +60,8 @@ export class Simulator {
   agentImage = "quorate/agent:1";
   agents = new SimulatedAgents();
   engine = engine;
+  /** Of an engine that keeps its own list of members; without it members do not. */
+  group: SimulatedGroup | undefined;
   nowMs = Date.parse("2030-01-01T00:00:00Z");
   exists = true;
   readonly children = new Map<string, Child>();
@@ -82,6 +87,8 @@ export class Simulator {
   readonly hookAnswers = new Map<HookName, "Refused" | "Failed">();
   /** Hooks that came to their end, in order, with the revision that they were about. */
   readonly hooks: HookRequest[] = [];
+  /** Requests to hand over that were carried out, and when. */
+  readonly handovers: { readonly id: string; readonly atMs: number }[] = [];
   /** Members whose engines were restarted on request, in order. */
   readonly restarts: string[] = [];
   /** Everything the planner did, a line each. */
@@ -124,6 +131,11 @@ export class Simulator {
     return [...this.pods].find(([, pod]) => pod.report?.role === "leader" && !pod.lost)?.[0];
   }
 
+  /** Who led last, as the Lease says. */
+  get lastLeader(): string | undefined {
+    return this.#named.lastLeader;
+  }
+
   get intent(): Intent | undefined {
     return intentViewOf(this.children)?.intent;
   }
@@ -136,10 +148,11 @@ export class Simulator {
     Object.assign(other, { spec, annotations, status, agentImage, nowMs, exists, trouble, measured });
     Object.assign(other, { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine: this.engine });
     Object.assign(other, { agents: this.agents.fork(), certificates: this.certificates.fork() });
+    other.group = this.group?.fork();
     for (const name of ["children", "nodes", "hookAnswers"] as const) copy<unknown>(this[name], other[name]);
     for (const name of ["volumes", "pods", "operations"] as const) copy<object>(this[name], other[name], true);
     for (const text of this.broken) other.broken.add(text);
-    for (const list of ["hooks", "restarts", "trace"] as const) Object.assign(other[list], this[list]);
+    for (const list of ["hooks", "restarts", "handovers", "trace"] as const) Object.assign(other[list], this[list]);
     other.#named = this.#named;
     other.#serial = this.#serial;
     other.#epoch = this.#epoch;
@@ -159,7 +172,7 @@ export class Simulator {
       this.nowMs += idle === 0 ? 1_000 : 60_000; // what waits for time shall get it
       if (idle > 3) return;
     }
-    throw new Error(`not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
+    throw new Error(`L1: not settled: ${this.status.change ?? ""}\n${this.trace.slice(-20).join("\n")}`);
   }
 
   /**
@@ -184,7 +197,10 @@ export class Simulator {
       else if (isRefused(this, step)) return true;
       this.#obey(step);
     }
-    if (seen.cluster !== undefined) this.status = computeStatus(seen, seen.cluster, plan, undefined);
+    if (seen.cluster !== undefined) {
+      this.status = computeStatus(seen, seen.cluster, plan, undefined);
+      assertTruthful(seen, this.status, seen.cluster.intent.members);
+    }
     return plan.steps.length > 0;
   }
 
@@ -273,7 +289,8 @@ export class Simulator {
     const volume = this.volumes.get(name);
     if (volume === undefined || pod.ready || !pod.works) return false;
     if (this.intent?.members.some((m) => m.name === name) !== true) return false;
-    return pod.report === undefined || volume.hasData || this.leader !== undefined;
+    if (pod.report === undefined) return true;
+    return this.group?.mayStart(this, name) ?? (volume.hasData || this.leader !== undefined);
   }
 
   #createPod(name: string): void {
@@ -299,11 +316,18 @@ export class Simulator {
   #start(name: string, pod: Pod): void {
     const volume = this.volumes.get(name);
     if (volume === undefined) return;
+    const { agent } = pod.report ?? {};
+    const said = { ...NO_REPORT, ...pod.report, ...(agent === undefined ? this.agents.ofImage : {}) };
+    if (this.group?.mayStart(this, name) === false) {
+      pod.report = { ...said, ...this.group.waiting(this, name) };
+      return;
+    }
     if (!volume.hasData && this.leader !== undefined) volume.hasData = true;
     this.setReady(pod, volume.hasData);
     const state = volume.hasData ? "Running" : "Starting";
     const role = volume.hasData ? "follower" : "none";
-    pod.report = { ...NO_REPORT, ...pod.report, role, state, epoch: this.#epoch };
+    this.group?.joined(name);
+    pod.report = { ...said, role, state, epoch: this.group?.term ?? this.#epoch };
   }
 
   /** The kubelet says so from now on. */
@@ -313,26 +337,10 @@ export class Simulator {
   }
 
   #agentMoves(): (() => void)[] {
-    const { intent } = this;
+    const { intent, leader } = this;
     if (intent === undefined) return [];
-    const moves: (() => void)[] = [];
-    const listed = intent.members.map((m) => m.name);
-    const { leader } = this;
-    if (leader === undefined) {
-      // Who led last has everything, and is the first in line.
-      const { lastLeader } = this.#named;
-      const inLine = listed.toSorted((a, b) => Number(b === lastLeader) - Number(a === lastLeader));
-      for (const name of inLine) if (this.#mayLead(name, intent)) moves.push(() => this.promote(name));
-      return moves;
-    }
-    const report = this.pods.get(leader)?.report;
-    const waitedFor = listed.filter((n) => n !== leader && !intent.learners.includes(n));
-    const followers = waitedFor.filter((n) => this.#follows(n)).toSorted();
-    // A leader may rely on a smaller set only once one of those it relied on knows of it, and it can tell only whom it knows.
-    const canTell = report?.syncNames.length === 0 || report?.syncNames.some((n) => listed.includes(n)) === true;
-    if (report !== undefined && canTell && report.syncNames.join(",") !== followers.join(",")) {
-      moves.push(() => this.report(leader, { syncNames: followers }));
-    }
+    if (leader === undefined) return this.group?.elections(this, intent) ?? elections(this, intent);
+    const moves = this.group?.changes(this, intent, leader) ?? syncMoves(this, intent, leader);
     for (const { member, certificate } of this.certificates.takers(this.#named, this.pods)) {
       moves.push(() => this.report(member, { certificate }));
     }
@@ -341,35 +349,31 @@ export class Simulator {
     return this.mute ? moves : [...moves, ...answersOf(this, intent, leader)];
   }
 
-  #follows(name: string): boolean {
-    const pod = this.pods.get(name);
-    return pod?.lost === false && pod.report?.state === "Running";
-  }
-
-  #mayLead(name: string, intent: Intent): boolean {
-    const pod = this.pods.get(name);
-    if (pod === undefined || !pod.works || pod.lost || pod.report === undefined) return false;
-    return this.volumes.get(name)?.hasData === true || intent.bootstrapMember === name;
-  }
-
   /** The member leads from now on. */
   promote(name: string): void {
     const volume = this.volumes.get(name);
     const pod = this.pods.get(name);
     if (volume === undefined || pod === undefined) return;
     if (!volume.hasData && [...this.volumes.values()].some((v) => v.hasData))
-      throw new Error(`second history on ${name}`);
+      throw new Error(`S3: second history on ${name}`);
     volume.hasData = true;
     this.setReady(pod, true);
     this.#epoch += 1;
-    this.#named = { ...this.#named, lastLeader: name };
-    pod.report = { ...NO_REPORT, ...pod.report, role: "leader", state: "Running", epoch: this.#epoch };
+    // Only where agents elect, the Lease says who led last.
+    if (this.group === undefined) this.#named = { ...this.#named, lastLeader: name };
+    const office = { leaderSince: timestamp(this.nowMs), epoch: this.#epoch };
+    pod.report = { ...NO_REPORT, ...pod.report, role: "leader", state: "Running", ...office };
+    pod.report = { ...pod.report, ...this.group?.begun(this, name) };
   }
 
   /** The member says something else of itself from now on. */
   report(member: string, change: Partial<MemberReport>): void {
     const pod = this.pods.get(member);
     if (pod?.report !== undefined) pod.report = { ...pod.report, ...change };
+    const { id = "", result } = change.switchover ?? {};
+    // A member that has forgotten its answer gives it again.
+    if (result === "Done" && this.handovers.every((one) => one.id !== id))
+      this.handovers.push({ id, atMs: this.nowMs });
   }
 
   #member(name: string): MemberView {
@@ -457,7 +461,7 @@ export class Simulator {
     if (kind === "Pod") {
       const member = name.replace(/-0$/, "");
       const pod = this.pods.get(member);
-      if (pod?.uid !== uid) throw new Error(`wrong uid for pod ${name}`);
+      if (pod?.uid !== uid) throw new Error(`S6: wrong uid for pod ${name}`);
       if (pod.lost) pod.deletingSinceMs ??= this.nowMs;
       else this.pods.delete(member);
       return;
@@ -466,7 +470,7 @@ export class Simulator {
       this.#named = { ...this.#named, credentialsUid: undefined, credentialKeys: [] };
       return;
     }
-    if (child?.uid !== uid) throw new Error(`wrong uid for ${kind} ${name}`);
+    if (child?.uid !== uid) throw new Error(`S6: wrong uid for ${kind} ${name}`);
     this.children.delete(childKey(kind, name));
     if (kind === "PersistentVolumeClaim") this.volumes.delete(name.replace(/-data$/, ""));
   }
