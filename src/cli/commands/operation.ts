@@ -7,6 +7,8 @@ import { ANNOTATION_REQUESTED_BY } from "../../build/labels.ts";
 import { isForbidden } from "../../kube/api-error.ts";
 import type { KubeObject, ObjectRef } from "../../kube/object.ts";
 import { duration } from "../ago.ts";
+import { operationProgress, progressBar, progressLine } from "../progress.ts";
+import { openLiveLine } from "./live-line.ts";
 import { EXIT, type Format, formatted, inSession, readCluster, type Session } from "./session.ts";
 
 const POLL_MS = 500;
@@ -146,27 +148,33 @@ async function whoAsks({ api }: Session): Promise<string | undefined> {
 }
 
 /** Prints every new word about the operation until it has ended, or the person has had enough. */
-async function follow({ api, palette, print, signal }: Session, ref: ObjectRef): Promise<void> {
+async function follow({ api, palette, signal }: Session, ref: ObjectRef): Promise<void> {
   const startMs = Date.now();
-  let said = "";
-  while (!signal.aborted) {
-    const found = await api.get<KubeObject>(ref);
-    if (found === undefined) throw new Error(`ClusterOperation ${ref.name} was deleted`);
-    const { phase = "Pending", message = "no operator has looked at it yet" } =
-      ClusterOperation.parse(found).status ?? {};
-    const paint = {
-      Done: palette.green,
-      Refused: palette.red,
-      Failed: palette.red,
-      Running: palette.bold,
-      Pending: palette.dim,
-    }[phase];
-    const word = `${paint(phase)} ${message}`;
-    if (word !== said) print([`${palette.dim(duration(Date.now() - startMs).padStart(6))} ${word}`]);
-    said = word;
-    if (phase === "Refused" || phase === "Failed") process.exitCode = EXIT.no;
-    if (phase !== "Pending" && phase !== "Running") return;
-    await sleep(POLL_MS, undefined, { signal }).catch(() => undefined); // aborted: the loop ends
+  const line = openLiveLine(
+    process.stdout,
+    (word) => `${palette.dim(duration(Date.now() - startMs).padStart(6))} ${word}`,
+  );
+  try {
+    while (!signal.aborted) {
+      const found = await api.get<KubeObject>(ref);
+      if (found === undefined) throw new Error(`ClusterOperation ${ref.name} was deleted`);
+      const { spec, status = {} } = ClusterOperation.parse(found);
+      const { phase = "Pending", message = "no operator has looked at it yet" } = status;
+      const paint = {
+        Done: palette.green,
+        Refused: palette.red,
+        Failed: palette.red,
+        Running: palette.bold,
+        Pending: palette.dim,
+      }[phase];
+      const times = { elapsedMs: Date.now() - startMs, limitMs: spec.deadlineSeconds * 1000 };
+      line.tell(`${paint(phase)} ${message}`, progressLine(operationProgress(status), times, palette));
+      if (phase === "Refused" || phase === "Failed") process.exitCode = EXIT.no;
+      if (phase !== "Pending" && phase !== "Running") return;
+      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined); // aborted: the loop ends
+    }
+  } finally {
+    line.end();
   }
 }
 
@@ -180,9 +188,7 @@ async function showRollout(session: Session, name: string, output: Format | unde
   if (STUCK.includes(rollout.phase)) process.exitCode = EXIT.no;
   if (output !== undefined) return print(formatted(output, rollout));
   const members = status?.desiredMembers ?? rollout.updated.length;
-  const width = 24;
-  const filled = Math.round((width * Math.min(rollout.updated.length, members)) / Math.max(members, 1));
-  const bar = palette.green("█".repeat(filled)) + palette.dim("░".repeat(width - filled));
+  const bar = progressBar({ done: rollout.updated.length, total: members }, palette);
   print([
     `${bar} ${rollout.updated.length}/${members} ${palette.bold(rollout.phase)} revision ${rollout.revision}${rollout.step === undefined ? "" : `, step ${rollout.step}`}`,
     ...(rollout.failed ?? []).map(({ revision, reason }) => `${palette.red("failed")} ${revision}: ${reason}`),

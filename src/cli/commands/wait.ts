@@ -1,7 +1,9 @@
 // kubectl quorate wait: for pipelines that go on when a cluster is as it was asked to be.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
+import { clusterProgress, progressLine } from "../progress.ts";
 import { settledness } from "../settled.ts";
+import { openLiveLine } from "./live-line.ts";
 import { seconds } from "./operation.ts";
 import { EXIT, inSession, readCluster, type Session } from "./session.ts";
 
@@ -24,18 +26,29 @@ export function addWait(program: Command): void {
 
 async function waitFor(session: Session, name: string, timeoutSeconds: number): Promise<void> {
   const { palette, print, signal } = session;
-  const endMs = performance.now() + timeoutSeconds * 1000;
-  let said = "";
-  while (!signal.aborted) {
-    const { state, message } = settledness(await readCluster(session, name));
-    if (state === "Ready") return print([`${palette.green("Ready")} ${message}`]);
-    if (state === "Failed" || performance.now() >= endMs) {
-      process.exitCode = EXIT.no;
-      const why = state === "Failed" ? "Failed" : `Not ready within ${timeoutSeconds} s:`;
-      return print([`${palette.red(why)} ${message}`]);
+  const startMs = performance.now();
+  const limitMs = timeoutSeconds * 1000;
+  const line = openLiveLine(process.stdout);
+  const result = (text: string): void => {
+    line.end();
+    print([text]);
+  };
+  try {
+    while (!signal.aborted) {
+      const cluster = await readCluster(session, name);
+      const { state, message } = settledness(cluster);
+      const elapsedMs = performance.now() - startMs;
+      if (state === "Ready") return result(`${palette.green("Ready")} ${message}`);
+      if (state === "Failed" || elapsedMs >= limitMs) {
+        process.exitCode = EXIT.no;
+        const why = state === "Failed" ? "Failed" : `Not ready within ${timeoutSeconds} s:`;
+        return result(`${palette.red(why)} ${message}`);
+      }
+      const progress = progressLine(clusterProgress(cluster), { elapsedMs, limitMs }, palette);
+      line.tell(`${palette.dim("Waiting")} ${message}`, progress);
+      await sleep(POLL_MS, undefined, { signal }).catch(() => undefined); // aborted: the loop ends
     }
-    if (message !== said) print([`${palette.dim("Waiting")} ${message}`]);
-    said = message;
-    await sleep(POLL_MS, undefined, { signal }).catch(() => undefined); // aborted: the loop ends
+  } finally {
+    line.end();
   }
 }
