@@ -40,7 +40,22 @@ const EngineVersion = z.object({
     .describe(
       "irreversibleFrom lists versions that cannot use the data any more once this version led: an update from one of them waits for a person's consent.",
     ),
+  upgradesFrom: z
+    .array(z.string().min(1).max(63))
+    .max(32)
+    .meta(listSet)
+    .optional()
+    .describe(
+      "upgradesFrom lists the versions that members can be updated from to this one, later versions among them if the way back is open, too. Any when absent. It is there for all versions or for none.",
+    ),
 });
+
+const UPGRADES_RULE: CelRule = {
+  rule: "self.versions.all(one, has(one.upgradesFrom)) || !self.versions.exists(one, has(one.upgradesFrom))",
+  message:
+    "versions[].upgradesFrom must be there for all versions or for none, since a version without it takes members of any: add it, empty for versions that only new clusters begin with",
+  fieldPath: ".versions",
+};
 
 const EngineStop = z.object({
   signal: z
@@ -214,6 +229,7 @@ export const EngineSpec = z
       ...shardedEngineRules,
       TLS_PORT_RULE,
       MEMBER_PORTS_RULE,
+      UPGRADES_RULE,
       ...statelessEngineRules(Object.keys(EngineActions.shape)),
       ACCOUNTS_RULE,
     ]),

@@ -288,5 +288,10 @@ export function statelessEngineRules(actions: readonly string[]): readonly CelRu
       "versions[].irreversibleFrom is about data, which topology Stateless does not have: remove it",
       ".versions",
     ),
+    rule(
+      "!self.versions.exists(one, has(one.upgradesFrom))",
+      "versions[].upgradesFrom is about data, which topology Stateless does not have: remove it",
+      ".versions",
+    ),
   ];
 }

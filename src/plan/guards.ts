@@ -23,6 +23,11 @@ export const GUARDS = {
     holds: "the Engine has the version that `spec.engine.version` names",
     override: "Choose one of the Engine's versions, or add the version to the Engine.",
   },
+  UpgradePathAllowed: {
+    holds: "the Engine lets members of the version that they run be updated to the one that the spec asks for",
+    override:
+      "Go by the versions that the message names. Who knows better adds the version to `upgradesFrom` of the Engine.",
+  },
   TopologySupported: {
     holds: "the Engine can form `spec.topology`",
     override: "None: the topology cannot be changed. Create another ClusterSpec.",

@@ -14,7 +14,7 @@ import { type PinnedTemplate, type Revision, revisionOf } from "../build/statefu
 import { applyRecipe } from "./difference.ts";
 import type { World } from "./facts.ts";
 import { burningBudgets } from "./gates.ts";
-import type { Observation } from "./observation.ts";
+import type { MemberView, Observation } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { timestamp } from "./timestamp.ts";
 
@@ -75,6 +75,11 @@ export function wantedRecord(world: World): SeenRecord | undefined {
 /** The revision that all members ran last. */
 export function lastGood(world: World): SeenRecord | undefined {
   return recordsOf(world.seen).find((record) => record.note.state === "Good");
+}
+
+/** Whether a member, or its pod, is at a recorded revision. */
+export function isAt({ statefulSet, pod }: MemberView, { templateHash }: SeenRecord): boolean {
+  return statefulSet?.revision?.templateHash === templateHash || pod?.templateHash === templateHash;
 }
 
 /** Where members are to go now. */

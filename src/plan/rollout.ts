@@ -19,6 +19,7 @@ import { rolloutStatus, shortHash, standingBlock } from "./rollout-report.ts";
 import { type Reach, reachOf } from "./stages.ts";
 import { replicasOf } from "./stop.ts";
 import { timestamp } from "./timestamp.ts";
+import { upgradeBlock } from "./upgrade-path.ts";
 import { afterUpdate, beforeRollback, beforeUpdate } from "./update-hooks.ts";
 
 const LOOK_AGAIN_MS = 10_000;
@@ -77,6 +78,8 @@ function reasonToLeave(world: World, { target, updated }: Roll): string | undefi
 
 /** An untried revision: in steps, through the gates, and out of it again when it fails. */
 function trying(world: World, roll: Roll): Decision {
+  const jump = upgradeBlock(world, roll.outdated);
+  if (jump !== undefined) return { busy: false, blocked: [jump], rollout: statusOf(world, roll, "Blocked") };
   const reach = reachOf(world, roll.updated);
   const repairs = roll.outdated.filter((m) => isBroken(world, m) && !ranWell(world, m));
   // A member that serves nobody waits for nobody: otherwise a bad revision could never be rolled forward.

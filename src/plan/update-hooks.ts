@@ -9,7 +9,7 @@ import { ask, type Asked, isConsented, type Question, type Side, updateId } from
 import type { MemberView } from "./observation.ts";
 import { annotateCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
-import { lastGood, noteOn, recordsOf, type SeenRecord, wantedRecord } from "./revisions.ts";
+import { isAt, lastGood, noteOn, recordsOf, type SeenRecord, wantedRecord } from "./revisions.ts";
 
 /** What is to be done before a member is brought to an untried revision; undefined: nothing holds it back. */
 export function beforeUpdate(world: World): Partial<Decision> | undefined {
@@ -128,8 +128,4 @@ function sideOf({ templateHash, note }: SeenRecord): Side {
 function isIrreversible({ context }: World, { from, to }: Pick<Question, "from" | "to">): boolean {
   const entry = context.engine.versions.find(({ version }) => version === to.version);
   return entry?.irreversibleFrom.includes(from.version) === true;
-}
-
-function isAt({ statefulSet, pod }: MemberView, { templateHash }: SeenRecord): boolean {
-  return statefulSet?.revision?.templateHash === templateHash || pod?.templateHash === templateHash;
 }

@@ -9,6 +9,7 @@ import type { EngineSpec } from "../api/engine.ts";
 import { resolveVersion } from "../build/context.ts";
 import type { Guard } from "../plan/guards.ts";
 import { type IntentProblem, intentProblems } from "../plan/preflight.ts";
+import { upgradeProblem } from "../plan/upgrade-path.ts";
 
 /** A ClusterSpec, and the Engine that it names; undefined when there is none. */
 export interface Proposal {
@@ -25,6 +26,7 @@ export interface Judgement {
 const FIELDS: Partial<Record<Guard, string>> = {
   EngineKnown: "spec.engine.name",
   VersionKnown: "spec.engine.version",
+  UpgradePathAllowed: "spec.engine.version",
   TopologySupported: "spec.topology",
   ShardTlsSupported: "spec.sharding.tls",
   ParametersAllowed: "spec.parameters",
@@ -42,12 +44,13 @@ const FIELDS: Partial<Record<Guard, string>> = {
  */
 export function judgeProposal(proposal: Proposal, before: Proposal | undefined): Judgement {
   const former = before === undefined ? [] : problems(before);
-  const problem = problems(proposal).find((one) => !former.some((known) => isPartOf(one, known)));
+  const news = problems(proposal).filter((one) => !former.some((known) => isPartOf(one, known)));
+  const problem = news[0] ?? jump(proposal, before);
   const warnings = [...mistakes(proposal), ...irreversible(proposal, before)];
   const known = before === undefined ? [] : mistakes(before);
-  const news = warnings.filter((warning) => !known.includes(warning));
-  if (problem === undefined) return { warnings: news };
-  return { refusal: { field: FIELDS[problem.guard] ?? "spec", message: problem.message }, warnings: news };
+  const newWarnings = warnings.filter((warning) => !known.includes(warning));
+  if (problem === undefined) return { warnings: newWarnings };
+  return { refusal: { field: FIELDS[problem.guard] ?? "spec", message: problem.message }, warnings: newWarnings };
 }
 
 function problems({ cluster, engine }: Proposal): readonly IntentProblem[] {
@@ -56,6 +59,29 @@ function problems({ cluster, engine }: Proposal): readonly IntentProblem[] {
 
 function isPartOf(problem: IntentProblem, known: IntentProblem): boolean {
   return problem.guard === known.guard && problem.values.every((value) => known.values.includes(value));
+}
+
+/**
+ * An update that the Engine has no path for. Only where the operator has said that all members run what the spec asked for: a change that
+ * is under way can be taken back, and which version members are at then, the planner knows. It judges shards as well, whose ClusterSpecs
+ * the operator writes.
+ */
+function jump(
+  { cluster, engine }: Proposal,
+  before: Proposal | undefined,
+): Pick<IntentProblem, "guard" | "message"> | undefined {
+  if (engine === undefined || before === undefined || cluster.spec.shard !== undefined) return undefined;
+  if (before.cluster.spec.engine.name !== cluster.spec.engine.name || !runsItsSpec(before.cluster)) return undefined;
+  const from = resolveVersion(before.cluster.spec, before.engine ?? engine)?.version;
+  const to = resolveVersion(cluster.spec, engine)?.version;
+  const problem = from === undefined || to === undefined ? undefined : upgradeProblem(cluster.spec, engine, from, to);
+  return problem === undefined ? undefined : { guard: "UpgradePathAllowed", message: problem.message };
+}
+
+function runsItsSpec({ metadata, spec, status }: ClusterSpec): boolean {
+  if (status?.observedGeneration === undefined || status.observedGeneration !== metadata.generation) return false;
+  if (spec.topology !== "Sharded") return status.rollout?.phase === "Complete";
+  return status.conditions?.some(({ type, status: value }) => type === "Ready" && value === "True") === true;
 }
 
 /** What the spec alone shows of the twenty mistakes. */

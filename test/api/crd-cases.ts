@@ -350,6 +350,16 @@ const engineCreations: readonly Creation[] = [
     'spec.versions[1]: Duplicate value: {"version":"1"}',
   ),
   creation(
+    "upgrade paths to one of two versions",
+    minimalEngine({
+      versions: [
+        { version: "2", image: "tiny:2", upgradesFrom: ["1"] },
+        { version: "1", image: "tiny:1" },
+      ],
+    }),
+    "spec.versions: versions[].upgradesFrom must be there for all versions or for none, since a version without it takes members of any: add it, empty for versions that only new clusters begin with",
+  ),
+  creation(
     "a default parameter with a blank in its name",
     minimalEngine({ parameters: { defaults: { "a b": "1" } } }),
     "spec.parameters.defaults: parameters.defaults has a name that is not a parameter's: use letters, digits, '_', '.' and '-', at most 128 characters, a letter or '_' first",

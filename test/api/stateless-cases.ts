@@ -148,6 +148,11 @@ export const statelessCreations: readonly Creation[] = [
       says: "versions[].irreversibleFrom is about data, which topology Stateless does not have: remove it",
     },
     {
+      field: "versions",
+      spec: { versions: [{ version: "2", image: "tiny:2", upgradesFrom: [] }] },
+      says: "versions[].upgradesFrom is about data, which topology Stateless does not have: remove it",
+    },
+    {
       field: "probes",
       spec: { probes: undefined },
       says: "probes are for topology Stateless, which needs them; in the others agents answer the probes: add probes, or remove them",

@@ -145,3 +145,94 @@ describe("warns", () => {
     expect(judgeProposal(proposal({ topology: "Stateless" }, beside), undefined)).toEqual({ warnings: [] });
   });
 });
+
+describe("an update that the Engine has no path for", () => {
+  const stairs: EngineSpec = {
+    ...engine,
+    versions: [
+      { version: "3", image: "example/engine:3", irreversibleFrom: [], upgradesFrom: ["2"] },
+      { version: "2", image: "example/engine:2", irreversibleFrom: [], upgradesFrom: ["1"] },
+      { version: "1", image: "example/engine:1", irreversibleFrom: [], upgradesFrom: [] },
+    ],
+  };
+  const rollout = { revision: "h1", phase: "Complete", updated: ["orders-0"] };
+  const settled = { observedGeneration: 4, rollout };
+  const ready = {
+    type: "Ready",
+    status: "True",
+    reason: "Ready",
+    message: "It is.",
+    lastTransitionTime: "2030-01-01T00:00:00Z",
+  };
+
+  function stored(version: string, status: object = settled, spec: object = {}): Proposal {
+    const { cluster } = proposal({ ...spec, engine: { name: "example", version } });
+    const metadata = { ...cluster.metadata, generation: 4 };
+    return { cluster: ClusterSpec.parse({ ...cluster, metadata, status }), engine: stairs };
+  }
+  const next = (version: string, spec: object = {}) =>
+    proposal({ ...spec, engine: { name: "example", version } }, stairs);
+
+  test.each([
+    { from: "1", to: "3", says: "Set spec.engine.version to 2, then to 3." },
+    { from: "2", to: "1", says: "Set spec.engine.version back to 2" },
+    { from: "3", to: "2", says: "Set spec.engine.version back to 3" },
+  ])("is refused: $from to $to", ({ from, to, says }) => {
+    expect(judgeProposal(next(to), stored(from)).refusal).toEqual({
+      field: "spec.engine.version",
+      message: expect.stringContaining(says),
+    });
+  });
+
+  test.each([
+    { why: "by one version", from: "1", to: "2", status: settled },
+    { why: "not at all", from: "3", to: "3", status: settled },
+    // Members may be at the earlier version still: that is how a change is taken back.
+    {
+      why: "while it is rolled",
+      from: "2",
+      to: "1",
+      status: { ...settled, rollout: { ...rollout, phase: "Progressing" } },
+    },
+    {
+      why: "before the operator has seen the last change",
+      from: "2",
+      to: "1",
+      status: { ...settled, observedGeneration: 3 },
+    },
+    { why: "before it has said anything", from: "2", to: "1", status: {} },
+  ])("is not where it is done $why", ({ from, to, status }) => {
+    expect(judgeProposal(next(to), stored(from, status)).refusal).toBeUndefined();
+  });
+
+  test("is nothing to a new cluster, nor to another engine", () => {
+    expect(judgeProposal(next("3"), undefined).refusal).toBeUndefined();
+    const other = proposal({ engine: { name: "other", version: "3" } }, stairs);
+    expect(judgeProposal(other, stored("1")).refusal).toBeUndefined();
+  });
+
+  test("goes by what the Engine was before when that names the version which is left out", () => {
+    const { cluster } = stored("1");
+    const unnamed = ClusterSpec.parse({ ...cluster, spec: { ...cluster.spec, engine: { name: "example" } } });
+    const before = {
+      cluster: unnamed,
+      engine: { ...stairs, versions: stairs.versions.filter(({ version }) => version === "1") },
+    };
+    expect(judgeProposal(next("3"), before).refusal?.field).toBe("spec.engine.version");
+    expect(judgeProposal(next("2"), before).refusal).toBeUndefined();
+  });
+
+  test("of a sharded cluster is judged by the whole, when all of it is Ready, and left to the planner for its shards", () => {
+    const sharding = { topology: "Sharded", sharding: { shards: 3 } };
+    const sharded = { ...stairs, topologies: ["ActivePassive" as const, "Sharded" as const], slots: 16_384 };
+    const judge = (status: object, spec: object) => {
+      const before = { ...stored("1", status, spec), engine: sharded };
+      return judgeProposal({ ...next("3", spec), engine: sharded }, before).refusal?.field;
+    };
+    expect(judge({ observedGeneration: 4, conditions: [ready] }, sharding)).toBe("spec.engine.version");
+    expect(judge({ observedGeneration: 4, conditions: [{ ...ready, status: "False" }] }, sharding)).toBeUndefined();
+    const shard = { of: "orders", shards: ["orders-s0"] };
+    expect(judge(settled, { shard })).toBeUndefined();
+    expect(judge(settled, {})).toBe("spec.engine.version");
+  });
+});
