@@ -26,7 +26,7 @@ export async function dataOf({ rows }: Dashboard, url: string, range: Range): Pr
 
 /** As Grafana fills it in when everything is chosen. */
 export function filledIn(expr: string): string {
-  return expr.replaceAll("$namespace", ".*").replaceAll("$cluster", ".*");
+  return expr.replaceAll("$namespace", ".*").replaceAll("$cluster", ".*").replaceAll("$__rate_interval", "5m");
 }
 
 /** Draws a dashboard into a PNG file, in a browser without a screen. */

@@ -57,12 +57,12 @@ export const DEBUG: readonly Row[] = [
       panel(
         ["Processor", "Cores that each member uses."],
         "short",
-        one(`rate(quorate_member_cpu_seconds_total${OF}[5m])`, MEMBER),
+        one(`rate(quorate_member_cpu_seconds_total${OF}[$__rate_interval])`, MEMBER),
       ),
       panel(
         ["Throttled", "Seconds a second in which a CPU limit made the member wait."],
         "s",
-        one(`rate(quorate_member_cpu_throttled_seconds_total${OF}[5m])`, MEMBER),
+        one(`rate(quorate_member_cpu_throttled_seconds_total${OF}[$__rate_interval])`, MEMBER),
         { limit: 0.1 },
       ),
       panel(["Memory", "What cannot be dropped, and the limit."], "bytes", [
@@ -74,7 +74,7 @@ export const DEBUG: readonly Row[] = [
         ["Between members", "Time until another member answered a sign of life, on average: network and agents."],
         "s",
         one(
-          `rate(quorate_member_heartbeat_seconds_sum${OF}[5m]) / (rate(quorate_member_heartbeat_seconds_count${OF}[5m]) > 0)`,
+          `rate(quorate_member_heartbeat_seconds_sum${OF}[$__rate_interval]) / (rate(quorate_member_heartbeat_seconds_count${OF}[$__rate_interval]) > 0)`,
           "{{member}} to {{peer}}",
         ),
       ),
@@ -82,14 +82,17 @@ export const DEBUG: readonly Row[] = [
         ["Engine actions, P95", "Over all members, by action."],
         "s",
         one(
-          `histogram_quantile(0.95, sum by (action, le) (rate(quorate_member_action_seconds_bucket${OF}[5m])))`,
+          `histogram_quantile(0.95, sum by (action, le) (rate(quorate_member_action_seconds_bucket${OF}[$__rate_interval])))`,
           "{{action}}",
         ),
       ),
       panel(
         ["Engine actions that failed", "A second, by action."],
         "reqps",
-        one(`sum by (action) (rate(quorate_member_action_seconds_count${of('result="error"')}[5m]))`, "{{action}}"),
+        one(
+          `sum by (action) (rate(quorate_member_action_seconds_count${of('result="error"')}[$__rate_interval]))`,
+          "{{action}}",
+        ),
       ),
       panel(
         ["Where members run", "Node, role and revision of each."],
@@ -108,13 +111,13 @@ export const DEBUG: readonly Row[] = [
       panel(
         ["Calls to the API server", "A second, by verb and answer."],
         "reqps",
-        one("sum by (verb, code) (rate(quorate_api_requests_total[5m]))", "{{verb}} {{code}}"),
+        one("sum by (verb, code) (rate(quorate_api_requests_total[$__rate_interval]))", "{{verb}} {{code}}"),
       ),
       panel(
         ["API latency P95", "By verb."],
         "s",
         one(
-          'histogram_quantile(0.95, sum by (verb, le) (rate(quorate_api_request_duration_seconds_bucket{verb!="watch"}[5m])))',
+          'histogram_quantile(0.95, sum by (verb, le) (rate(quorate_api_request_duration_seconds_bucket{verb!="watch"}[$__rate_interval])))',
           "{{verb}}",
         ),
         { limit: 0.5 },
@@ -142,19 +145,22 @@ export const DEBUG: readonly Row[] = [
         ["Wait in the queue, P95", "By priority."],
         "s",
         one(
-          "histogram_quantile(0.95, sum by (priority, le) (rate(quorate_queue_wait_seconds_bucket[5m])))",
+          "histogram_quantile(0.95, sum by (priority, le) (rate(quorate_queue_wait_seconds_bucket[$__rate_interval])))",
           "{{priority}}",
         ),
       ),
       panel(
         ["Passes", "A second, by how they ended."],
         "reqps",
-        one("sum by (result) (rate(quorate_reconcile_total[5m]))", "{{result}}"),
+        one("sum by (result) (rate(quorate_reconcile_total[$__rate_interval]))", "{{result}}"),
       ),
       panel(
         ["Length of a pass, P95", "From observing to writing status."],
         "s",
-        one("histogram_quantile(0.95, sum by (le) (rate(quorate_reconcile_duration_seconds_bucket[5m])))", "pass"),
+        one(
+          "histogram_quantile(0.95, sum by (le) (rate(quorate_reconcile_duration_seconds_bucket[$__rate_interval])))",
+          "pass",
+        ),
       ),
       panel(
         ["Memory of the operator", "Resident."],

@@ -57,7 +57,7 @@ export const EXECUTIVE: readonly Row[] = [
         ],
         "reqps",
         one(
-          `sum by (region) (sum by (namespace, cluster, member) (rate(quorate_member_requests_total${OF}[5m])) * on (namespace, cluster, member) group_left (region) max by (namespace, cluster, member, region) (quorate_member_info${OF}))`,
+          `sum by (region) (sum by (namespace, cluster, member) (rate(quorate_member_requests_total${OF}[$__rate_interval])) * on (namespace, cluster, member) group_left (region) max by (namespace, cluster, member, region) (quorate_member_info${OF}))`,
           "{{region}}",
         ),
         { width: 8 },

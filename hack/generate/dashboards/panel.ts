@@ -96,7 +96,7 @@ export const ANNOTATIONS: readonly {
   },
 ];
 
-const SOURCE = { type: "prometheus", uid: "$datasource" };
+const SOURCE = { type: "prometheus", uid: "$prometheus_datasource" };
 const HEIGHT = 8;
 const STAT_HEIGHT = 4;
 const COLUMNS = 24;
@@ -111,7 +111,7 @@ export function toGrafana({ uid, title, description, rows, events = [] }: Dashbo
     tags: ["quorate"],
     timezone: "browser",
     schemaVersion: 39,
-    editable: true,
+    editable: false, // it comes from code, and would be overwritten
     graphTooltip: 1,
     refresh: "30s",
     time: { from: "now-6h", to: "now" },
@@ -126,7 +126,7 @@ export function toGrafana({ uid, title, description, rows, events = [] }: Dashbo
 
 function variables(): object[] {
   return [
-    { name: "datasource", type: "datasource", query: "prometheus", label: "Data source" },
+    sourceVariable("prometheus"),
     labelVariable("namespace", "quorate_cluster_info"),
     labelVariable("cluster", 'quorate_cluster_info{namespace=~"$namespace"}'),
   ];
@@ -137,13 +137,13 @@ function eventVariables(sources: readonly EventPanel["source"][]): object[] {
   return [
     // Lines of what is not on a node are nobody's: so "all" is no empty name, which Loki refuses.
     { ...labelVariable("node", 'quorate_member_info{namespace=~"$namespace",cluster=~"$cluster"}'), allValue: ".+" },
-    ...sources.map((source) => ({
-      name: source,
-      type: "datasource",
-      query: source,
-      label: source === "loki" ? "Logs" : "Traces",
-    })),
+    ...sources.map(sourceVariable),
   ];
+}
+
+function sourceVariable(source: "prometheus" | EventPanel["source"]): object {
+  const label = `${source.charAt(0).toUpperCase()}${source.slice(1)} data source`;
+  return { name: `${source}_datasource`, type: "datasource", query: source, label };
 }
 
 function labelVariable(name: string, series: string): object {
@@ -223,7 +223,7 @@ function toEventPanel(
   id: number,
   gridPos: object,
 ): object {
-  const datasource = { type: source, uid: `$${source}` };
+  const datasource = { type: source, uid: `$${source}_datasource` };
   const target = { refId: "Q1", datasource };
   return {
     id,

@@ -130,13 +130,13 @@ describe("lines and traces on the dashboard debug", () => {
   test("come from data sources that one chooses, each of the kind that its query is for", () => {
     const chosen = grafana.templating.list.filter(({ type }) => type === "datasource");
     expect(chosen.map(({ name, query }) => `${name} ${String(query)}`)).toEqual([
-      "datasource prometheus",
-      "loki loki",
-      "tempo tempo",
+      "prometheus_datasource prometheus",
+      "loki_datasource loki",
+      "tempo_datasource tempo",
     ]);
     for (const { datasource, targets = [] } of grafana.panels.flatMap(({ panels: inner = [] }) => inner)) {
       const [target] = targets;
-      expect(datasource).toEqual({ type: datasource?.type, uid: `$${datasource?.type ?? ""}` });
+      expect(datasource).toEqual({ type: datasource?.type, uid: `$${datasource?.type ?? ""}_datasource` });
       expect(target?.datasource).toEqual(datasource);
       expect(target?.queryType).toBe(datasource?.type === "tempo" ? "traceql" : "range");
       expect(datasource?.type === "tempo" ? target?.query : target?.expr).toMatch(/\{.*\}/);
