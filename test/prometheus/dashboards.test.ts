@@ -25,7 +25,7 @@ let cpuSeconds = 0;
 /** A second in the life of a member. */
 function live({ metrics, showUsage, countRequests }: (typeof agents)[number], at: number): void {
   const leads = at === 0;
-  countRequests({ served: 50, failed: 1 });
+  countRequests({ served: 50, failed: 1, took: { seconds: 0.5, requests: 51, within: { "0.01": 40, "0.1": 51 } } });
   cpuSeconds += 0.1;
   showUsage({
     cpuSeconds,
