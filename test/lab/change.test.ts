@@ -16,6 +16,7 @@ import {
   patchSpec,
 } from "../../hack/scenario/change.ts";
 import { removeNamespace } from "../../hack/scenario/example.ts";
+import { foretell, podsOf, replacedSince } from "../../hack/scenario/foretold.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
 import { slowEngine } from "../../hack/scenario/lasting-faults.ts";
@@ -48,11 +49,19 @@ afterAll(async () => {
   await removeNamespace(NAMESPACE);
 });
 
+/** Makes a change. What comes to its end undisturbed went as it was foretold: the same pods in the same order, as many hand-overs. */
 async function made(change: Change): Promise<ChangeResult> {
+  await SUBJECT.untilHealthy(180_000);
+  const foretold = await foretell(NAMESPACE, "orders", change.spec);
+  const before = await podsOf(NAMESPACE, "orders");
   const result = await measureChange(SUBJECT, "orders", change);
   process.stdout.write(`${change.name}: ${JSON.stringify(result)}\n`);
   expectNothingLost(result);
   expect(result.acked).toBeGreaterThan(100);
+  if (result.phase === "Complete" && change.disturb === undefined) {
+    const replaced = await replacedSince(before, NAMESPACE, "orders");
+    expect({ replaced, leaderChanges: result.leaderChanges }).toEqual(foretold);
+  }
   return result;
 }
 

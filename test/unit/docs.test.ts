@@ -60,6 +60,8 @@ function wordsOf(line: string): string[] {
   return [...line.matchAll(/'[^']*'|"[^"]*"|[^\s|>;&]+/g)].map(([word]) => word.replaceAll(/^['"]|['"]$/g, ""));
 }
 
+const pageOf = (name: string): string => pages.find((one) => one.name === name)?.text ?? "";
+
 /** Pages that the site's navigation names. */
 function named(nav: readonly unknown[]): string[] {
   return nav.flatMap((entry) =>
@@ -74,8 +76,17 @@ test("the site leads to every page that is no runbook or decision, and to none t
   expect(named(nav).toSorted()).toEqual(expected.toSorted());
 });
 
+test("what the README has people type on a cluster of their own is the beginning of docs/start.md, which is followed on a real one", () => {
+  const typed = (page: string): readonly string[] =>
+    [...page.matchAll(/^```sh\n([^]*?)^```/gm)].flatMap(([, block = ""]) => block.trim().split("\n"));
+  const own = /^## On a cluster of your own\n([^]*?)^## /m.exec(pageOf("README.md"))?.[1] ?? "";
+  const wanted = typed(own);
+  const known = typed(pageOf("docs/start.md")).filter((line) => wanted.includes(line));
+  expect(wanted.length).toBeGreaterThan(3);
+  expect(known.slice(0, wanted.length)).toEqual(wanted);
+});
+
 const ENGINES = readdirSync(join(root, "engines")).flatMap((file) => /^(.+)\.yaml$/.exec(file)?.[1] ?? []);
-const pageOf = (name: string): string => pages.find((one) => one.name === name)?.text ?? "";
 
 test.each(ENGINES)("the README leads to the page of the engine %s, and the comparison names it", (engine) => {
   expect(pageOf("README.md")).toContain(`(docs/engines/${engine}.md)`);
