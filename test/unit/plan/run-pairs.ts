@@ -22,17 +22,20 @@ const seeds = Array.from({ length: Number(values.seeds) }, (_, at) => Number(val
 const topologies = TOPOLOGIES.filter((topology) => (values.topology ?? topology) === topology);
 const firsts = values.first === undefined ? {} : { firsts: [values.first] };
 let count = 0;
-for (const { schedule, run } of schedules({ steps: Number(values.steps), seeds, topologies, ...firsts })) {
-  if ((values.second ?? schedule.second) !== schedule.second) continue;
-  count += 1;
-  try {
-    run();
-  } catch (error) {
-    process.stdout.write(
-      `${JSON.stringify(schedule)}\n  ✗ ${error instanceof Error ? error.message : String(error)}\n`,
-    );
-    process.exitCode = 1;
-    break;
+try {
+  // A cluster that does not even begin as it must ends the run, too.
+  for (const { schedule, run } of schedules({ steps: Number(values.steps), seeds, topologies, ...firsts })) {
+    if ((values.second ?? schedule.second) !== schedule.second) continue;
+    count += 1;
+    try {
+      run();
+    } catch (error) {
+      process.stdout.write(`${JSON.stringify(schedule)}\n`);
+      throw error;
+    }
   }
+} catch (error) {
+  process.stdout.write(`  ✗ ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
 }
 process.stdout.write(`${count} schedules\n`);

@@ -189,10 +189,10 @@ function intentHarm(world: Simulator, manifest: Manifest): string | undefined {
   const { member: given } = next.agent ?? {};
   if (given !== undefined && given !== now?.agent?.member && isGateClosed(world))
     return `S9: replaces the agent of ${given} past the error budget`;
-  // The planner's own: a person may move the leader as often as he likes.
-  const isNew =
-    next.switchover !== null && next.switchover.id !== now?.switchover?.id && next.switchover.id.includes(".");
-  const lately = world.handovers.filter(({ atMs }) => world.nowMs - atMs < FLAPPING_MS);
+  // A person may move the leader as often as he likes.
+  const isOwn = (id: string): boolean => id.includes(".");
+  const isNew = next.switchover !== null && next.switchover.id !== now?.switchover?.id && isOwn(next.switchover.id);
+  const lately = world.handovers.filter(({ id, atMs }) => isOwn(id) && world.nowMs - atMs < FLAPPING_MS);
   return isNew && lately.length >= MOST_HANDOVERS ? "S8: moves the leader again and again" : undefined;
 }
 

@@ -87,7 +87,7 @@ export class Simulator {
   readonly hookAnswers = new Map<HookName, "Refused" | "Failed">();
   /** Hooks that came to their end, in order, with the revision that they were about. */
   readonly hooks: HookRequest[] = [];
-  /** Requests to hand over that were carried out, and when. */
+  /** Requests to hand over, and when the planner made each. */
   readonly handovers: { readonly id: string; readonly atMs: number }[] = [];
   /** Members whose engines were restarted on request, in order. */
   readonly restarts: string[] = [];
@@ -192,11 +192,14 @@ export class Simulator {
     const plan = planCluster(seen);
     this.#lastLook = { seen, dueMs: this.nowMs + Math.min(RESYNC_MS, plan.requeueAfterMs ?? RESYNC_MS) };
     meanwhile?.();
+    const asked = this.intent?.switchover?.id;
     for (const step of plan.steps) {
       if (meanwhile === undefined) assertSafe(this, step);
       else if (isRefused(this, step)) return true;
       this.#obey(step);
     }
+    const { id } = this.intent?.switchover ?? {};
+    if (id !== undefined && id !== asked) this.handovers.push({ id, atMs: this.nowMs });
     if (seen.cluster !== undefined) {
       this.status = computeStatus(seen, seen.cluster, plan, undefined);
       assertTruthful(seen, this.status, seen.cluster.intent.members);
@@ -370,10 +373,6 @@ export class Simulator {
   report(member: string, change: Partial<MemberReport>): void {
     const pod = this.pods.get(member);
     if (pod?.report !== undefined) pod.report = { ...pod.report, ...change };
-    const { id = "", result } = change.switchover ?? {};
-    // A member that has forgotten its answer gives it again.
-    if (result === "Done" && this.handovers.every((one) => one.id !== id))
-      this.handovers.push({ id, atMs: this.nowMs });
   }
 
   #member(name: string): MemberView {
