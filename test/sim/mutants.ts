@@ -1,4 +1,4 @@
-// Mistakes sown into a copy of the operator, each with the schedules in which an oracle must find it.
+// Mistakes sown into a copy of operator and agents, each with the schedules in which an oracle must find it.
 import type { Fault } from "./faults.ts";
 
 /** One changed place: `find` must occur exactly once in the file. */
@@ -10,8 +10,8 @@ export interface Mutant {
   readonly replace: string;
   /** A second guard of the same rule, if there is one. */
   readonly also?: { readonly file: string; readonly find: string; readonly replace: string };
-  /** Whose program it is in; the operator's when absent. */
-  readonly of?: "agents";
+  /** Which simulator looks for it: that of the operator's program when absent. */
+  readonly of?: "agents" | "planner";
   /** Arguments of run.ts. */
   readonly args: readonly string[];
 }
@@ -28,6 +28,11 @@ const told = (scenario: string, ...faults: readonly Fault[]): readonly string[] 
   JSON.stringify(faults),
 ];
 const every = (scenario: string, faults: string): readonly string[] => ["--scenario", scenario, "--every", faults];
+
+/** One pair of changes, the second at each of the first eight steps of the first. */
+const pair = (topology: string, first: string, second: string): readonly string[] => [
+  ...["--topology", topology, "--first", first, "--second", second],
+];
 
 /** The first six are the classic mistakes of controllers (Sieve, Acto), the rest rules of this one. */
 export const MUTANTS: readonly Mutant[] = [
@@ -201,12 +206,75 @@ export const MUTANTS: readonly Mutant[] = [
     args: told("roll"),
   },
   {
+    name: "children do not say whose they are",
+    file: "build/labels.ts",
+    find: '    "app.kubernetes.io/managed-by": MANAGED_BY,\n',
+    replace: "",
+    args: told("create"),
+  },
+  {
+    name: "a roll goes on while the error budget burns",
+    of: "planner",
+    file: "plan/gates.ts",
+    find: 'if (verdict === undefined || verdict.status === "True" ||',
+    replace: 'if (verdict === undefined || verdict.reason !== "BudgetExhausted" ||',
+    args: pair("ActivePassive", "BudgetBurn", "Rollout"),
+  },
+  {
+    name: "agents are replaced while the error budget burns",
+    of: "planner",
+    file: "plan/agents.ts",
+    find: 'return budgetBlock(world) ?? windowBlock(world, "a replacement of agents");',
+    replace: 'return windowBlock(world, "a replacement of agents");',
+    args: pair("Consensus", "BudgetBurn", "AgentsInPlace"),
+  },
+  {
+    name: "who spoke for members that all write speaks again as soon as he has handed over",
+    of: "planner",
+    file: "plan/intent.ts",
+    find: 'if (world.switchover.state === "Done" && world.cluster.intent.topology === "ActiveActive") return request;',
+    replace: "",
+    args: pair("ActiveActive", "Rollout", "Reload"),
+  },
+  {
+    name: "a member is removed although the engine counts it",
+    of: "planner",
+    file: "plan/facts.ts",
+    find: "return report?.group?.members?.includes(name) ?? world.initialized;",
+    replace: "return report === undefined && world.initialized;",
+    args: ["--topology", "Consensus", "--first", "ScaleIn", "--steps", "3"],
+  },
+  {
+    name: "a shard is changed while another one is in trouble",
+    of: "planner",
+    file: "plan/plan-shards.ts",
+    find: "  if (others.length === 0)\n",
+    replace: "  if (others.length >= 0)\n",
+    args: pair("Sharded", "NodeLoss", "Rollout"),
+  },
+  {
+    name: "a shard in trouble waits for the others with the change that would mend it",
+    of: "planner",
+    file: "plan/plan-shards.ts",
+    find: "stale.toSorted((a, b) => Number(a.isSettled) - Number(b.isSettled));",
+    replace: "stale;",
+    args: pair("Sharded", "BadImageLater", "Failover"),
+  },
+  {
+    name: "Ready is said as soon as somebody leads",
+    of: "planner",
+    file: "status/status.ts",
+    find: 'const isReady = available.status === "True" && degraded.status === "False" && !reconciling && stalled === undefined;',
+    replace: 'const isReady = available.status === "True" && stalled === undefined;',
+    args: pair("ActivePassive", "NodeLoss", "Reload"),
+  },
+  {
     name: "a conflict over the Lease is taken for its own success",
     of: "agents",
     file: "agent/cluster/lease.ts",
     find: 'if (isConflict(error)) return { result: "conflict", resourceVersion: null };',
     replace: 'if (isConflict(error)) return { result: "ok", resourceVersion: casResourceVersion };',
-    args: ["--seeds", "300"],
+    args: ["--kinds", "SlowNetwork,LosePower,CrashContainer", "--members", "5", "--seeds", "300"],
   },
   {
     name: "the deadline of the fence is not moved on",
@@ -231,7 +299,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: `    turn.emit({ type: "Seal", actionId: turn.beginAction("Seal", record.epoch), epoch: record.epoch });
     return;`,
     replace: "    return answerSealRequests(turn, engine.position);",
-    args: ["--seeds", "2000"],
+    args: ["--kinds", "FreezeNode,Switchover", "--seeds", "300"],
   },
   {
     name: "pre-votes are counted as sealed answers",
@@ -239,7 +307,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "agent/protocol/candidacy.ts",
     find: "      answers: {},",
     replace: "      answers: candidate.answers,",
-    args: ["--seeds", "2000"],
+    args: ["--seeds", "100"],
   },
   {
     name: "effects do not wait until a promise is durable",
@@ -249,12 +317,15 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (effect.type === "Persist") void this.#ports.persist(effect.record);',
     args: ["--seeds", "2000"],
   },
+  // That WakeAt is dropped would be no mistake: it is asked for by nothing but a candidate that stood down, for the time of its next try,
+  // and the beat tells the protocol of the time four times a period, as does every look at the engine. The next try comes a quarter of
+  // a period later at most, and nobody is kept safe by its coming in time.
   {
-    name: "a wait of the protocol is not kept when an earlier one is over",
+    name: "the engine of a leader is not looked at",
     of: "agents",
     file: "agent/runtime.ts",
-    find: "if (atMs >= this.#wakeAtMs) return;",
-    replace: "return;",
-    args: ["--seeds", "300"],
+    find: 'return state?.engine.status === "follower" || state?.engine.status === "writable";',
+    replace: 'return state?.engine.status === "follower";',
+    args: ["--seeds", "20"],
   },
 ];

@@ -8,6 +8,7 @@ export const API = "api";
 export class Network {
   readonly #scheduler: Scheduler;
   readonly #cuts = new Set<string>();
+  #slowMs = 0;
 
   constructor(scheduler: Scheduler) {
     this.#scheduler = scheduler;
@@ -23,6 +24,11 @@ export class Network {
     this.cut(b, a);
   }
 
+  /** Every message takes up to so much longer from now on; none: as long as ever. */
+  slow(mostMs: number): void {
+    this.#slowMs = mostMs;
+  }
+
   /** Mends every link of `end`, or all. */
   heal(end?: string): void {
     for (const link of this.#cuts) {
@@ -36,7 +42,8 @@ export class Network {
 
   /** Carries a message; `arrive` is called when it is there, and never when the link is cut by then. */
   send(from: string, to: string, arrive: () => void, delayMs = this.#scheduler.between(0.2, 5)): void {
-    this.#scheduler.after(delayMs, () => {
+    const extraMs = this.#slowMs === 0 ? 0 : this.#scheduler.between(0, this.#slowMs);
+    this.#scheduler.after(delayMs + extraMs, () => {
       if (this.isUp(from, to)) arrive();
     });
   }

@@ -1,5 +1,5 @@
 /**
- * Sows each mistake of mutants.ts into a copy of the operator and runs the simulator on it: which oracle finds it, and after how many
+ * Sows each mistake of mutants.ts into a copy of operator and agents and runs a simulator on it: which oracle finds it, and after how many
  * seconds. A mistake that survives is an oracle that is missing. `--only TEXT`: those whose names hold the text. `--write`: the table in
  * docs/reliability.md is made anew from what was found.
  */
@@ -14,7 +14,12 @@ import { type Mutant, MUTANTS } from "./mutants.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const PAGE = join(ROOT, "docs/reliability.md");
 const LONGEST_CELL = 110;
-const COPIED = ["src", "test/sim", "test/unit/plan/fixture.ts"];
+const COPIED = ["src", "test/sim", "test/unit/plan"];
+const PROGRAMS = {
+  operator: "test/sim/run.ts",
+  agents: "test/sim/agents/run.ts",
+  planner: "test/unit/plan/run-pairs.ts",
+} as const;
 
 /** A copy of what the simulator runs, with the mistake in it. @throws {Error} when its place is not there exactly once. */
 function sow({ name, file, find, replace, also }: Mutant): string {
@@ -47,8 +52,7 @@ interface Finding {
 /** Runs the simulator on the copy. A run that ends without a broken promise and without success found nothing, either. */
 function judge(folder: string, mutant: Mutant): Promise<Finding> {
   return new Promise((resolve) => {
-    const program = mutant.of === "agents" ? "test/sim/agents/run.ts" : "test/sim/run.ts";
-    const argv = [join(folder, program), ...mutant.args, "--raw"];
+    const argv = [join(folder, PROGRAMS[mutant.of ?? "operator"]), ...mutant.args, "--raw"];
     execFile(process.execPath, argv, { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       const [, oracle, what = ""] = /✗ ([A-Z][A-Za-z0-9]*): (.+)/.exec(stdout + stderr) ?? [];
       const why = error === null ? "nothing was found" : `it ended by itself: ${stderr.trim().slice(-300)}`;
@@ -62,11 +66,12 @@ function tableOf(findings: readonly Finding[]): string {
   const cell = (text: string): string =>
     (text.split(";", 1)[0] ?? "").replaceAll("|", "\\|").replaceAll(/\s+/g, " ").slice(0, LONGEST_CELL);
   const rows = findings.map(
-    ({ mutant, oracle = "survived", what }) => `| ${mutant.name} | ${oracle} | ${cell(what)} |`,
+    ({ mutant, oracle = "survived", what }) =>
+      `| ${mutant.name} | ${mutant.of ?? "operator"} | ${oracle} | ${cell(what)} |`,
   );
   const survivors = findings.filter(({ oracle }) => oracle === undefined).length;
   const sum = `${findings.length} mistakes were sown, ${findings.length - survivors} found.`;
-  return [sum, "", "| mistake | found by | as |", "| --- | --- | --- |", ...rows].join("\n");
+  return [sum, "", "| mistake | simulator of | found by | as |", "| --- | --- | --- | --- |", ...rows].join("\n");
 }
 
 const { values } = parseArgs({

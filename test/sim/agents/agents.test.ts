@@ -23,7 +23,7 @@ test.each([
   const broken: object[] = [];
   const outcomes: AgentOutcome[] = [];
   for (let seed = 1; seed <= seeds; seed += 1) {
-    const schedule = drawnAgents(seed, mode);
+    const schedule = drawnAgents(seed, { mode });
     const outcome = await runAgents(schedule);
     outcomes.push(outcome);
     const { violation, trace } = outcome;

@@ -23,6 +23,8 @@ export interface EngineParts {
   /** Called when the engine has become writable, and when a client is told that its row is safe. */
   readonly promoted: (engine: Engine) => void;
   readonly acknowledged: (engine: Engine, entry: Entry, index: number) => void;
+  /** Called when the engine has taken entries in from `source`. */
+  readonly received: (engine: Engine, source: Engine) => void;
   readonly nextId: () => number;
 }
 
@@ -58,6 +60,8 @@ export class Engine {
   #receiver: Receiver | undefined;
   #run = 0;
   #action: AbortController | undefined;
+  /** What ended while nothing goes on here; undefined while everything does. */
+  #pending: (() => void)[] | undefined;
   #waiting: { readonly index: number; readonly resolve: () => void } | undefined;
   readonly #parts: EngineParts;
 
@@ -163,8 +167,10 @@ export class Engine {
 
   async stop(mode: "fast" | "kill"): Promise<void> {
     this.#action?.abort();
+    const run = this.#run;
     await this.#takes(mode === "fast" ? "stop" : "kill");
-    this.die();
+    // What another one killed and started anew meanwhile is not what was to be stopped.
+    if (this.#run === run) this.die();
   }
 
   observe(): EngineObservation {
@@ -185,6 +191,24 @@ export class Engine {
   }
 
   // --------------------------------------------------------------------------------------------------- what becomes of it
+
+  /** Nothing goes on in it from now on; its connections stay. */
+  freeze(): void {
+    this.#pending ??= [];
+  }
+
+  /** It goes on where it was. */
+  thaw(): void {
+    const pending = this.#pending ?? [];
+    this.#pending = undefined;
+    for (const act of pending) act();
+    this.receive();
+    this.#spread();
+  }
+
+  get #isFrozen(): boolean {
+    return this.#pending !== undefined;
+  }
 
   /** Every process of it ends this moment. */
   die(): void {
@@ -211,7 +235,7 @@ export class Engine {
 
   /** A client's row; it is told that the row is safe when enough standbys have it. */
   write(): void {
-    if (this.mode !== "writable") return;
+    if (this.mode !== "writable" || this.#isFrozen) return;
     this.log.push({ id: this.#parts.nextId(), epoch: this.epoch, isMark: false });
     this.#acknowledge();
     this.#spread();
@@ -234,7 +258,7 @@ export class Engine {
     const receiver = this.#receiver;
     if (receiver === undefined || receiver.isReceiving || !this.isStreamingFrom(receiver.from)) return;
     const source = this.#parts.engineOf(receiver.from);
-    if (source === undefined) return;
+    if (source === undefined || this.#isFrozen || source.#isFrozen) return;
     const run = source.#run;
     const from = this.log.length;
     const isNew = source.log.length > from || source.flushed.get(this.member) !== from;
@@ -244,8 +268,9 @@ export class Engine {
     this.#parts.network.send(receiver.from, this.member, () => {
       receiver.isReceiving = false;
       // What comes over a connection that was given up is not taken.
-      if (this.#receiver !== receiver || this.log.length !== from) return;
+      if (this.#receiver !== receiver || this.log.length !== from || this.#isFrozen) return;
       this.log.push(...entries);
+      if (entries.length > 0) this.#parts.received(this, source);
       const length = this.log.length;
       this.#parts.network.send(this.member, receiver.from, () => {
         if (source.#run === run) source.#confirm(this.member, length);
@@ -262,7 +287,7 @@ export class Engine {
   }
 
   #confirm(member: string, length: number): void {
-    if (this.#parts.engineOf(member)?.upstream !== this.member) return;
+    if (this.#parts.engineOf(member)?.upstream !== this.member || this.#isFrozen) return;
     this.flushed.set(member, length);
     this.#acknowledge();
   }
@@ -312,10 +337,12 @@ export class Engine {
     const { scheduler } = this.#parts;
     const [least, most] = TAKES_MS[what];
     return new Promise((resolve, reject) => {
-      scheduler.after(scheduler.between(least, most), () => {
-        if (signal?.aborted === true) reject(new ActionEnded("ended by a stop or a newer action"));
+      const end = (): void => {
+        if (this.#pending !== undefined) this.#pending.push(end);
+        else if (signal?.aborted === true) reject(new ActionEnded("ended by a stop or a newer action"));
         else resolve();
-      });
+      };
+      scheduler.after(scheduler.between(least, most), end);
     });
   }
 }

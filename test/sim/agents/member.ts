@@ -26,6 +26,8 @@ const PROFILE = PROFILES.Fast;
 /** Init starts a dead agent anew, the kubelet a dead container. */
 const AGENT_RESTART_MS = [100, 900] as const;
 const CONTAINER_RESTART_MS = [1_000, 4_000] as const;
+/** From the deadline to the end of the last process of the engine; the profile allows for a second. */
+const FENCE_TAKES_MS = [1, 60] as const;
 const PROBE_TIMEOUT_MS = 500;
 
 /** What members are made with. */
@@ -35,6 +37,8 @@ export interface MemberWorld extends Omit<EngineParts, "engineOf"> {
   readonly memberOf: (name: string) => SimMember | undefined;
   /** The intent as the API server has it. */
   readonly intent: () => Intent;
+  /** Called when the member has taken the Lease, and thinks that it has heard enough of what others have. */
+  readonly elected: (member: SimMember) => void;
   readonly violate: (oracle: string, what: string) => void;
 }
 
@@ -52,12 +56,15 @@ export class SimMember {
   readonly engine: Engine;
   hasPower = true;
   isUp = false;
+  /** The newest epoch for which it said that it receives no more, and where its copy ends. */
+  sealedFor = 0;
   readonly #world: MemberWorld;
   readonly #scheduler: Scheduler;
   readonly #skew: ClockFault;
   /** Of the node: goes on while the agent is stopped. */
   readonly #nodeClock: Actor;
   #agent: Agent | undefined;
+  #isFrozen = false;
   #boots = 0;
   #requests = 0;
   #deadlineNs: bigint | null = null;
@@ -126,7 +133,26 @@ export class SimMember {
   pauseAgent(forMs: number): void {
     const { actor } = this.#agent ?? {};
     actor?.pause();
-    this.#scheduler.after(forMs, () => actor?.resume());
+    this.#scheduler.after(forMs, () => {
+      if (!this.#isFrozen) actor?.resume();
+    });
+  }
+
+  /** Nothing goes on: neither agent nor engine nor quorate-init, whose deadline passes unseen meanwhile. */
+  freezeNode(forMs: number): void {
+    if (this.#isFrozen) return;
+    this.#scheduler.note(this.name, "is frozen");
+    this.#isFrozen = true;
+    this.#agent?.actor.pause();
+    this.#nodeClock.pause();
+    this.engine.freeze();
+    this.#scheduler.after(forMs, () => {
+      this.#scheduler.note(this.name, "goes on");
+      this.#isFrozen = false;
+      this.engine.thaw();
+      this.#nodeClock.resume();
+      this.#agent?.actor.resume();
+    });
   }
 
   /** The engine's main process dies. */
@@ -162,6 +188,11 @@ export class SimMember {
       agent.answers.set(requestId, answer);
       agent.runtime.dispatch({ type: "MessageReceived", from, requestId, message });
     });
+  }
+
+  /** Whether the node says anything at all, be it that nobody listens. */
+  get answers(): boolean {
+    return this.hasPower && !this.#isFrozen;
   }
 
   /** Whether a message finds somebody to take it in. */
@@ -241,7 +272,9 @@ export class SimMember {
         }),
       fence: (deadlineNs) =>
         exchange(() => {
-          if (!this.isUp || deadlineNs <= this.#nowNs()) throw new InitRefusal("FENCE", "it has passed");
+          const nowNs = this.#nowNs();
+          const hasPassed = this.#deadlineNs !== null && this.#deadlineNs <= nowNs;
+          if (!this.isUp || hasPassed || deadlineNs <= nowNs) throw new InitRefusal("FENCE", "it has passed");
           if (this.#deadlineNs !== null && deadlineNs < this.#deadlineNs)
             throw new InitRefusal("FENCE", "it would be earlier");
           this.#arm(deadlineNs);
@@ -255,19 +288,27 @@ export class SimMember {
     const inMs = Number(deadlineNs - this.#nowNs()) / 1e6;
     this.#cancelFence = this.#nodeClock.clock.schedule(inMs, () => {
       if (this.#deadlineNs !== deadlineNs) return;
-      this.#scheduler.note(this.name, "was fenced");
-      this.#fenced += 1;
-      this.#deadlineNs = null;
-      this.engine.die();
-      this.#endAgent();
-      this.#later(AGENT_RESTART_MS, () => this.#startAgent());
+      // Past saving from here on; all processes are gone a moment later.
+      this.#cancelFence = this.#nodeClock.clock.schedule(this.#scheduler.between(...FENCE_TAKES_MS), () =>
+        this.#fence(),
+      );
     });
+  }
+
+  #fence(): void {
+    this.#scheduler.note(this.name, "was fenced");
+    this.#fenced += 1;
+    this.#deadlineNs = null;
+    this.engine.die();
+    this.#endAgent();
+    this.#later(AGENT_RESTART_MS, () => this.#startAgent());
   }
 
   #startAgent(): void {
     if (!this.isUp || this.#agent !== undefined) return;
     this.#boots += 1;
     const actor = this.#scheduler.actor(this.name, this.#skew);
+    if (this.#isFrozen) actor.pause();
     this.#boot(actor).catch((error: unknown) => this.#fatal(actor, error));
   }
 
@@ -299,7 +340,7 @@ export class SimMember {
     const messenger = this.#messengerOf(actor, answers);
     const runner = new EffectRunner({
       lease: register,
-      engine: this.engine,
+      engine: heardBy(actor, this.engine),
       messenger,
       clock,
       persist: (record) => this.#persist(actor, record),
@@ -320,7 +361,13 @@ export class SimMember {
     const state = initialState({ member: this.name, holder }, PROFILE, findings);
     const time = { nowMs, schedule: (delayMs: number, wake: () => void) => clock.schedule(delayMs, wake) };
     const fatal = (error: unknown): void => this.#fatal(actor, error);
-    const runtime = new MemberRuntime(state, time, runner, { changed: () => undefined, fatal });
+    let stage = "";
+    const changed = ({ role }: State): void => {
+      const before = stage;
+      stage = role.kind === "candidate" ? role.stage : "";
+      if (stage === "activating" && before !== stage) this.#world.elected(this);
+    };
+    const runtime = new MemberRuntime(state, time, runner, { changed, fatal });
     this.#agent = { actor, stop, runtime, answers };
     await fence.sampleClock();
     dispatch({ type: "IntentChanged", intent: intent() });
@@ -366,8 +413,7 @@ export class SimMember {
   }
 
   #messengerOf(actor: Actor, answers: Map<string, (reply: ReplyMessage) => void>) {
-    const { network, memberOf } = this.#world;
-    const { scheduler } = this.#world;
+    const { network, memberOf, scheduler } = this.#world;
     return {
       send: ({ name }: IntentMember, message: Message, timeoutMs: number): Promise<ReplyMessage | PeerFailure> =>
         new Promise((resolve) => {
@@ -381,12 +427,14 @@ export class SimMember {
             });
           network.send(this.name, name, () => {
             const peer = memberOf(name);
-            if (peer?.hasPower !== true) return;
+            if (peer?.answers !== true) return;
             if (peer.hasAgent) peer.ask(this.name, message, settle);
             else settle("refused");
           });
         }),
       reply: (requestId: string, reply: ReplyMessage): void => {
+        if (reply.type === "SealReply" && reply.sealed && reply.position !== null)
+          this.sealedFor = Math.max(this.sealedFor, reply.epoch);
         answers.get(requestId)?.(reply);
         answers.delete(requestId);
       },
@@ -395,7 +443,7 @@ export class SimMember {
           const cancel = actor.clock.schedule(PROBE_TIMEOUT_MS, () => resolve("timeout"));
           network.send(this.name, name, () => {
             const peer = memberOf(name);
-            if (peer?.hasPower !== true) return;
+            if (peer?.answers !== true) return;
             const result = peer.isUp ? "accepted" : "refused";
             network.send(name, this.name, () => {
               actor.clock.schedule(0, () => {
@@ -424,4 +472,25 @@ export class SimMember {
 
 function addressOf(name: string): IntentMember {
   return { name, host: name, agentPort: 1, initPort: 2, enginePort: 3 };
+}
+
+/** The engine as one agent has it: what it did is heard by that agent, when it takes it in, and by nobody once it has ended. */
+function heardBy(actor: Actor, engine: Engine): Engine {
+  const heard = (work: Promise<unknown>): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      work.then(
+        (value) => actor.clock.schedule(0, () => resolve(value)),
+        (error: unknown) => actor.clock.schedule(0, () => reject(error)),
+      );
+    });
+  return new Proxy(engine, {
+    get: (target, name) => {
+      const part: unknown = Reflect.get(target, name, target);
+      if (typeof part !== "function") return part;
+      return (...given: readonly unknown[]): unknown => {
+        const result: unknown = Reflect.apply(part, target, given);
+        return result instanceof Promise ? heard(result) : result;
+      };
+    },
+  });
 }

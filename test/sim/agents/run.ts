@@ -1,12 +1,12 @@
 /**
  * Agents by hand: drawn schedules until the time or the seeds are used up; what fails is shortened and printed.
  *
- * node test/sim/agents/run.ts [--seed 1] [--seeds 100] [--minutes M] [--mode Quorum|Async|All] [--all] [--raw]
- *   --all: go on after a failure. --raw: print it as it is, not shortened.
+ * node test/sim/agents/run.ts [--seed 1] [--seeds 100] [--minutes M] [--mode Quorum|Async|All] [--kinds Cut,Slow] [--members 5] [--all] [--raw]
+ *   --kinds: only these go wrong. --members: so many; drawn without. --all: go on after a failure. --raw: print it as it is, not shortened.
  */
 import { parseArgs } from "node:util";
 import { describeFault, type Fault } from "../faults.ts";
-import { type AgentOutcome, type AgentSchedule, drawnAgents, runAgents } from "./world.ts";
+import { type AgentOutcome, type AgentSchedule, type Draw, drawnAgents, runAgents } from "./world.ts";
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +16,8 @@ const { values } = parseArgs({
     all: { type: "boolean", default: false },
     raw: { type: "boolean", default: false },
     mode: { type: "string", default: "Quorum" },
+    kinds: { type: "string" },
+    members: { type: "string" },
   },
 });
 const LINES = 80;
@@ -33,10 +35,15 @@ async function shortened(schedule: AgentSchedule, outcome: AgentOutcome): Promis
   return [schedule, outcome];
 }
 
+const draw: Draw = {
+  mode: values.mode as AgentSchedule["mode"],
+  ...(values.kinds === undefined ? {} : { kinds: values.kinds.split(",") }),
+  ...(values.members === undefined ? {} : { members: Number(values.members) }),
+};
 const first = Number(values.seed);
 for (let seed = first; seed < first + Number(values.seeds); seed += 1) {
   if (performance.now() - startMs >= Number(values.minutes) * 60_000) break;
-  const schedule = drawnAgents(seed, values.mode as AgentSchedule["mode"]);
+  const schedule = drawnAgents(seed, draw);
   const outcome = await runAgents(schedule);
   sums.count += 1;
   sums.steps += outcome.steps;

@@ -1,5 +1,6 @@
 // A cluster of agents with their engines, the API server that holds their Lease, clients that write, and whoever breaks things.
-import type { Intent } from "../../../src/agent/protocol/types.ts";
+import { PROFILES } from "../../../src/agent/protocol/profile.ts";
+import type { Intent, SyncBase } from "../../../src/agent/protocol/types.ts";
 import { nameOf } from "../../../src/api/names.ts";
 import { FaultPlan, type WriteFault } from "../faults.ts";
 import { ModelApi } from "../model-api.ts";
@@ -24,6 +25,7 @@ const START_MS = 60_000;
 const SETTLE_MS = 90_000;
 /** And so long its leader stays then: several lease durations. */
 const CALM_MS = 20_000;
+const LEASE_MS = PROFILES.Fast.leaseMs;
 /** What the profile allows for: clocks of members go so much too fast or too slow. */
 const MOST_RATE_ERROR = 0.01;
 
@@ -41,6 +43,10 @@ export type AgentFault =
   | { readonly kind: "ApiAway"; readonly atMs: number; readonly forMs: number }
   | { readonly kind: "PauseAgent"; readonly member: string; readonly atMs: number; readonly forMs: number }
   | { readonly kind: "LosePower"; readonly member: string; readonly atMs: number; readonly forMs: number }
+  /** Nothing at all goes on there, and then all of it does, as in a virtual machine that is moved. */
+  | { readonly kind: "FreezeNode"; readonly member: string; readonly atMs: number; readonly forMs: number }
+  /** Every message takes up to `mostMs` longer. */
+  | { readonly kind: "SlowNetwork"; readonly mostMs: number; readonly atMs: number; readonly forMs: number }
   | {
       readonly kind: "CrashAgent" | "CrashContainer" | "CrashEngine" | "Switchover";
       readonly member: string;
@@ -128,6 +134,8 @@ class AgentWorld {
       intent: () => this.#intent,
       nextId: () => (this.#serial += 1),
       promoted: (engine: Engine) => this.#judgePromotion(engine),
+      elected: (member: SimMember) => this.#judgeElection(member),
+      received: (engine: Engine, source: Engine) => this.#judgeReceipt(engine, source),
       acknowledged: (engine: Engine, entry: Entry, index: number) => this.#judgeRow(engine, entry, index),
       violate,
     };
@@ -224,6 +232,12 @@ class AgentWorld {
         return member?.pauseAgent(fault.forMs);
       case "LosePower":
         return member?.losePower(fault.forMs);
+      case "FreezeNode":
+        return member?.freezeNode(fault.forMs);
+      case "SlowNetwork":
+        network.slow(fault.mostMs);
+        scheduler.after(fault.forMs, () => network.slow(0));
+        return;
       case "CrashAgent":
         return member?.crashAgent();
       case "CrashContainer":
@@ -263,6 +277,34 @@ class AgentWorld {
     }
   }
 
+  /**
+   * S10: nobody takes an office over before so many members have stopped receiving for it that none of the sets before can confirm
+   * another row (R + W > N); what they said they had until then is all that there is.
+   */
+  #judgeElection({ name, state }: SimMember): void {
+    if (state?.role.kind !== "candidate" || this.#schedule.mode === "Async") return;
+    const { epoch, base, cause } = state.role;
+    if (base === null || cause === "recover") return;
+    const hasStopped = (one: string): boolean => one === name || (this.members.get(one)?.sealedFor ?? 0) >= epoch;
+    const sets: readonly SyncBase[] = [base, ...base.unproven.toReversed()];
+    for (const { leader, names, ack } of sets) {
+      if (hasStopped(leader)) return;
+      const free = names.filter((one) => !hasStopped(one));
+      if (free.length < ack || ack === 0) continue;
+      return this.#violate("S10", `${name} takes epoch ${epoch} while ${free.join()} may confirm rows of ${leader}`);
+    }
+  }
+
+  /** S10: who has said where its copy ends, for an epoch, receives nothing from a leader of an older one afterwards. */
+  #judgeReceipt({ member }: Engine, source: Engine): void {
+    const sealedFor = this.members.get(member)?.sealedFor ?? 0;
+    if (source.mode === "writable" && source.epoch < sealedFor)
+      this.#violate(
+        "S10",
+        `${member} receives from epoch ${source.epoch} of ${source.member} although it is sealed for ${sealedFor}`,
+      );
+  }
+
   #judgePromotion({ member, epoch, log }: Engine): void {
     this.scheduler.note(member, `leads epoch ${epoch} with ${log.length} entries`);
     this.leaders += 1;
@@ -300,51 +342,80 @@ export async function runAgents(schedule: AgentSchedule): Promise<AgentOutcome> 
   };
 }
 
-/** A schedule that is drawn from a seed: two to five faults within half a minute, members whose clocks differ. */
-export function drawnAgents(seed: number, mode: AgentSchedule["mode"] = "Quorum"): AgentSchedule {
+const KINDS = [
+  "Cut",
+  "Cut",
+  "Isolate",
+  "ApiAway",
+  "PauseAgent",
+  "LosePower",
+  "FreezeNode",
+  "SlowNetwork",
+  "CrashAgent",
+  "CrashContainer",
+  "CrashEngine",
+  "Switchover",
+  "LoseAnswer",
+  "Ghost",
+  "Slow",
+] as const satisfies readonly AgentFault["kind"][];
+
+/** What schedules are drawn from. */
+export interface Draw {
+  readonly mode?: AgentSchedule["mode"];
+  /** Only these go wrong. */
+  readonly kinds?: readonly string[];
+  /** How many members there are; drawn when absent. */
+  readonly members?: number;
+}
+
+/**
+ * A schedule that is drawn from a seed: two to five faults within half a minute, members whose clocks differ. In mode Async no node is
+ * frozen: only time keeps an old leader from confirming there, and for a frozen node there is none.
+ */
+export function drawnAgents(seed: number, { mode = "Quorum", kinds = KINDS, ...fixed }: Draw = {}): AgentSchedule {
   const random = randomOf(seed);
   const pick = <T>(among: readonly T[]): T => among[Math.floor(random() * among.length)] as T;
-  const members = pick([2, 3, 3, 3, 5]);
-  const names = ["leader", "leader", ...NAMES.slice(0, members)];
-  const ends = [...NAMES.slice(0, members), API, API];
-  const draw = (): AgentFault => {
-    const atMs = Math.floor(random() * 30_000);
-    const forMs = Math.floor(500 + random() * random() * 25_000);
-    const member = pick(names);
-    const kind = pick([
-      "Cut",
-      "Cut",
-      "Isolate",
-      "ApiAway",
-      "PauseAgent",
-      "LosePower",
-      "CrashAgent",
-      "CrashContainer",
-      "CrashEngine",
-      "Switchover",
-      "LoseAnswer",
-      "Ghost",
-      "Slow",
-    ] as const);
-    const write = 1 + Math.floor(random() * 30);
-    const actor = pick(NAMES.slice(0, members));
-    switch (kind) {
-      case "Cut":
-        return { kind, member, to: pick(ends.filter((end) => end !== member)), oneWay: random() < 0.3, atMs, forMs };
-      case "Isolate":
-      case "PauseAgent":
-      case "LosePower":
-        return { kind, member, atMs, forMs };
-      case "ApiAway":
-        return { kind, atMs, forMs };
-      case "LoseAnswer":
-        return { kind, actor, write };
-      case "Ghost":
-      case "Slow":
-        return { kind, actor, write, delayMs: Math.floor(random() * 20_000) };
-      default:
-        return { kind, member, atMs };
-    }
-  };
+  const drawn = pick([2, 3, 3, 3, 5]);
+  const members = fixed.members ?? drawn;
+  const possible = KINDS.filter((kind) => kinds.includes(kind) && (mode !== "Async" || kind !== "FreezeNode"));
+  const draw = (): AgentFault => drawnFault(pick(possible), { random, pick, members: NAMES.slice(0, members) });
   return { seed, members, mode, faults: Array.from({ length: 2 + Math.floor(random() * 4) }, draw) };
+}
+
+interface Lots {
+  readonly random: () => number;
+  readonly pick: <T>(among: readonly T[]) => T;
+  readonly members: readonly string[];
+}
+
+function drawnFault(kind: (typeof KINDS)[number], { random, pick, members }: Lots): AgentFault {
+  const atMs = Math.floor(random() * 30_000);
+  // As often as not about as long as a lease: what comes back then meets those who are just taking over.
+  const forMs = Math.floor(random() < 0.5 ? 500 + random() * random() * 25_000 : LEASE_MS * (0.7 + random() * 0.7));
+  const member = pick(["leader", "leader", ...members]);
+  const write = 1 + Math.floor(random() * 30);
+  const actor = pick(members);
+  switch (kind) {
+    case "Cut": {
+      const to = pick([...members, API, API].filter((end) => end !== member));
+      return { kind, member, to, oneWay: random() < 0.3, atMs, forMs };
+    }
+    case "Isolate":
+    case "PauseAgent":
+    case "LosePower":
+    case "FreezeNode":
+      return { kind, member, atMs, forMs };
+    case "SlowNetwork":
+      return { kind, mostMs: pick([20, 100, 400]), atMs, forMs };
+    case "ApiAway":
+      return { kind, atMs, forMs };
+    case "LoseAnswer":
+      return { kind, actor, write };
+    case "Ghost":
+    case "Slow":
+      return { kind, actor, write, delayMs: Math.floor(random() * 20_000) };
+    default:
+      return { kind, member, atMs };
+  }
 }
