@@ -37,6 +37,8 @@ interface Shard {
   version: number;
   generation: number;
   manifest: Manifest;
+  /** The generation with which it was last told to be something else, its place among the others left out. */
+  told: number;
   /** The generation that its members are at. */
   settled: number;
   leads: boolean;
@@ -221,10 +223,10 @@ export class ShardsWorld {
       : `S4: changes a shard while ${counted.map(([name]) => name).join()} is disturbed`;
   }
 
-  /** Whether the shard is as it was told to be, and serves. */
+  /** Whether the shard is as it was told to be, and serves; a new place among the others disturbs no member. */
   isSettled(name: string): boolean {
     const shard = this.shards.get(name);
-    return shard?.leads === true && shard.settled === shard.generation;
+    return shard?.leads === true && shard.settled >= shard.told;
   }
 
   /** Whether it is yet to become what it was told to be, and that works there. */
@@ -366,11 +368,13 @@ export class ShardsWorld {
     const old = this.shards.get(manifest.metadata.name);
     if (old !== undefined) {
       const isSpecSame = JSON.stringify(old.manifest["spec"]) === JSON.stringify(manifest["spec"]);
-      Object.assign(old, { manifest, version: old.version + 1, generation: old.generation + (isSpecSame ? 0 : 1) });
+      const generation = old.generation + (isSpecSame ? 0 : 1);
+      const changed = told(old.manifest) === told(manifest) ? old.told : generation;
+      Object.assign(old, { manifest, version: old.version + 1, generation, told: changed });
       return;
     }
     const uid = `uid-${this.#serial}`;
-    const fresh = { version: 1, generation: 1, settled: 0, leads: false, moving: undefined, certificate: undefined };
+    const fresh = { version: 1, generation: 1, told: 1, settled: 0, leads: false, moving: undefined, certificate: undefined };
     this.shards.set(manifest.metadata.name, { uid, manifest, owned: new Set(), ...fresh });
   }
 }

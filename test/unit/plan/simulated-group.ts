@@ -227,9 +227,17 @@ export class SimulatedGroup {
       const volume = world.volumes.get(name);
       if (volume === undefined) return [];
       // A copy that the group has forgotten is set aside before its member is invited anew.
-      if (volume.hasData) return [() => void (volume.hasData = false)];
+      if (volume.hasData) return [() => this.#setAside(world, name)];
       return learners.length > 0 ? [] : [() => void this.#votes.set(name, false)];
     });
+  }
+
+  #setAside(world: Simulator, name: string): void {
+    const [pod, volume] = [world.pods.get(name), world.volumes.get(name)];
+    if (volume !== undefined) volume.hasData = false;
+    if (pod !== undefined) world.setReady(pod, false);
+    world.report(name, { ...this.waiting(world, name), syncNames: [] });
+    world.touch();
   }
 
   #canSpare(world: Simulator, name: string): boolean {
