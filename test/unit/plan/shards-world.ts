@@ -374,7 +374,15 @@ export class ShardsWorld {
       return;
     }
     const uid = `uid-${this.#serial}`;
-    const fresh = { version: 1, generation: 1, told: 1, settled: 0, leads: false, moving: undefined, certificate: undefined };
+    const fresh = {
+      version: 1,
+      generation: 1,
+      told: 1,
+      settled: 0,
+      leads: false,
+      moving: undefined,
+      certificate: undefined,
+    };
     this.shards.set(manifest.metadata.name, { uid, manifest, owned: new Set(), ...fresh });
   }
 }
