@@ -8,7 +8,6 @@ import { Fence, type FenceHolder } from "../../../src/agent/fence.ts";
 import { FenceClock } from "../../../src/agent/fence-clock.ts";
 import { InitRefusal, type InitState } from "../../../src/agent/init-client.ts";
 import { watchLeader } from "../../../src/agent/leader-watch.ts";
-import type { PeerFailure } from "../../../src/agent/peers.ts";
 import type { EventBody, Message, ReplyMessage } from "../../../src/agent/protocol/exchange.ts";
 import { describeMember } from "../../../src/agent/protocol/member-view.ts";
 import { PROFILES } from "../../../src/agent/protocol/profile.ts";
@@ -21,6 +20,7 @@ import type { ObjectRef } from "../../../src/kube/object.ts";
 import type { Actor, ClockFault, Scheduler } from "../scheduler.ts";
 import { type ClientParts, SimClient } from "../sim-client.ts";
 import { Engine, type EngineParts } from "./engine.ts";
+import { addressOf, simMessenger } from "./messenger.ts";
 
 const PROFILE = PROFILES.Fast;
 /** Init starts a dead agent anew, the kubelet a dead container. */
@@ -28,7 +28,6 @@ const AGENT_RESTART_MS = [100, 900] as const;
 const CONTAINER_RESTART_MS = [1_000, 4_000] as const;
 /** From the deadline to the end of the last process of the engine; the profile allows for a second. */
 const FENCE_TAKES_MS = [1, 60] as const;
-const PROBE_TIMEOUT_MS = 500;
 
 /** What members are made with. */
 export interface MemberWorld extends Omit<EngineParts, "engineOf"> {
@@ -337,7 +336,15 @@ export class SimMember {
     const register = new LeaseRegister(api, lease, () => PROFILE.leaseMs / 1000);
     const answers = new Map<string, (reply: ReplyMessage) => void>();
     const dispatch = (body: EventBody): void => runtime.dispatch(body);
-    const messenger = this.#messengerOf(actor, answers);
+    const messenger = simMessenger({
+      actor,
+      name: this.name,
+      world: this.#world,
+      answers,
+      sealed: (epoch) => {
+        this.sealedFor = Math.max(this.sealedFor, epoch);
+      },
+    });
     const runner = new EffectRunner({
       lease: register,
       engine: heardBy(actor, this.engine),
@@ -411,67 +418,6 @@ export class SimMember {
       });
     });
   }
-
-  #messengerOf(actor: Actor, answers: Map<string, (reply: ReplyMessage) => void>) {
-    const { network, memberOf, scheduler } = this.#world;
-    return {
-      send: ({ name }: IntentMember, message: Message, timeoutMs: number): Promise<ReplyMessage | PeerFailure> =>
-        new Promise((resolve) => {
-          const cancel = actor.clock.schedule(timeoutMs, () => resolve("timeout"));
-          const settle = (answer: ReplyMessage | PeerFailure): void =>
-            network.send(name, this.name, () => {
-              actor.clock.schedule(0, () => {
-                cancel();
-                resolve(answer);
-              });
-            });
-          network.send(this.name, name, () => {
-            const peer = memberOf(name);
-            if (peer?.answers !== true) return;
-            if (peer.hasAgent) peer.ask(this.name, message, settle);
-            else settle("refused");
-          });
-        }),
-      reply: (requestId: string, reply: ReplyMessage): void => {
-        if (reply.type === "SealReply" && reply.sealed && reply.position !== null)
-          this.sealedFor = Math.max(this.sealedFor, reply.epoch);
-        answers.get(requestId)?.(reply);
-        answers.delete(requestId);
-      },
-      probe: ({ name }: IntentMember): Promise<"accepted" | "refused" | "timeout"> =>
-        new Promise((resolve) => {
-          const cancel = actor.clock.schedule(PROBE_TIMEOUT_MS, () => resolve("timeout"));
-          network.send(this.name, name, () => {
-            const peer = memberOf(name);
-            if (peer?.answers !== true) return;
-            const result = peer.isUp ? "accepted" : "refused";
-            network.send(name, this.name, () => {
-              actor.clock.schedule(0, () => {
-                cancel();
-                resolve(result);
-              });
-            });
-          });
-        }),
-      hold: ({ name }: IntentMember, signal: AbortSignal): Promise<void> =>
-        new Promise((resolve) => {
-          const peer = memberOf(name);
-          if (peer?.hasAgent !== true || !network.isUp(this.name, name)) {
-            actor.clock.schedule(scheduler.between(1, 20), resolve);
-            return;
-          }
-          const letGo = peer.hold(() => network.send(name, this.name, () => actor.clock.schedule(0, resolve)));
-          signal.addEventListener("abort", () => {
-            letGo();
-            resolve();
-          });
-        }),
-    };
-  }
-}
-
-function addressOf(name: string): IntentMember {
-  return { name, host: name, agentPort: 1, initPort: 2, enginePort: 3 };
 }
 
 /** The engine as one agent has it: what it did is heard by that agent, when it takes it in, and by nobody once it has ended. */
