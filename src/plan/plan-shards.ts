@@ -150,7 +150,7 @@ function turnOf(whole: Whole): Turn {
   const { context, shards, wanted, cluster } = whole;
   const missing = wanted.filter((name) => !shards.some((shard) => shard.name === name));
   const stale = shards.filter(({ name, spec }) => !isSame(spec, shardSpec(context, wanted.includes(name))));
-  const [first] = stale.toSorted((a, b) => Number(a.isSettled) - Number(b.isSettled));
+  const [first] = stale.toSorted((a, b) => Number(b.isInTrouble) - Number(a.isInTrouble));
   const unsettled = shards.filter(({ isSettled, deleting }) => !isSettled && !deleting);
   const { paused, stopped } = cluster.intent;
   const isAtOnce = paused || stopped || shards.every(({ spec }) => spec?.paused === true || spec?.stopped === true);
@@ -159,7 +159,8 @@ function turnOf(whole: Whole): Turn {
     const change = waiting.length === 0 ? undefined : `Waiting for ${listed(waiting)}`;
     return { mayChange: () => true, change, blocked: [] };
   }
-  const others = unsettled.filter((shard) => shard !== first && (first.isSettled || !stale.includes(shard)));
+  const waitsToo = (shard: ShardView): boolean => first.isInTrouble && shard.isInTrouble && stale.includes(shard);
+  const others = unsettled.filter((shard) => shard !== first && !waitsToo(shard));
   if (others.length === 0)
     return { mayChange: (name) => name === first.name, change: `Changing ${first.name}`, blocked: [] };
   const message = `${first.name} is changed when ${listed(others.map(({ name }) => name))} is Ready: one shard changes at a time, and one in trouble holds up the others. See kubectl get qcs ${others[0]?.name ?? ""}.`;

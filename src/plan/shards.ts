@@ -18,6 +18,8 @@ export interface ShardView {
   readonly status: ClusterStatus;
   /** It is as it was last told to be, and serves. */
   readonly isSettled: boolean;
+  /** It says that it does not serve as it should; one that was only just told something else is not in trouble. */
+  readonly isInTrouble: boolean;
 }
 
 /** Whether a cluster is the whole of shards that have ClusterSpecs of their own. */
@@ -72,6 +74,7 @@ function parseShard({ metadata, spec, status }: LiveShard): Omit<ShardView, "uid
     request: shard?.request,
     status: said,
     isSettled: isCurrent && conditionOf(said, "Ready") === "True",
+    isInTrouble: conditionOf(said, "Ready") !== "True",
   };
 }
 

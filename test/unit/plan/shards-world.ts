@@ -319,9 +319,20 @@ export class ShardsWorld {
     return view;
   }
 
-  #look({ uid, version, manifest, generation, settled, leads, owned, moving, certificate }: Shard): ChildView {
+  #look({
+    uid,
+    version,
+    manifest,
+    generation,
+    told: from,
+    settled,
+    leads,
+    owned,
+    moving,
+    certificate,
+  }: Shard): ChildView {
     const { stopped } = manifest["spec"] as ShardSpec;
-    const isReady = leads && settled === generation;
+    const isReady = leads && settled >= from;
     const shard: ShardStatus = {
       slots: text([...owned]),
       moving: text(moving?.slots ?? []),
