@@ -27,8 +27,8 @@ SELECT pg_is_in_recovery() AS follower, current_setting('primary_conninfo') <> '
 SELECT coalesce(max(pid), 0) AS receiver, count(*) > 0 AS alive FROM pg_stat_activity WHERE backend_type = 'walreceiver' \gset
 \if :alive
   \setenv RECEIVER :receiver
-  -- One that was stopped hears of it when it goes on.
-  \! kill -TERM "$RECEIVER" && kill -CONT "$RECEIVER"
+  -- One that was stopped hears of it when it goes on. One that ends by itself meanwhile is no failure: below it is waited for.
+  \! kill -TERM "$RECEIVER" 2>/dev/null && kill -CONT "$RECEIVER" 2>/dev/null
 \endif
 DO $$
 BEGIN
