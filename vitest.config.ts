@@ -60,13 +60,19 @@ export default defineConfig({
         test: {
           name: "prometheus",
           include: ["test/prometheus/**/*.test.ts"],
-          exclude: ["test/prometheus/ends.test.ts"],
+          exclude: ["test/prometheus/ends.test.ts", "test/prometheus/windows.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 120_000,
           fileParallelism: false,
         },
       },
-      { test: { name: "prometheus-long", include: ["test/prometheus/ends.test.ts"] } },
+      {
+        test: {
+          name: "prometheus-long",
+          include: ["test/prometheus/ends.test.ts", "test/prometheus/windows.test.ts"],
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: "api",

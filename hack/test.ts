@@ -56,7 +56,7 @@ const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
 /** Every built-in Engine against every rule of the contract, broken ones, and slots that move between real servers. */
 const ENGINE_LONG: Suite = { name: "engine-long", before: [], projects: ["engine-long"], isLong: true };
 const PROMETHEUS: Suite = { name: "prometheus", before: [], projects: ["prometheus"] };
-/** All faults at once, for hours, and their ends. */
+/** All faults at once, for hours, and their ends; each fault in a maintenance window. */
 const PROMETHEUS_LONG: Suite = { name: "prometheus-long", before: [], projects: ["prometheus-long"], isLong: true };
 const MEMBERS: Suite = {
   name: "members",

@@ -12,12 +12,15 @@ export interface Course {
   readonly leaderChanges: number;
 }
 
-/** What is foretold for a JSON merge patch of `.spec`, which is not made. @throws {CommandError} also when something would hold it back. */
-export async function foretell(namespace: string, cluster: string, spec: object): Promise<Course> {
+/** What is foretold for a JSON merge patch of `.spec`, which is not made; undefined when something would hold it back. */
+export async function foretell(namespace: string, cluster: string, spec: object): Promise<Course | undefined> {
   const patch = ["--type=merge", "-p", JSON.stringify({ spec }), "--dry-run=server", "-o", "json"];
   const edited = await kubectl("-n", namespace, "patch", "qcs", cluster, ...patch);
   const plan = ["--kubeconfig", KUBECONFIG, "-n", namespace, "plan", "-f", "-", "-o", "json"];
-  const { events } = JSON.parse(await run([process.execPath, PLUGIN, ...plan], { input: edited })) as Forecast;
+  // It ends with 2 when something would hold the change back.
+  const command = ["/bin/sh", "-c", '"$@" || [ $? -eq 2 ]', "sh", process.execPath, PLUGIN, ...plan];
+  const { events, blocked } = JSON.parse(await run(command, { input: edited })) as Forecast;
+  if (blocked.length > 0) return undefined;
   return {
     replaced: events.filter(({ kind }) => kind === "ReplacePod").map(({ object }) => object),
     leaderChanges: events.filter(({ gap }) => gap === "HandOver").length,

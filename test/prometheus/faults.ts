@@ -1,4 +1,7 @@
 // Faults as Prometheus sees them: a cluster that is well for an hour, and what each kind of trouble makes of it.
+import { ALERTS } from "../../src/slo/alerts.ts";
+import { fleetGroups } from "../../src/slo/fleet.ts";
+import { alertsAt, type Input } from "./promtool.ts";
 
 const OF = 'namespace="shop",cluster="orders"';
 /** The members of the cluster `shop/orders`. */
@@ -166,3 +169,27 @@ export const FAULTS: readonly {
   { alert: "QuorateMemberStarved", fault: { [member("cpu_seconds_total", 1)]: growing(27) }, at: "1h1m" },
   { alert: "QuorateVolumeFull", fault: { [member("volume_free_bytes", 2)]: steady(5) }, at: "1h1m" },
 ];
+
+/** The fault by which an alert fires. @throws when there is none. */
+export function faultOf(alert: string): (typeof FAULTS)[number] {
+  const found = FAULTS.find((one) => one.alert === alert);
+  if (found === undefined) throw new Error(`nothing makes ${alert} fire`);
+  return found;
+}
+
+/** Tickets that planned work brings about, and that an open maintenance window mutes; pages are none of them. */
+export const MUTED_IN_WINDOWS = [
+  "QuorateErrorsHigh",
+  "QuorateLatencyHigh",
+  "QuorateLeaderChurn",
+  "QuorateMemberStarved",
+  "QuorateMembershipChurn",
+  "QuorateReplicaLag",
+  "QuorateSlowMember",
+] as const;
+
+/** Those of all clusters' alerts that fire at a time. */
+export function firing(series: Series, at: string): Promise<string[]> {
+  const input: Input[] = Object.entries(series).map(([name, values]) => ({ series: name, values }));
+  return alertsAt({ groups: fleetGroups(), names: ALERTS.map(({ name }) => name), at, input });
+}
