@@ -5,7 +5,7 @@ import { ANNOTATION_TEMPLATE_HASH, nameOf } from "../api/names.ts";
 import { formatBytes } from "../build/quantity.ts";
 import { leaderOf } from "../plan/facts.ts";
 import { trackOf } from "../plan/fleet.ts";
-import type { MemberView, Observation } from "../plan/observation.ts";
+import type { Measured, MemberView, Observation } from "../plan/observation.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import { computeStatus } from "../status/status.ts";
@@ -59,7 +59,7 @@ const LONG_WAIT_MS = 86_400_000;
 
 /**
  * Plays `intent` in place of the cluster's spec from what was seen. The cluster must exist.
- * @param measured - Taken as it is from `seen`: a spent error budget stays spent.
+ * Error budgets are taken as they are in `seen`: one that is spent stays spent. Analyses of a canary pass.
  */
 export function forecast(seen: Observation, intent: ClusterIntent): Forecast {
   const { cluster } = seen;
@@ -81,7 +81,7 @@ export function forecast(seen: Observation, intent: ClusterIntent): Forecast {
     const waitsTooLong = now.nowMs - startMs > LONG_WAIT_MS;
     if ((quiet.passes >= QUIET_PASSES && quiet.ms >= quietMs) || waitsTooLong)
       return { events, blocked: plan.blocked, change: plan.change };
-    now = { ...withStatus(moved, plan), nowMs: now.nowMs + tickMs };
+    now = { ...proven(withStatus(moved, plan)), nowMs: now.nowMs + tickMs };
   }
   const { blocked, change } = planCluster(now);
   return { events, blocked, change };
@@ -103,6 +103,18 @@ function withStatus(seen: Observation, plan: Plan): Observation {
     ? seen
     : { ...seen, cluster: { ...cluster, status: computeStatus(seen, cluster, plan, undefined) } };
 }
+
+/** Whatever is to be judged of the revision that is being rolled out passes. */
+function proven(seen: Observation): Observation {
+  const { cluster, measured = UNMEASURED } = seen;
+  const revision = cluster?.status.rollout?.revision;
+  const analysis = cluster?.intent.update.canary.analysis ?? [];
+  if (revision === undefined || analysis.length === 0) return seen;
+  const verdicts = analysis.map(({ name }) => ({ name, verdict: "Pass", message: "all is well" }) as const);
+  return { ...seen, measured: { ...measured, trial: { revision, verdicts } } };
+}
+
+const UNMEASURED: Measured = { budgets: undefined, missing: "", record: undefined, trial: undefined };
 
 function eventsOf(seen: Observation, plan: Plan, afterMs: number): ForecastEvent[] {
   const afterSeconds = Math.round(afterMs / 1000);

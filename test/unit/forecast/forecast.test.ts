@@ -202,6 +202,14 @@ test("a canary bakes before the rest follows", () => {
   expect((replaced[1]?.afterSeconds ?? 0) - (replaced[0]?.afterSeconds ?? 0)).toBeGreaterThanOrEqual(60);
 });
 
+test("its analyses pass, as in a world in which everything works: nothing is held back for want of figures, and nothing taken back", () => {
+  const analysis = [{ name: "errors", measure: "ErrorPercent", max: "1" }];
+  const update = { strategy: "Canary", canary: { bakeSeconds: 10, analysis } };
+  const { events, blocked } = forecast(running(3).observe(), intentOf({ members: 3, update, ...VERSION_2 }));
+  expect(blocked).toEqual([]);
+  expect(events.filter(({ kind }) => kind === "ReplacePod")).toHaveLength(3);
+});
+
 test("and however long it bakes", () => {
   const update = { strategy: "Canary", canary: { bakeSeconds: 3600 } };
   const { events } = forecast(running(3).observe(), intentOf({ members: 3, update, ...VERSION_2 }));
