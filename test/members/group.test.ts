@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { KeyClient } from "../../hack/scenario/key-client.ts";
 import { pause } from "../../hack/scenario/shell.ts";
 import { binary } from "../api/harness.ts";
-import { type HostEngine, MemberCluster, type TestMember } from "./harness.ts";
+import { GroupCluster } from "./group-cluster.ts";
+import { type HostEngine, MemberCluster } from "./harness.ts";
 
 const ETCD: HostEngine = {
   name: "etcd",
@@ -18,93 +19,17 @@ const ETCD: HostEngine = {
 const CHANGES = Number(process.env["CHANGES"] ?? "4");
 const SEED = Number(process.env["SEED"] ?? "1");
 
-interface Status {
-  readonly view: {
-    readonly seen?: {
-      readonly leads: boolean;
-      readonly group: {
-        readonly id: string;
-        readonly term: number;
-        readonly members: readonly { readonly id: string; readonly name: string; readonly votes: boolean }[];
-      };
-    };
-  } | null;
-  readonly verdict?: { readonly reason: string | null };
-}
-
-let cluster: MemberCluster;
-/** Everything that leaders were seen to count as members, in order. */
-const lists: string[][] = [];
-const watching = new AbortController();
-let watcher: Promise<void>;
-
-async function statusOf(member: TestMember): Promise<Status | undefined> {
-  return (await cluster.status(member).catch(() => undefined)) as Status | undefined;
-}
-
-/** The leader with the highest term, and its list of members. */
-async function leader() {
-  const all = await Promise.all(cluster.members.map(async (member) => ({ member, status: await statusOf(member) })));
-  const leading = all.flatMap(({ member, status }) => {
-    const seen = status?.view?.seen;
-    return seen?.leads === true ? [{ member, ...seen.group }] : [];
-  });
-  return leading.toSorted((a, b) => b.term - a.term)[0];
-}
-
-function listedNames(): string[] {
-  return cluster.intent.members.map(({ name }) => name).toSorted();
-}
-
-/** Waits until the group is exactly who is listed, all with a vote. */
-async function untilWhole(): Promise<TestMember> {
-  return cluster.until(`a group of ${listedNames().join()}`, async () => {
-    const found = await leader();
-    const names = found?.members.filter(({ votes }) => votes).map(({ name }) => name) ?? [];
-    const isWhole = names.toSorted().join() === listedNames().join() && found?.members.length === names.length;
-    return isWhole ? found?.member : undefined;
-  });
-}
-
-async function list(ordinals: readonly number[]): Promise<void> {
-  await cluster.want({ members: cluster.listing(ordinals) });
-}
-
-/** Looks at the leaders' lists all the time: whatever happens, they change by one member at a time. */
-async function watchLists(): Promise<void> {
-  while (!watching.signal.aborted) {
-    const found = await leader();
-    const ids = found?.members.map(({ id, votes }) => `${id}${votes ? "" : "?"}`).toSorted();
-    if (ids !== undefined && ids.join() !== lists.at(-1)?.join()) lists.push(ids);
-    await pause(150);
-  }
-}
+let group: GroupCluster;
 
 beforeAll(async () => {
-  cluster = await MemberCluster.create(5, ETCD, 1);
-  const [first] = cluster.members;
-  if (first === undefined) throw new Error("no member");
-  cluster.run(first);
-  await untilWhole();
-  await cluster.want({ bootstrapMember: null });
-  watcher = watchLists();
+  group = new GroupCluster(await MemberCluster.create(5, ETCD, 1));
+  await group.begin();
 });
-afterAll(async () => {
-  watching.abort();
-  await watcher;
-  await cluster.stop();
-});
+afterAll(() => group.end());
 
 /** A client of those that are listed. */
 async function keyClient(): Promise<KeyClient> {
-  const members = () => Promise.resolve(cluster.intent.members.map(({ host, enginePort }) => `${host}:${enginePort}`));
-  return new KeyClient(members, await cluster.password("app"));
-}
-
-/** Kills a container as it stands; it is started again at once, as a kubelet would. */
-async function killAndRestart(member: TestMember): Promise<void> {
-  await cluster.kill(member);
-  cluster.run(member);
+  return new KeyClient(() => group.addresses(), await group.cluster.password("app"));
 }
 
 /** Numbers that are the same for the same seed (a linear congruential generator). */
@@ -120,29 +45,15 @@ function drawer(seed: number): (below: number) => number {
 async function expectNothingLost(changes: () => Promise<void>): Promise<void> {
   const client = await keyClient();
   client.start();
-  const before = lists.length;
+  const before = group.lists.length;
   await changes();
   const acked = client.acked;
-  await cluster.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
+  await group.cluster.until("writes to go on", () => Promise.resolve(client.acked > acked + 20 ? true : undefined));
   const verdict = await client.finish();
-  process.stdout.write(`  ${JSON.stringify({ ...verdict, lists: lists.length - before })}\n`);
+  process.stdout.write(`  ${JSON.stringify({ ...verdict, lists: group.lists.length - before })}\n`);
   expect(verdict).toMatchObject({ lost: 0, stale: 0 });
   // Some changes are too quick to be seen; but there is never more than one that learns.
-  for (const seen of lists) expect(seen.filter((id) => id.endsWith("?")).length).toBeLessThanOrEqual(1);
-}
-
-/** What the operator does: lists one more, or one less, and ends the pod only when the engine does not count it any more. */
-async function changeTo(ordinals: readonly number[], meanwhile: () => Promise<void>): Promise<void> {
-  await list(ordinals);
-  for (const ordinal of ordinals) {
-    const member = cluster.members[ordinal];
-    if (member !== undefined && member.process === undefined) cluster.run(member);
-  }
-  await meanwhile();
-  await untilWhole();
-  for (const [ordinal, member] of cluster.members.entries()) {
-    if (!ordinals.includes(ordinal) && member.process !== undefined) await cluster.terminate(member);
-  }
+  for (const seen of group.lists) expect(seen.filter((id) => id.endsWith("?")).length).toBeLessThanOrEqual(1);
 }
 
 describe("a group under a client that counts", () => {
@@ -150,10 +61,10 @@ describe("a group under a client that counts", () => {
     expectNothingLost(async () => {
       for (const size of [2, 3, 4, 5, 4, 3]) {
         const ordinals = Array.from({ length: size }, (_, ordinal) => ordinal);
-        await changeTo(ordinals, async () => {
+        await group.changeTo(ordinals, async () => {
           await pause(500);
-          const victim = cluster.members[size % 3];
-          if (victim !== undefined) await killAndRestart(victim);
+          const victim = group.cluster.members[size % 3];
+          if (victim !== undefined) await group.killAndRestart(victim);
         });
       }
     }),
@@ -162,18 +73,18 @@ describe("a group under a client that counts", () => {
   test("members count what it asks and how long that took, and tell how far apart they are", {
     timeout: 180_000,
   }, async () => {
-    await changeTo([0, 1, 2], () => Promise.resolve());
+    await group.changeTo([0, 1, 2], () => Promise.resolve());
     const client = await keyClient();
     client.start();
     const shown = async (series: RegExp): Promise<number> => {
-      const texts = cluster.intent.members.map(async ({ name }) => {
-        const health = cluster.members.find((member) => member.name === name)?.ports.health ?? 0;
+      const texts = group.cluster.intent.members.map(async ({ name }) => {
+        const health = group.cluster.members.find((member) => member.name === name)?.ports.health ?? 0;
         return (await fetch(`http://127.0.0.1:${health}/metrics`)).text();
       });
       const lines = (await Promise.all(texts)).flatMap((text) => text.split("\n").filter((line) => series.test(line)));
       return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
     };
-    await cluster.until("requests that are counted", async () => {
+    await group.cluster.until("requests that are counted", async () => {
       const served = await shown(/^quorate_member_requests_total\{.*result="good"/);
       return client.acked > 20 && served > 20 ? true : undefined;
     });
@@ -196,22 +107,22 @@ describe("a group under a client that counts", () => {
         const one = isGrowing ? outside[draw(outside.length)] : ordinals[draw(ordinals.length)];
         if (one === undefined) throw new Error("nobody to add or remove");
         ordinals = isGrowing ? [...ordinals, one] : ordinals.filter((ordinal) => ordinal !== one);
-        const victim = cluster.members[ordinals[draw(ordinals.length)] ?? 0];
-        await changeTo(ordinals, async () => {
+        const victim = group.cluster.members[ordinals[draw(ordinals.length)] ?? 0];
+        await group.changeTo(ordinals, async () => {
           await pause(draw(3000));
-          if (victim !== undefined) await killAndRestart(victim);
+          if (victim !== undefined) await group.killAndRestart(victim);
         });
         if (ordinals.length >= 3 && draw(4) === 0) {
-          const lost = cluster.members[ordinals[draw(ordinals.length)] ?? 0];
+          const lost = group.cluster.members[ordinals[draw(ordinals.length)] ?? 0];
           if (lost === undefined) continue;
-          await cluster.kill(lost);
-          await cluster.loseVolume(lost);
-          cluster.run(lost);
-          await cluster.until("the lost copy to be noticed", async () => {
-            const found = await leader();
+          await group.cluster.kill(lost);
+          await group.cluster.loseVolume(lost);
+          group.cluster.run(lost);
+          await group.cluster.until("the lost copy to be noticed", async () => {
+            const found = await group.leader();
             return found?.members.some(({ name, votes }) => name === lost.name && !votes) === true ? true : undefined;
           });
-          await untilWhole();
+          await group.untilWhole();
         }
       }
     }),
@@ -220,28 +131,28 @@ describe("a group under a client that counts", () => {
 
 describe("a group that lost its majority for good", () => {
   test("does nothing by itself, and goes on from the copy that a person chose", { timeout: 300_000 }, async () => {
-    await changeTo([0, 1, 2], () => Promise.resolve());
-    const [founder, ...others] = cluster.members.slice(0, 3);
+    await group.changeTo([0, 1, 2], () => Promise.resolve());
+    const [founder, ...others] = group.cluster.members.slice(0, 3);
     if (founder === undefined) throw new Error("no member");
     for (const member of others) {
-      await cluster.kill(member);
-      await cluster.loseVolume(member);
+      await group.cluster.kill(member);
+      await group.cluster.loseVolume(member);
     }
-    await cluster.until("the loss to be told", async () =>
-      (await statusOf(founder))?.verdict?.reason === "QuorumLost" ? true : undefined,
+    await group.cluster.until("the loss to be told", async () =>
+      (await group.statusOf(founder))?.verdict?.reason === "QuorumLost" ? true : undefined,
     );
-    for (const member of others) cluster.run(member);
+    for (const member of others) group.cluster.run(member);
     await pause(5000);
-    expect(await leader()).toBeUndefined();
-    await cluster.want({ group: { incarnation: 1, founder: founder.name, request: "test" } });
-    await untilWhole();
+    expect(await group.leader()).toBeUndefined();
+    await group.cluster.want({ group: { incarnation: 1, founder: founder.name, request: "test" } });
+    await group.untilWhole();
     const client = await keyClient();
     client.start();
-    await cluster.until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
+    await group.cluster.until("writes", () => Promise.resolve(client.acked > 20 ? true : undefined));
     expect(await client.finish()).toMatchObject({ lost: 0, stale: 0 });
   });
 });
 
 test("nothing that the agents asked for meanwhile was refused", async () => {
-  expect((await cluster.rights()).refused).toEqual([]);
+  expect((await group.cluster.rights()).refused).toEqual([]);
 });

@@ -43,6 +43,10 @@ export interface HostEngine {
   readonly user: { readonly uid: number; readonly gid: number };
   /** Programs that its image would bring, name to file; they are copied to where that user can read them. */
   readonly programs: Readonly<Record<string, string>>;
+  /** What its container may use; 128 MiB where nothing is said. */
+  readonly memoryBytes?: number;
+  /** How long to wait for what its group does by itself, where that takes longer than {@link PATIENCE_MS}. */
+  readonly patienceMs?: number;
 }
 
 /** PostgreSQL as this host has it installed. */
@@ -182,7 +186,7 @@ export class MemberCluster {
         QUORATE_PEER_PORT: String(member.ports.agent),
         QUORATE_HEALTH_PORT: String(member.ports.health),
         QUORATE_LISTEN_HOST: "127.0.0.1",
-        QUORATE_MEMORY_BYTES: "134217728",
+        QUORATE_MEMORY_BYTES: String(this.#engine.memoryBytes ?? 134_217_728),
         QUORATE_LOG_LEVEL: process.env["QUORATE_LOG_LEVEL"] ?? "info",
       },
     });
@@ -237,7 +241,7 @@ export class MemberCluster {
 
   /** Asks until there is an answer. @throws {Error} when there is none in time, with what the members said of it. */
   async until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-    const endMs = performance.now() + PATIENCE_MS;
+    const endMs = performance.now() + (this.#engine.patienceMs ?? PATIENCE_MS);
     while (performance.now() < endMs) {
       const answer = await ask();
       if (answer !== undefined) return answer;
