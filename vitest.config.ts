@@ -41,7 +41,11 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          exclude: ["test/engine/conformance.test.ts", "test/engine/redis-shards.test.ts"],
+          exclude: [
+            "test/engine/conformance.test.ts",
+            "test/engine/rabbitmq.test.ts",
+            "test/engine/redis-shards.test.ts",
+          ],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -50,7 +54,11 @@ export default defineConfig({
       {
         test: {
           name: "engine-long",
-          include: ["test/engine/conformance.test.ts", "test/engine/redis-shards.test.ts"],
+          include: [
+            "test/engine/conformance.test.ts",
+            "test/engine/rabbitmq.test.ts",
+            "test/engine/redis-shards.test.ts",
+          ],
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

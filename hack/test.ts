@@ -45,6 +45,7 @@ const TOOLS: Suite = {
     ["hack/host-postgres"],
     ["hack/host-prometheus"],
     ["hack/host-redis"],
+    ["hack/host-rabbitmq"],
     ["hack/host-mariadb"],
     ["hack/host-browser"],
   ],
@@ -53,7 +54,7 @@ const API: Suite = { name: "api", before: [], projects: ["api", "api-rights"] };
 /** The operator with an API server that is overloaded in every way, and beside tools that apply for ten minutes. */
 const API_LONG: Suite = { name: "api-long", before: [], projects: ["api-long"], isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
-/** Every built-in Engine against every rule of the contract, broken ones, and slots that move between real servers. */
+/** Engines against every rule of the contract, broken ones, slots that move between real servers, and a broker that is killed. */
 const ENGINE_LONG: Suite = { name: "engine-long", before: [], projects: ["engine-long"], isLong: true };
 const PROMETHEUS: Suite = { name: "prometheus", before: [], projects: ["prometheus"] };
 /** All faults at once, for hours, and their ends; each fault in a maintenance window. */

@@ -6,6 +6,7 @@ DEBIAN_SUITE=bookworm
 POSTGRES_MAJOR=15
 # What the suite has.
 REDIS_VERSION=7.0
+RABBITMQ_VERSION=3.10
 MARIADB_VERSION=10.11
 PATRONI_VERSION='4.1.*'
 # Postgres in its image; the same as in the image of the Docker library, because volumes outlive images.
@@ -13,7 +14,7 @@ POSTGRES_UID=999
 # The runtime's place in its own images. Pods mount a volume over /quorate, and fill it from here.
 RUNTIME_ROOT=opt/quorate
 
-DEFAULT_IMAGES=(pause client agent operator postgres etcd redis galera)
+DEFAULT_IMAGES=(pause client agent operator postgres etcd redis rabbitmq galera)
 
 # What the product's images are called by manifests of the working copy, and by the chart, whose images are those of its version.
 image_references() { # NAME: one a line
@@ -31,6 +32,7 @@ image_reference() {
     agent | operator) echo "docker.io/quorate/$1:dev" ;;
     postgres | patroni) echo "localhost/$1:$POSTGRES_MAJOR" ;;
     redis) echo "localhost/$1:$REDIS_VERSION" ;;
+    rabbitmq) echo "localhost/$1:$RABBITMQ_VERSION" ;;
     galera) echo "localhost/$1:$MARIADB_VERSION" ;;
     etcd) echo "localhost/$1:$(cut -d. -f1,2 <<<"${ETCD_VERSION#v}")" ;;
     *) echo "localhost/$1:1" ;;
@@ -158,6 +160,16 @@ note_package() { # ROOT FILE-NAME STATUS-FOLDER
   package=${list##*/} package=${package%.list} package=${package%%:*}
   awk -v RS= -v package="$package" 'index($0 "\n", "Package: " package "\n") == 1' "$1/var/lib/dpkg/status" >"$3/$package"
   [ -s "$3/$package" ] || die "the base says nothing of its package $package"
+}
+
+# The broker's Engine starts it itself: none of the package's accounts and folders is used.
+rabbitmq_layer() { # BASE
+  script_layer rabbitmq "
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
+    apt-get update
+    apt-get install -y --no-install-recommends rabbitmq-server
+    rm -rf /var/lib/rabbitmq/.erlang.cookie /var/lib/rabbitmq/mnesia
+    test -d /usr/lib/rabbitmq/lib/rabbitmq_server-$RABBITMQ_VERSION.*" "$1"
 }
 
 # Programs of the packages that need no service manager; the package that does has the scripts that send a copy.
@@ -296,6 +308,7 @@ build_image() { # NAME
       ;;
     postgres) postgres=$(postgres_layer "$base") && write_image postgres '["bash"]' 999:999 "$base" "$postgres" ;;
     redis) program=$(redis_layer "$base") && write_image redis '["bash"]' 999:999 "$base" "$program" ;;
+    rabbitmq) program=$(rabbitmq_layer "$base") && write_image rabbitmq '["bash"]' 999:999 "$base" "$program" ;;
     galera) program=$(galera_layer "$base") && write_image galera '["bash"]' 999:999 "$base" "$program" ;;
     etcd) program=$(etcd_layer) && write_image etcd '["bash"]' 999:999 "$base" "$program" ;;
     patroni)

@@ -9,7 +9,7 @@ import { Engine } from "../../src/api/engine.ts";
 const folderOf = (name: string): string => fileURLToPath(new URL(`../../engines/${name}`, import.meta.url));
 const specOf = (name: string) => Engine.parse(load(readFileSync(`${folderOf(name)}.yaml`, "utf8"))).spec;
 
-describe.each(["postgres", "etcd", "redis", "galera"])("engines/%s.yaml", (name) => {
+describe.each(["postgres", "etcd", "redis", "rabbitmq", "galera"])("engines/%s.yaml", (name) => {
   const spec = specOf(name);
 
   it("is what its folder makes of it", () => {
@@ -25,7 +25,7 @@ describe.each(["postgres", "etcd", "redis", "galera"])("engines/%s.yaml", (name)
 
   it("has scripts that bash can read", () => {
     for (const [file, text] of Object.entries(spec.files)) {
-      if (file.endsWith(".sql")) continue;
+      if (/\.(sql|erl)$/.test(file)) continue;
       const { status, stderr } = spawnSync("bash", ["-n"], { input: text, encoding: "utf8" });
       expect({ file, status, stderr }).toEqual({ file, status: 0, stderr: "" });
     }
@@ -77,5 +77,14 @@ describe("what an engine sets itself, it declares as fixed", () => {
     const ofTheClient = ["interactive", "no-password", "prefix", "consistency"];
     expect(flags).toContain("force-new-cluster");
     expect(flags.filter((flag) => !spec.parameters.fixed.includes(flag) && !ofTheClient.includes(flag))).toEqual([]);
+  });
+
+  it("rabbitmq: all that it writes into the broker's configuration", () => {
+    const spec = specOf("rabbitmq");
+    const names = [...(spec.files["lib.sh"] ?? "").matchAll(/^(?: *say ")?([a-z_.0-9]+) = /gm)].map(
+      ([, name]) => name ?? "",
+    );
+    expect(names).toEqual(expect.arrayContaining(["listeners.tcp", "listeners.ssl.1", "cluster_partition_handling"]));
+    expect(names.filter((name) => !spec.parameters.fixed.includes(name))).toEqual([]);
   });
 });
