@@ -51,7 +51,7 @@ test.each(shown())("$where: $object.kind $object.metadata.name", async ({ object
 });
 
 /** Commands that need members, the operator's pod, or its webhook: the lab's tests and webhook.test.ts have those. */
-const ELSEWHERE = [/ wait /, / logs deploy[/]/, / port-forward /, / validatingwebhookconfiguration /];
+const ELSEWHERE = [/ wait /, / exec /, / logs deploy[/]/, / port-forward /, / validatingwebhookconfiguration /];
 
 /** What people are told to type into a shell, a here-document with its text; the plugin's calls are checked by unit/docs.test.ts. */
 function typed(): string[] {
