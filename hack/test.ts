@@ -45,7 +45,6 @@ const TOOLS: Suite = {
     ["hack/host-postgres"],
     ["hack/host-prometheus"],
     ["hack/host-redis"],
-    ["hack/host-rabbitmq"],
     ["hack/host-mariadb"],
     ["hack/host-browser"],
   ],
@@ -55,7 +54,12 @@ const API: Suite = { name: "api", before: [], projects: ["api", "api-rights"] };
 const API_LONG: Suite = { name: "api-long", before: [], projects: ["api-long"], isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
 /** Engines against every rule of the contract, broken ones, slots that move between real servers, and a broker that is killed. */
-const ENGINE_LONG: Suite = { name: "engine-long", before: [], projects: ["engine-long"], isLong: true };
+const ENGINE_LONG: Suite = {
+  name: "engine-long",
+  before: [["hack/host-rabbitmq"]],
+  projects: ["engine-long"],
+  isLong: true,
+};
 const PROMETHEUS: Suite = { name: "prometheus", before: [], projects: ["prometheus"] };
 /** All faults at once, for hours, and their ends; each fault in a maintenance window. */
 const PROMETHEUS_LONG: Suite = { name: "prometheus-long", before: [], projects: ["prometheus-long"], isLong: true };
@@ -68,7 +72,7 @@ const COLLECTOR = ["hack/lab/lab", "build-collector"];
 /** Groups whose sizes change, hooks, rolls, alerts and traces: minutes each. */
 const MEMBERS_LONG: Suite = {
   name: "members-long",
-  before: [["make", "-s", "bundle"], COLLECTOR],
+  before: [["make", "-s", "bundle"], ["hack/host-rabbitmq"], COLLECTOR],
   projects: ["members-long"],
   isLong: true,
 };
