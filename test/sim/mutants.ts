@@ -256,7 +256,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a shard in trouble waits for the others with the change that would mend it",
     of: "planner",
     file: "plan/plan-shards.ts",
-    find: "stale.toSorted((a, b) => Number(a.isSettled) - Number(b.isSettled));",
+    find: "stale.toSorted((a, b) => Number(b.isInTrouble) - Number(a.isInTrouble));",
     replace: "stale;",
     args: pair("Sharded", "BadImageLater", "Failover"),
   },
