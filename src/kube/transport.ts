@@ -292,10 +292,19 @@ class Exchange {
   }
 }
 
+/** Sockets over which a request has gone out. Node tells it of one taken from the idle ones, not of one a request waited for. */
+const CONNECTED = new WeakSet<Socket>();
+
 /** Calls `then` as soon as bytes of `request` may go out: not before the server has proved who it is. */
 function whenConnected(request: http.ClientRequest, socket: Socket, then: () => void): void {
-  if (request.reusedSocket) then();
-  else socket.once("encrypted" in socket ? "secureConnect" : "connect", then);
+  if (request.reusedSocket || CONNECTED.has(socket)) {
+    then();
+    return;
+  }
+  socket.once("encrypted" in socket ? "secureConnect" : "connect", () => {
+    CONNECTED.add(socket);
+    then();
+  });
 }
 
 function sameTls(a: Credentials, b: Credentials): boolean {

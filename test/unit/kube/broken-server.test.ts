@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { IndeterminateError, OperatorError, RetryableError } from "../../../src/errors.ts";
 import type { Selection, WatchEvent } from "../../../src/kube/api.ts";
 import { isGone } from "../../../src/kube/api-error.ts";
-import { type ApiCall, KubeClient } from "../../../src/kube/client.ts";
+import { type ApiCall, KubeClient, type KubeClientOptions } from "../../../src/kube/client.ts";
 import type { KubeObject } from "../../../src/kube/object.ts";
 import { Reflector } from "../../../src/kube/reflector.ts";
 
@@ -16,7 +16,10 @@ afterEach(async () => {
 });
 
 /** A TCP server that calls `answer` with the text of each request; the client that talks to it records its calls in `calls`. */
-async function serverThat(answer: (request: string, socket: Socket, nth: number) => void) {
+async function serverThat(
+  answer: (request: string, socket: Socket, nth: number) => void,
+  options: Pick<KubeClientOptions, "connections"> = {},
+) {
   let requests = 0;
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -30,7 +33,7 @@ async function serverThat(answer: (request: string, socket: Socket, nth: number)
   const calls: ApiCall[] = [];
   const client = new KubeClient(
     { server: `http://127.0.0.1:${address.port}`, namespace: "n", credentials: () => Promise.resolve({}) },
-    { observe: (call) => calls.push(call), random: () => 0 },
+    { observe: (call) => calls.push(call), random: () => 0, ...options },
   );
   closers.push(async () => {
     client.close();
@@ -182,6 +185,25 @@ describe("a call", () => {
       .catch((thrown: unknown) => thrown);
     expect(created).toBeInstanceOf(IndeterminateError); // a proxy may have passed it on
     expect(calls).toHaveLength(1);
+  });
+
+  test("that had to wait for a connection is as indeterminate as any other once it was sent, and not sent again", async () => {
+    const { client, calls } = await serverThat(
+      (request, socket) => {
+        if (request.startsWith("GET")) socket.write(response(200, pod("a", 2)));
+        else socket.resetAndDestroy();
+      },
+      { connections: 1 },
+    );
+    const reading = client.get({ ...PODS, name: "a" });
+    const object = { apiVersion: "v1", kind: "Pod", metadata: { namespace: "n", name: "a", resourceVersion: "1" } };
+    const error: unknown = await client.update(object).catch((thrown: unknown) => thrown);
+    expect(await reading).toBeDefined();
+    expect(error).toBeInstanceOf(IndeterminateError);
+    expect(calls.map((call) => [call.verb, call.code])).toEqual([
+      ["get", 200],
+      ["update", 0],
+    ]);
   });
 
   test("whose connection is reset after it was sent is indeterminate when it writes, and repeated when it reads", async () => {
