@@ -1,7 +1,7 @@
 // Faults as Prometheus sees them: a cluster that is well for an hour, and what each kind of trouble makes of it.
 import { ALERTS } from "../../src/slo/alerts.ts";
 import { fleetGroups } from "../../src/slo/fleet.ts";
-import { alertsAt, type Input } from "./promtool.ts";
+import { alertsAt, alertsOver, type Question } from "./promtool.ts";
 
 const OF = 'namespace="shop",cluster="orders"';
 /** The members of the cluster `shop/orders`. */
@@ -188,8 +188,19 @@ export const MUTED_IN_WINDOWS = [
   "QuorateSlowMember",
 ] as const;
 
+/** What is asked of the alerts of all clusters. */
+const question = (series: Series): Question => ({
+  groups: fleetGroups(),
+  names: ALERTS.map(({ name }) => name),
+  input: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+});
+
 /** Those of all clusters' alerts that fire at a time. */
-export function firing(series: Series, at: string): Promise<string[]> {
-  const input: Input[] = Object.entries(series).map(([name, values]) => ({ series: name, values }));
-  return alertsAt({ groups: fleetGroups(), names: ALERTS.map(({ name }) => name), at, input });
+export function firing(series: Series, at: string): Promise<readonly string[]> {
+  return alertsAt(question(series), at);
+}
+
+/** The same at some times. */
+export function firingOver(series: Series, times: readonly string[]): Promise<readonly (readonly string[])[]> {
+  return alertsOver(question(series), times);
 }
