@@ -91,7 +91,7 @@ const LAB_BEFORE: Suite["before"] = [
   ["make", "-s", "images"],
   ["hack/lab/lab", "up"],
 ];
-/** Made and started while the lane beside it still waits for its API servers; the lab's suites find it there. */
+/** Made and started while the lane beside it is still at work; the lab's suites find it there. */
 const LAB_UP: Suite = { name: "lab-up", before: LAB_BEFORE };
 const LAB: Suite = { name: "lab", before: LAB_BEFORE, projects: ["lab"] };
 /** Changes, sizes, installations and outages that take minutes each. */
@@ -109,8 +109,8 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[LINT, UNIT], [INIT]],
   [[TOOLS]],
   [
-    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG, LAB_UP],
-    [API, PROMETHEUS, API_LONG, BENCH_LONG],
+    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG],
+    [API, PROMETHEUS, API_LONG, BENCH_LONG, LAB_UP],
   ],
 ];
 /** Has the machine to itself. */
