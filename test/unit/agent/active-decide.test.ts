@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { coordinator, decideActive } from "../../../src/agent/group/active.ts";
 import { QUORUM_LOST_MS } from "../../../src/agent/group/decide.ts";
 import type { GroupView, PeerView } from "../../../src/agent/group/types.ts";
+import { CALM_INTENT } from "./group-intent.ts";
 import { AT_FIRST } from "./group-world.ts";
 
 type Reply = PeerView["reply"];
@@ -32,15 +33,7 @@ function viewOf(change: Partial<GroupView> = {}): GroupView {
     self: "m0",
     nowMs: 100_000,
     periodMs: 1000,
-    intent: {
-      generation: 7,
-      members: ["m0", "m1", "m2"],
-      bootstrapMember: null,
-      paused: false,
-      incarnation: 0,
-      founder: null,
-      switchover: null,
-    },
+    intent: CALM_INTENT,
     record: { incarnation: 0, id: "m0", ...AT_FIRST },
     copy: "data",
     engine: "stopped",

@@ -10,6 +10,7 @@ import type {
   PeerView,
 } from "../../../src/agent/group/types.ts";
 import { greetingTo, replyOf } from "../../../src/agent/group/speech.ts";
+import { CALM_INTENT } from "./group-intent.ts";
 import { AT_FIRST, type Choose } from "./group-world.ts";
 
 const PERIOD_MS = 1000;
@@ -211,13 +212,10 @@ export class ActiveWorld {
       nowMs: this.nowMs,
       periodMs: PERIOD_MS,
       intent: {
+        ...CALM_INTENT,
         generation: 1,
         members: [...this.members.keys()],
         bootstrapMember: this.#initialised ? null : "m0",
-        paused: false,
-        incarnation: 0,
-        founder: null,
-        switchover: null,
       },
       record: sim.record,
       copy: copyOf(sim),

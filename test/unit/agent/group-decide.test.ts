@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decide, QUORUM_LOST_MS, STEP_ASIDE_MS } from "../../../src/agent/group/decide.ts";
 import type { GroupView, PeerView } from "../../../src/agent/group/types.ts";
+import { CALM_INTENT } from "./group-intent.ts";
 import { AT_FIRST, GroupWorld } from "./group-world.ts";
 
 const CALM = (count: number) => count - 1; // nothing gets lost, and lists are walked in one order
@@ -92,15 +93,7 @@ function viewOf(change: Partial<GroupView> = {}): GroupView {
     self: "m0",
     nowMs: 100_000,
     periodMs: 1000,
-    intent: {
-      generation: 7,
-      members: ["m0", "m1", "m2"],
-      bootstrapMember: null,
-      paused: false,
-      incarnation: 0,
-      founder: null,
-      switchover: null,
-    },
+    intent: CALM_INTENT,
     record: { incarnation: 0, id: "id-m0", ...AT_FIRST },
     copy: "data",
     engine: "running",

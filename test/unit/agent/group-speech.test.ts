@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { greetingTo, replyOf } from "../../../src/agent/group/speech.ts";
 import type { GroupView } from "../../../src/agent/group/types.ts";
+import { CALM_INTENT } from "./group-intent.ts";
 
 const END = { history: "h1", value: "42", ancestors: [] };
 
@@ -10,15 +11,7 @@ const VIEW: GroupView = {
   self: "m0",
   nowMs: 1000,
   periodMs: 1000,
-  intent: {
-    generation: 7,
-    members: ["m0", "m1", "m2"],
-    bootstrapMember: null,
-    paused: false,
-    incarnation: 2,
-    founder: null,
-    switchover: null,
-  },
+  intent: { ...CALM_INTENT, incarnation: 2 },
   record: { incarnation: 2, id: "id0", founding: "None", joining: true },
   copy: "data",
   engine: "stopped",

@@ -3,6 +3,7 @@
 import { decide, isMissing } from "../../../src/agent/group/decide.ts";
 import { greetingTo, replyOf } from "../../../src/agent/group/speech.ts";
 import type { GroupView, HeardGreeting, Move, PeerView } from "../../../src/agent/group/types.ts";
+import { CALM_INTENT } from "./group-intent.ts";
 
 const PERIOD_MS = 1000;
 
@@ -154,13 +155,10 @@ export class GroupWorld {
       nowMs: this.nowMs,
       periodMs: PERIOD_MS,
       intent: {
+        ...CALM_INTENT,
         generation: this.generation,
         members: this.listed,
         bootstrapMember: this.entries.length === 0 ? "m0" : null,
-        paused: false,
-        incarnation: 0,
-        founder: null,
-        switchover: null,
       },
       record: { ...sim.record, ...AT_FIRST },
       copy: sim.copy,

@@ -1,5 +1,7 @@
 // What pairs of changes are tried on: the worlds of one topology, what happens to clusters there, and how they are to end.
+import { isSameJson } from "../../../src/build/hash.ts";
 import type { INTERLOCKS } from "../../../src/plan/interlock.ts";
+import type { Plan } from "../../../src/plan/plan.ts";
 import type { Choose } from "./simulator.ts";
 
 /** A row of the interlock table. */
@@ -15,6 +17,8 @@ export interface PairWorld {
   change(spec: object): void;
   /** Says that something was changed from outside. */
   touch(): void;
+  /** What the operator would do now. */
+  plan(): Plan;
   /** One pass of the operator. @param meanwhile - What happens between looking and acting. */
   pass(meanwhile?: () => void): boolean;
   /** One thing happens in the world, if anything can. */
@@ -69,4 +73,16 @@ export function merged(spec: object, change: object): object {
 /** @throws {Error} with the reason when it does not hold. */
 export function check(holds: boolean, otherwise: string): void {
   if (!holds) throw new Error(otherwise);
+}
+
+/** Half an hour of resyncs finds nothing to do and writes nothing. */
+export function assertSilent(world: PairWorld): void {
+  check(world.plan().steps.length === 0, "L2: there is still something to do");
+  const { status } = world;
+  const steps = world.trace.length;
+  for (let resync = 0; resync < 3; resync += 1) {
+    world.nowMs += 600_000;
+    world.pass();
+  }
+  check(world.trace.length === steps && isSameJson(world.status, status), "L2: it writes although nothing changes");
 }
