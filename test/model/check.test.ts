@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import { MUTANTS, mutate } from "./mutants.ts";
 
 /** Walks beyond the exhaustive part; QUORATE_MODEL_WALKS asks for more. */
-const WALKS = process.env["QUORATE_MODEL_WALKS"] ?? "1000";
+const WALKS = process.env["QUORATE_MODEL_WALKS"] ?? "400";
 
 function check(...args: readonly string[]): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {

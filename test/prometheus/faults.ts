@@ -200,7 +200,12 @@ export function firing(series: Series, at: string): Promise<readonly string[]> {
   return alertsAt(question(series), at);
 }
 
-/** The same at some times. */
+/** The same, judged once a minute: enough, and half the time, where nothing is to fire. */
+export function firingAtMost(series: Series, at: string): Promise<readonly string[]> {
+  return alertsAt({ ...question(series), judgedEvery: "1m" }, at);
+}
+
+/** Those that fire at some times. */
 export function firingOver(series: Series, times: readonly string[]): Promise<readonly (readonly string[])[]> {
   return alertsOver(question(series), times);
 }
