@@ -76,6 +76,11 @@ bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=â€
 	node bench/change.ts
 	node bench/render.ts
 
+.PHONY: campaign
+campaign: images ## Break clusters of several engines on the lab, two faults at a time, and look for what is lost (HOURS=1, SEED=â€¦)
+	node bench/campaign.ts
+	node bench/render.ts
+
 .PHONY: bench-agent
 bench-agent: images ## Measure what an agent costs on the lab: memory, CPU, start (REST_SECONDS=120, RUNS=5)
 	node bench/agent.ts

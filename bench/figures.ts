@@ -18,6 +18,10 @@ export interface Figure {
   readonly max: number;
   readonly lost?: number;
   readonly outOfOrder?: number;
+  /** Rows that nobody wrote, and acknowledged ones that a read after them did not see. */
+  readonly wrong?: number;
+  /** The values themselves, where several runs are told together. */
+  readonly gapsMs?: readonly number[];
   /** How many clusters were not whole again in time after their last fault. */
   readonly broken?: number;
   /** Load average of the last minute when it was taken: other programs' work is in it, too. */

@@ -20,6 +20,12 @@ export const FAULTS = [
   "agent-pause",
   "engine-pause",
   "both-pause",
+  "init-pause",
+  "cut-api",
+  "cut-peers",
+  "cut-in",
+  "cut-out",
+  "kubelet-stop",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -42,6 +48,11 @@ export async function inject(fault: Fault, subject: Subject): Promise<Injected> 
     const atMs = await signal("pause", which);
     return { atMs, description, heal: async () => void (await signal("resume", which)) };
   };
+  const cut = async (mode: "all" | "api" | "peers" | "in" | "out", description: string): Promise<Injected> => {
+    const atMs = Date.now();
+    await lab("cut", node, mode);
+    return { atMs, description, heal: async () => void (await lab("heal", node)) };
+  };
   switch (fault) {
     case "engine-kill": {
       const [main] = (await podProcesses(namespace, pod)).filter(subject.isEngine);
@@ -58,13 +69,23 @@ export async function inject(fault: Fault, subject: Subject): Promise<Injected> 
       await kubectl("-n", namespace, "delete", "pod", pod, "--force", "--grace-period=0", "--wait=false");
       return { atMs, description: `${member}'s pod deleted by force`, heal: nothing };
     }
-    case "node-cut": {
+    case "node-cut":
+      return cut("all", `${member}'s node ${node} cut off`);
+    case "cut-api":
+      return cut("api", `${member}'s node ${node} cut off from the API server`);
+    case "cut-peers":
+      return cut("peers", `${member}'s node ${node} cut off from all other nodes`);
+    case "cut-in":
+      return cut("in", `nothing reaches ${member}'s node ${node}`);
+    case "cut-out":
+      return cut("out", `nothing leaves ${member}'s node ${node}`);
+    case "kubelet-stop": {
       const atMs = Date.now();
-      await lab("cut", node, "all");
+      await lab("kubelet", "stop", node);
       return {
         atMs,
-        description: `${member}'s node ${node} cut off`,
-        heal: async () => void (await lab("heal", node)),
+        description: `the kubelet of ${member}'s node ${node} stopped`,
+        heal: async () => void (await lab("kubelet", "start", node)),
       };
     }
     case "switchover": {
@@ -91,6 +112,8 @@ export async function inject(fault: Fault, subject: Subject): Promise<Injected> 
         (process) => subject.isAgent(process) || subject.isEngine(process),
         `${member}'s agent and engine stopped (SIGSTOP)`,
       );
+    case "init-pause":
+      return paused(subject.isFirstProcess, `${member}'s init stopped (SIGSTOP)`);
     default:
       return fault satisfies never;
   }
