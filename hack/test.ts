@@ -2,7 +2,7 @@
  * Runs the suites that are named, or all but the long ones (EVERYTHING=1: those, too), each whatever became of the others, and
  * prints the sum last: `N passed, N failed`.
  * Cheap ones come first, so that a mistake shows early. Most of them wait more than they compute, so several lanes run
- * beside each other; the tests on the lab have the machine to themselves.
+ * beside each other; the tests on the lab share the machine only with what yields, the long ones with nothing.
  */
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -17,7 +17,7 @@ interface Suite {
   readonly projects?: readonly string[];
   /** Runs only when it is asked for, by its name or with everything. */
   readonly isLong?: boolean;
-  /** Computes all the time and measures none: runs at the lowest priority, in what its neighbours leave. */
+  /** Computes all the time and measures none: runs in what its neighbours leave of the processors, and only in that. */
   readonly isYielding?: boolean;
 }
 
@@ -102,19 +102,18 @@ const LAB_LONG: Suite = {
   isLong: true,
 };
 
-/** Begins first and takes what the stages before the last leave of the processors: they wait for programs, servers and time. */
-const BESIDE: Lane = [MODEL, SIM];
-// The members' tests are about time: beside them run what mostly waits and what yields.
 const STAGES: readonly (readonly Lane[])[] = [
-  [[LINT, UNIT], [INIT]],
+  [[LINT, UNIT], [INIT], [SIM]],
   [[TOOLS]],
+  // The members' tests are about time: beside them run what mostly waits.
   [
     [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG],
     [API, PROMETHEUS, API_LONG, BENCH_LONG, LAB_UP],
   ],
+  // The lab waits for most of its time, and asserts none of it: the model has what it leaves.
+  [[LAB], [MODEL]],
+  [[LAB_LONG]],
 ];
-/** Has the machine to itself. */
-const LAST: Lane = [LAB, LAB_LONG];
 
 /** How many tests of a suite passed and failed. */
 interface Count {
@@ -168,7 +167,7 @@ function run(argv: readonly string[], output: Output): Promise<boolean> {
 async function runProjects({ name, projects = [], isYielding }: Suite, folder: string, output: Output): Promise<Count> {
   const report = join(folder, `${name}.json`);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const priority = isYielding === true ? ["nice", "-n", "19"] : [];
+  const priority = isYielding === true ? ["chrt", "--idle", "0"] : [];
   const chosen = projects.flatMap((project) => ["--project", project]);
   const ok = await run([...priority, "vitest", "run", ...chosen, ...reporters], output);
   try {
@@ -229,13 +228,10 @@ const total: Count = { passed: 0, failed: 0 };
 const rows: string[] = [];
 /** What failed, by name: said once more at the end, which is all that some readers of a long run see. */
 const failures: string[] = [];
-const beside = runLane(BESIDE.filter(isWanted), folder, false);
 for (const stage of STAGES) {
   const lanes = stage.map((lane) => lane.filter(isWanted)).filter((lane) => lane.length > 0);
   await Promise.all(lanes.map((lane) => runLane(lane, folder, lanes.length === 1)));
 }
-await beside;
-await runLane(LAST.filter(isWanted), folder, true);
 if (
   [LAB_UP, LAB, LAB_LONG].some(isWanted) &&
   !(await run(["hack/lab/lab", "down"], (text) => void process.stdout.write(text)))
