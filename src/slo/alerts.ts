@@ -256,7 +256,8 @@ export const ALERTS: readonly Alert[] = [
     name: "QuorateMembersUnseen",
     code: "NoData",
     severity: "ticket",
-    expr: 'quorate_cluster_members{state="ready"} > 0 unless on (namespace, cluster) quorate:cluster_leaders:sum',
+    // Members of topology Stateless have no agents to scrape.
+    expr: 'quorate_cluster_members{state="ready"} > 0 unless on (namespace, cluster) (quorate:cluster_leaders:sum or quorate_cluster_info{topology="Stateless"})',
     for: "10m",
     summary: "has members that are ready and that Prometheus does not scrape: nobody would be told if they failed",
     next: "kubectl get podmonitors -A",

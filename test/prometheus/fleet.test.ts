@@ -120,6 +120,19 @@ describe("quiet", { timeout: 60_000 }, () => {
     expect(await firing({}, "1h15m")).toEqual(["QuorateOperatorDown"]);
   });
 
+  test("of topology Stateless, whose members are nothing to scrape, wakes nobody; without a ready one it does", async () => {
+    const front = 'namespace="shop",cluster="front"';
+    const fleet = (ready: string) => ({
+      [`quorate_cluster_info{${front},topology="Stateless"}`]: steady(1),
+      [`quorate_cluster_members{${front},state="desired"}`]: steady(3),
+      [`quorate_cluster_members{${front},state="ready"}`]: ready,
+      [`quorate_cluster_initialized{${front}}`]: steady(1),
+      "quorate_operator_leading{}": steady(1),
+    });
+    expect(await firing(fleet(steady(3)), "1h15m")).toEqual([]);
+    expect(await firing(fleet(turned(3, 0)), "1h15m")).toEqual(["QuorateClusterDown"]);
+  });
+
   test.each([
     { why: "two slow statements", series: ofEach((at) => statements(at, 0.02, true)) },
     {
