@@ -21,7 +21,7 @@ const LABELS: Readonly<Record<string, string>> = {
   state: "desired, ready",
   window:
     "of quorate_slo_burn_rate the length of the window, seven an objective; of quorate_maintenance_window_open the window's name, at most 16 a cluster",
-  objective: "Availability, Requests, Latency, Errors, ApiLatency",
+  objective: "Availability, Requests, Latency, Errors, ApiLatency, or a name in spec.slo.objectives, at most eight",
   guard: "name of a guard in [change.md](change.md) that holds something back now",
   change:
     "of quorate_planned_step the kind of change that runs, one a cluster; of quorate_membership_changes_total join, leave",

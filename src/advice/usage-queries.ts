@@ -56,7 +56,7 @@ export function clusterQueries(subject: Subject, range: string): Readonly<Record
     leaseWriteP99Seconds: `max_over_time((${worst} >= 0)[${range}:${STEP}])`,
     leaseErrorShare: `(sum(increase(${failed}[${range}])) or ${none}) / (sum(increase(${writes}[${range}])) > 0)`,
     answerP99Seconds: `histogram_quantile(0.99, sum by (le) (rate(${answers}[${range}])))`,
-    unavailableShare: badShare({ name: "Availability", allowed: 0 }, subject, range),
+    unavailableShare: badShare({ source: "Agents", name: "Availability", allowed: 0 }, subject, range),
   };
 }
 

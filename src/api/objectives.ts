@@ -1,6 +1,6 @@
 /** What users are promised, when the operator may disturb them, and how a canary is judged. */
 import * as z from "zod";
-import { cel, type CelRule, named } from "./schema.ts";
+import { cel, type CelRule, listMap, named } from "./schema.ts";
 
 const PERCENT = /^(100|[0-9]{1,2})(\.[0-9]{1,6})?$/;
 
@@ -17,20 +17,17 @@ function errorPercent(field: string, description: string): z.ZodOptional<z.ZodSt
     .optional();
 }
 
+/** A share that is to be good. */
+function goodPercent(field: string, description: string): z.ZodString {
+  const message = `${field} must be at least 50 and below 100: 100 leaves no error budget, so that nothing could ever be changed; write for example "99.9"`;
+  return percent(description).meta(cel([{ rule: "double(self) >= 50.0 && double(self) < 100.0", message }]));
+}
+
 const DataPlaneObjectives = z.object({
-  availabilityPercent: percent(
-    "availabilityPercent of the time in which a small write to the leader succeeds, as the members measure it every second.",
-  )
-    .meta(
-      cel([
-        {
-          rule: "double(self) >= 50.0 && double(self) < 100.0",
-          message:
-            'availabilityPercent must be at least 50 and below 100: 100 leaves no error budget, so that nothing could ever be changed; write for example "99.9"',
-        },
-      ]),
-    )
-    .default("99.9"),
+  availabilityPercent: goodPercent(
+    "availabilityPercent",
+    "availabilityPercent of the time in which a small write to the leader succeeds, as the members measure it every second; in topology Stateless of the seconds in which enough members are ready: members, less a tenth (at least one) that may be away, and one in any case.",
+  ).default("99.9"),
   requestErrorPercent: errorPercent(
     "requestErrorPercent",
     "requestErrorPercent of the clients' own requests that may fail for a reason on the engine's side, as the engine counts them; no objective when absent. It needs an Engine that declares countRequests.",
@@ -60,6 +57,65 @@ const ControlPlaneObjectives = z.object({
     ),
 });
 
+/** What a query of an objective may hold beside PromQL. */
+const OBJECTIVE_PLACEHOLDERS = ["$(WINDOW)", "$(NAMESPACE)", "$(CLUSTER)"] as const;
+
+/** A query that is asked over windows of several lengths. */
+function windowedQuery(field: string, description: string): z.ZodOptional<z.ZodString> {
+  const others = OBJECTIVE_PLACEHOLDERS.reduce((text, one) => `${text}.replace('${one}', '')`, "self");
+  return z
+    .string()
+    .min(1)
+    .max(4096)
+    .describe(description)
+    .meta(
+      cel([
+        {
+          rule: "self.contains('$(WINDOW)')",
+          message: `${field} needs $(WINDOW): it is asked over windows of several lengths; use it as in increase(http_requests_total[$(WINDOW)])`,
+        },
+        {
+          rule: `!${others}.contains('$(')`,
+          message: `${field} has a placeholder that nothing stands for: use $(WINDOW), $(NAMESPACE) and $(CLUSTER) alone`,
+        },
+      ]),
+    )
+    .optional();
+}
+
+/** `.spec.slo.objectives[]`. */
+export const OwnObjective = z
+  .object({
+    name: named("name of the objective, by which metrics, alerts and messages tell it."),
+    targetPercent: goodPercent("targetPercent", "targetPercent of the events that are to be good."),
+    badQuery: windowedQuery(
+      "badQuery",
+      'badQuery in PromQL counts the bad events within $(WINDOW), for example increase(http_requests_total{namespace="$(NAMESPACE)",code=~"5.."}[$(WINDOW)]). Series are added up; none are no bad events. $(NAMESPACE) and $(CLUSTER) stand for the names of this cluster.',
+    ),
+    totalQuery: windowedQuery(
+      "totalQuery",
+      "totalQuery in PromQL counts all events within $(WINDOW), good and bad ones. Series are added up; none are no data, which counts as not kept.",
+    ),
+    badRatioQuery: windowedQuery(
+      "badRatioQuery",
+      "badRatioQuery in PromQL gives the share of bad events within $(WINDOW) itself, 0 to 1, instead of badQuery and totalQuery. Of several series the worst counts; none are no data.",
+    ),
+  })
+  .meta(
+    cel([
+      {
+        rule: "has(self.badRatioQuery) != (has(self.badQuery) || has(self.totalQuery))",
+        message:
+          "an objective needs either badQuery and totalQuery, or badRatioQuery: remove one or add what is missing",
+      },
+      {
+        rule: "has(self.badQuery) == has(self.totalQuery)",
+        message: "badQuery and totalQuery belong together: add the other, or remove both and use badRatioQuery",
+      },
+    ]),
+  );
+export type OwnObjective = z.infer<typeof OwnObjective>;
+
 /** `.spec.slo`. */
 export const ServiceLevel = z.object({
   window: z
@@ -72,6 +128,14 @@ export const ServiceLevel = z.object({
   controlPlane: ControlPlaneObjectives.prefault({}).describe(
     "controlPlane objectives: what failover and changes depend on.",
   ),
+  objectives: z
+    .array(OwnObjective)
+    .max(8)
+    .meta(listMap("name"))
+    .default([])
+    .describe(
+      "objectives of your own, about what Prometheus knows: their budgets hold back changes, alert and are shown as the others. The operator needs a Prometheus to ask (QUORATE_PROMETHEUS_URL); without an answer nothing is known, which counts as not kept. In topology Sharded each shard has them: tell shards apart by $(CLUSTER).",
+    ),
   whenExhausted: z
     .enum(["Freeze", "Warn", "Ignore"])
     .default("Freeze")

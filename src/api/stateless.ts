@@ -2,6 +2,9 @@
 import * as z from "zod";
 import { cel, type CelRule, listMap, named, quantity } from "./schema.ts";
 
+/** Of the members of topology Stateless so many may be away at a time, rounded up: evictions keep to it, and clients are served nevertheless. */
+export const AWAY_PERCENT = 10;
+
 const Metric = z
   .object({
     name: named("name of the metric, for people."),
@@ -150,6 +153,14 @@ function unusedService(name: string): CelRule {
   return unused(`services.${name}`, isUnwritten, "which has one Service, -r, set up by services.read");
 }
 
+/** Objectives about what only agents measure. */
+const UNMEASURED = [
+  "dataPlane.requestErrorPercent",
+  "dataPlane.latencyP95Milliseconds",
+  "dataPlane.errorPercent",
+  "controlPlane.apiLatencyP95Milliseconds",
+];
+
 /** Rules between the fields of a ClusterSpec that concern topology Stateless. */
 export const statelessRules: readonly CelRule[] = [
   ...["autoscaling", "serving"].map((field) => ({
@@ -203,10 +214,12 @@ export const statelessRules: readonly CelRule[] = [
   unused("update.jitterSeconds", "self.update.jitterSeconds == 0", "where serving.startJitterSeconds spreads starts"),
   unused("update.switchoverDeadlineSeconds", "self.update.switchoverDeadlineSeconds == 60", NO_LEADER),
   unused("update.onSwitchoverFailure", "self.update.onSwitchoverFailure == 'Block'", NO_LEADER),
-  unused(
-    "slo",
-    "!has(self.slo)",
-    "where no agent measures anything; judge canaries by queries in update.canary.analysis",
+  ...UNMEASURED.map((field) =>
+    unused(
+      `slo.${field}`,
+      `!has(self.slo) || !has(self.slo.${field})`,
+      "where no agent measures anything; state it by queries in slo.objectives",
+    ),
   ),
   {
     rule: `${NOT_STATELESS} || self.update.canary.analysis.all(one, !has(one.measure))`,

@@ -1,4 +1,5 @@
 // How many members an eviction (drain) may leave.
+import { AWAY_PERCENT } from "../api/stateless.ts";
 import type { BuildContext } from "./context.ts";
 import { child, podSelector } from "./labels.ts";
 import type { Manifest } from "./manifest.ts";
@@ -26,7 +27,7 @@ export function buildBudget(context: BuildContext, memberCount: number): Manifes
 export function buildStatelessBudget(context: BuildContext): Manifest {
   return child(context, { apiVersion: "policy/v1", kind: "PodDisruptionBudget" }, context.name, {
     spec: {
-      maxUnavailable: "10%", // rounded up; counted of what the Deployments want, so autoscaling changes nothing about it
+      maxUnavailable: `${AWAY_PERCENT}%`, // rounded up; counted of what the Deployments want, so autoscaling changes nothing about it
       selector: { matchLabels: podSelector(context.name) },
       unhealthyPodEvictionPolicy: "AlwaysAllow",
     },

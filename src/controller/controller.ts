@@ -20,7 +20,13 @@ import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
 import { NO_TRACES, type Tracer } from "../telemetry/tracer.ts";
-import { budgetMetrics, budgetQueryMetrics, overrideMetrics } from "../telemetry/slo-metrics.ts";
+import {
+  budgetMetrics,
+  budgetQueryMetrics,
+  overrideMetrics,
+  type ServingCounter,
+  servingMetrics,
+} from "../telemetry/slo-metrics.ts";
 import { podEndMetrics, type PodEndCounter, stateMetrics } from "../telemetry/state-metrics.ts";
 import { auditOf } from "./audit.ts";
 import { describeStep } from "./describe-step.ts";
@@ -84,6 +90,7 @@ export class Controller {
   readonly #observeOverride: ReturnType<typeof overrideMetrics>;
   readonly #observeQueryErrors: ReturnType<typeof budgetQueryMetrics>;
   readonly #podEnds: PodEndCounter;
+  readonly #serving: ServingCounter;
   readonly #recorder: EventRecorder;
   #measurer: Measurer | undefined;
 
@@ -99,6 +106,7 @@ export class Controller {
     this.#observeOverride = overrideMetrics(registry);
     stateMetrics(registry, () => clusterStates(this.stores, this.#clock.now().getTime()));
     this.#podEnds = podEndMetrics(registry);
+    this.#serving = servingMetrics(registry);
     this.#observeQueryErrors = budgetQueryMetrics(registry);
     budgetMetrics(registry, () => this.#measurer?.budgets() ?? []);
     const observeEvent = eventMetrics(registry);
@@ -197,6 +205,7 @@ export class Controller {
       random: this.#random,
       prometheus: prometheusUrl === undefined ? undefined : new Prometheus(prometheusUrl),
       onChange: (key) => queue.add(key, "change"),
+      onSlice: (key, isServed) => this.#serving.counted(key, isServed),
       onAsked: ({ key, failed, error, isNews }) => {
         this.#observeQueryErrors(failed);
         if (!isNews) return;
@@ -245,6 +254,7 @@ export class Controller {
       onGone: (key) => {
         this.#observeCluster.gone(key);
         this.#podEnds.gone(key);
+        this.#serving.gone(key);
         this.timeline.forget(key);
       },
     });

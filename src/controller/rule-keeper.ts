@@ -121,14 +121,14 @@ export class RuleKeeper {
   }
 
   #toWanted(object: Stored<KubeObject & { readonly spec?: unknown }>): Wanted | "None" {
-    const { slo } = ClusterIntent.safeParse(object.spec).data ?? {};
+    const { slo, topology } = ClusterIntent.safeParse(object.spec).data ?? {};
     const {
       namespace = "",
       name,
       uid,
       deletionTimestamp,
     }: KubeObject["metadata"] & typeof object.metadata = object.metadata;
-    if (slo === undefined || deletionTimestamp !== undefined) return "None";
+    if (slo === undefined || topology === undefined || deletionTimestamp !== undefined) return "None";
     const { runbooksUrl, labels } = this.#options.settings;
     const manifest: Manifest = {
       ...KIND,
@@ -138,7 +138,7 @@ export class RuleKeeper {
         labels: { ...labels, "app.kubernetes.io/managed-by": MANAGED_BY, [LABEL_CLUSTER]: name },
         ownerReferences: [ownerOf({ name, uid })],
       },
-      spec: { groups: [ruleGroup({ namespace, cluster: name }, slo, runbooksUrl)] },
+      spec: { groups: [ruleGroup({ namespace, cluster: name, slo, topology }, runbooksUrl)] },
     };
     return { key: keyOf(manifest), manifest, hash: contentHash(manifest) };
   }

@@ -1,12 +1,14 @@
 // What was measured of one cluster, kept between looks. Takes looks in and does no I/O; times are those it is given.
 import type { ServiceLevel } from "../api/objectives.ts";
+import type { Topology } from "../api/topology.ts";
 import type { Measured } from "../plan/observation.ts";
 import type { Point, TrialVerdict } from "../slo/analysis.ts";
 import { judgeBudget, type OtherSource } from "../slo/budget.ts";
 import { addBad, decodeHistories, encodeHistories, type History, NO_HISTORY } from "../slo/history.ts";
 import { badTime } from "../slo/interval.ts";
-import { type ObjectiveName, objectivesOf, windowMsOf } from "../slo/objectives.ts";
+import { type Objective, type ObjectiveName, objectivesOf, windowMsOf } from "../slo/objectives.ts";
 import { type Counters, countedBetween, type MemberSample, NO_COUNTERS } from "../slo/sample.ts";
+import { enoughMembers, heldTo, SERVING_SLICE_MS } from "../slo/serving.ts";
 
 /** One member, looked at. */
 export interface MemberLook {
@@ -21,13 +23,18 @@ export interface MemberLook {
   readonly sample: MemberSample | undefined;
 }
 
-/** All members of a cluster, looked at together. */
-export interface Round {
+/** A cluster at a moment, and what it promises. */
+export interface Moment {
   /** Monotonic. */
   readonly atMs: number;
   /** Epoch milliseconds. */
   readonly nowMs: number;
   readonly slo: ServiceLevel | undefined;
+  readonly topology: Topology;
+}
+
+/** All members of a cluster, looked at together. */
+export interface Round extends Moment {
   /** Whether the cluster shall serve: what was never initialised, or is stopped on purpose, misses no objective. */
   readonly shallServe: boolean;
   readonly probesWrites: boolean;
@@ -39,10 +46,14 @@ export interface Round {
 /** Looks at members come this often; nothing else here depends on it but what counts as a gap. */
 export const LOOK_EVERY_MS = 10_000;
 
+/** As {@link Moment}, of a cluster with objectives. */
+type Promised = Moment & { readonly slo: ServiceLevel };
+
 const STALE_MS = 6 * LOOK_EVERY_MS;
 const SEEN_ENOUGH_MS = 300_000; // the shortest window in which a budget can burn too fast
 const RECORD_EVERY_MS = 60_000; // what is lost when the operator ends in between
-const OTHER_STALE_MS = 300_000;
+/** What another source said counts for so long. */
+export const OTHER_STALE_MS = 300_000;
 
 interface Track {
   readonly member: string;
@@ -62,6 +73,8 @@ export class ClusterMeasure {
   #conclusive: { readonly atMs: number; readonly nowMs: number } | undefined;
   #seenFromMs = Number.POSITIVE_INFINITY;
   #seenUntilMs = Number.NEGATIVE_INFINITY;
+  /** Members of topology Stateless; undefined before the first slice. */
+  #heldTo: number | undefined;
   #record: string | undefined;
   #recordedMs = Number.NEGATIVE_INFINITY;
   #hasNews = false;
@@ -70,19 +83,32 @@ export class ClusterMeasure {
 
   /** @param record - What an earlier operator remembered, see `Measured.record`. */
   constructor(record: string | undefined) {
-    this.#histories = new Map(Object.entries(decodeHistories(record)) as [ObjectiveName, History][]);
+    this.#histories = new Map(Object.entries(decodeHistories(record)));
     this.#record = record;
   }
 
   /** Takes a round in. */
   take(round: Round): void {
     this.#track(round);
-    if (round.slo === undefined) return;
+    const { slo } = round;
+    if (slo === undefined) return;
     const answered = round.looks.filter(({ sample }) => sample !== undefined);
     const hasLeader = answered.some(({ sample }) => sample?.leads === true);
     // A leader that only we cannot reach still serves, and says so in its counters once we reach it again.
     if (answered.length === 0 || (!hasLeader && answered.length < round.looks.length)) return;
-    this.#conclude(round, round.slo, hasLeader);
+    this.#conclude({ ...round, slo }, hasLeader);
+  }
+
+  /**
+   * Takes a slice of time in, of a cluster whose members have no agents, by how many are wanted (none while it shall not serve) and how
+   * many are ready. @returns whether it served as it shall.
+   */
+  takeSlice(moment: Promised, { wanted, ready }: { readonly wanted: number; readonly ready: number }): boolean {
+    this.#heldTo = heldTo(this.#heldTo, wanted, ready);
+    const isServed = ready >= enoughMembers(this.#heldTo);
+    if (!isServed) this.#addBad("Availability", moment, SERVING_SLICE_MS);
+    this.#concluded(moment);
+    return isServed;
   }
 
   /** What another source says; replaces what it said before. @param atMs - Monotonic. */
@@ -101,18 +127,15 @@ export class ClusterMeasure {
   }
 
   /** Everything as it stands. */
-  measured({ atMs, nowMs, slo }: Pick<Round, "atMs" | "nowMs" | "slo">): Measured {
-    const missing = slo === undefined ? "there is no spec.slo" : this.#missing(atMs);
-    const record = this.#record;
-    return {
-      budgets: slo === undefined || missing !== undefined ? undefined : this.#judge(slo, atMs, nowMs),
-      missing: missing ?? "",
-      record,
-      trial: this.#trial,
-    };
+  measured(moment: Moment): Measured {
+    const { slo } = moment;
+    const missing = slo === undefined ? "there is no spec.slo" : this.#missing(moment);
+    const judged =
+      slo === undefined || missing !== undefined ? { budgets: undefined, missing } : this.#judge({ ...moment, slo });
+    return { budgets: judged.budgets, missing: judged.missing ?? "", record: this.#record, trial: this.#trial };
   }
 
-  #track({ atMs, looks, keepPointsMs }: Round): void {
+  #track({ looks, keepPointsMs }: Round): void {
     const uids = new Set(looks.map(({ podUid }) => podUid));
     for (const uid of this.#tracks.keys()) if (!uids.has(uid)) this.#tracks.delete(uid);
     for (const { member, podUid, sample, restarts, atMs: lookedMs } of looks) {
@@ -132,20 +155,17 @@ export class ClusterMeasure {
       track.points = newest(track.points, keepPointsMs);
       Object.assign(track, { sample, atMs: lookedMs, restarts });
     }
-    if (atMs - this.#seenUntilMs > STALE_MS) this.#seenFromMs = Number.POSITIVE_INFINITY;
   }
 
-  #conclude(round: Round, slo: ServiceLevel, hasLeader: boolean): void {
-    const { atMs, nowMs, looks, shallServe, probesWrites } = round;
+  #conclude(round: Round & Promised, hasLeader: boolean): void {
+    const { atMs, nowMs, looks, shallServe, probesWrites, slo, topology } = round;
     const before = this.#conclusive;
     const counted = looks.flatMap((look) => this.#countedSince(look, before?.nowMs));
     const lengthMs = this.#lengthOf(round);
-    const objectives = objectivesOf(slo);
-    const windowMs = windowMsOf(slo);
     if (before !== undefined && shallServe && lengthMs > 0) {
+      const objectives = objectivesOf(slo, topology).filter((one) => one.source === "Agents");
       for (const [name, badMs] of badTime(objectives, { lengthMs, counted, hasLeader, probesWrites })) {
-        if (badMs > 0) this.#hasNews = true;
-        this.#histories.set(name, addBad(this.#histories.get(name) ?? NO_HISTORY, nowMs, badMs, windowMs));
+        this.#addBad(name, round, badMs);
       }
     }
     for (const { podUid, sample, atMs: lookedMs } of looks) {
@@ -153,7 +173,17 @@ export class ClusterMeasure {
     }
     for (const uid of this.#counted.keys()) if (!looks.some(({ podUid }) => podUid === uid)) this.#counted.delete(uid);
     this.#conclusive = { atMs, nowMs };
-    this.#seenFromMs = Math.min(this.#seenFromMs, atMs);
+    this.#concluded(round);
+  }
+
+  #addBad(name: ObjectiveName, { nowMs, slo }: Promised, badMs: number): void {
+    if (badMs > 0) this.#hasNews = true;
+    this.#histories.set(name, addBad(this.#histories.get(name) ?? NO_HISTORY, nowMs, badMs, windowMsOf(slo)));
+  }
+
+  /** Something was found out just now, good or bad. */
+  #concluded({ atMs }: Moment): void {
+    if (atMs - this.#seenUntilMs > STALE_MS) this.#seenFromMs = atMs;
     this.#seenUntilMs = atMs;
     if (this.#hasNews && atMs - this.#recordedMs >= RECORD_EVERY_MS) {
       this.#record = encodeHistories(Object.fromEntries(this.#histories));
@@ -178,24 +208,40 @@ export class ClusterMeasure {
     return atMs - (this.#conclusive?.atMs ?? atMs);
   }
 
-  #missing(atMs: number): string | undefined {
-    if (this.#conclusive !== undefined && atMs - this.#seenUntilMs > STALE_MS)
-      return "no member that leads has answered the operator for a minute";
+  #missing({ atMs, topology }: Moment): string | undefined {
+    const wasSeen = Number.isFinite(this.#seenUntilMs);
+    if (wasSeen && atMs - this.#seenUntilMs > STALE_MS) {
+      return topology === "Stateless"
+        ? "the operator has not heard of pods from the API server lately"
+        : "no member that leads has answered the operator for a minute";
+    }
     return !(this.#seenUntilMs - this.#seenFromMs >= SEEN_ENOUGH_MS)
       ? "the operator has not yet measured for five minutes"
       : undefined;
   }
 
-  #judge(slo: ServiceLevel, atMs: number, nowMs: number): Measured["budgets"] {
+  #judge({ atMs, nowMs, slo, topology }: Promised): Pick<Measured, "budgets" | "missing"> {
     const windowMs = windowMsOf(slo);
     const sources =
       this.#other !== undefined && atMs - this.#other.atMs < OTHER_STALE_MS ? this.#other.sources : undefined;
-    return objectivesOf(slo).map((objective) => {
+    const judged = objectivesOf(slo, topology).map((objective) => {
       const other = sources?.get(objective.name);
+      const missing = missingOf(objective, other);
+      if (missing !== undefined) return { missing: `objective ${objective.name} has no data: ${missing}` };
       const history = this.#histories.get(objective.name) ?? NO_HISTORY;
       return judgeBudget(objective, history, { nowMs, windowMs, ...(other === undefined ? {} : { other }) });
     });
+    return {
+      budgets: judged.flatMap((one) => ("missing" in one ? [] : one)),
+      missing: judged.flatMap((one) => ("missing" in one ? one.missing : [])).join("; "),
+    };
   }
+}
+
+/** Why nothing is known of an objective; undefined when something is. What quorate measures itself needs nobody else. */
+function missingOf({ source }: Objective, other: OtherSource | undefined): string | undefined {
+  if (source !== "Queries") return undefined;
+  return other === undefined ? "Prometheus was not yet asked" : other.missing;
 }
 
 /** The newest points that cover `spanMs`. */

@@ -10,9 +10,18 @@ import type { KubeObject, Stored } from "../kube/object.ts";
 import type { Measured } from "../plan/observation.ts";
 import type { BudgetState, OtherSource } from "../slo/budget.ts";
 import { coarseRemaining } from "../slo/budget.ts";
-import { BURN_UNITS, type ObjectiveName, objectivesOf, UNITS_PER_WINDOW, windowMsOf } from "../slo/objectives.ts";
+import {
+  BURN_UNITS,
+  formatDuration,
+  type Objective,
+  type ObjectiveName,
+  objectivesOf,
+  UNITS_PER_WINDOW,
+  windowMsOf,
+} from "../slo/objectives.ts";
 import { badShareQuery, type Subject, UNITS_LABEL } from "../slo/queries.ts";
-import { ClusterMeasure, LOOK_EVERY_MS, type MemberLook } from "./cluster-measure.ts";
+import { SERVING_SLICE_MS } from "../slo/serving.ts";
+import { ClusterMeasure, LOOK_EVERY_MS, type MemberLook, OTHER_STALE_MS } from "./cluster-measure.ts";
 import { toSample } from "./exposition.ts";
 import { exchangeText } from "./http-text.ts";
 import type { ProjectedPod } from "./kinds.ts";
@@ -21,7 +30,7 @@ import type { Stores } from "./stores.ts";
 import { askQueries, judgeTrial, longestLookBackMs, type QueryResults, trialOf } from "./trial.ts";
 
 export interface MeasurerOptions {
-  readonly stores: Pick<Stores, "of">;
+  readonly stores: Pick<Stores, "of" | "ageMs">;
   readonly clock: Clock;
   readonly random: Random;
   /** Second source, and the only one for users' queries. */
@@ -30,6 +39,8 @@ export interface MeasurerOptions {
   readonly onChange: (key: string) => void;
   /** Prometheus was asked about the objectives of a cluster. */
   readonly onAsked: (asked: AskedBudgets) => void;
+  /** It was looked at whether a cluster without agents serves as it shall. */
+  readonly onSlice: (key: string, isServed: boolean) => void;
   /** The metrics of an agent. @throws {RetryableError} */
   readonly readAgent?: (address: string, signal: AbortSignal) => Promise<string>;
 }
@@ -48,7 +59,10 @@ export interface AskedBudgets {
 const SUPERVISE_EVERY_MS = 2_000;
 const ASK_TRIAL_EVERY_MS = 10_000;
 const ASK_BUDGETS_EVERY_MS = 60_000;
+const ASK_WHOLE_EVERY_MS = 600_000;
 const RESULTS_STALE_MS = 60_000;
+/** Longer than a watch is silent while all is well: older pods say nothing of now. */
+const PODS_STALE_MS = 120_000;
 const AGENT_TIMEOUT_MS = 2_000;
 const AGENT_MAX_BYTES = 1 << 20;
 
@@ -89,6 +103,19 @@ interface Running {
   measured: Measured | undefined;
   /** Whether Prometheus failed to answer when it was asked last. */
   unanswered: boolean;
+  /** What it last answered about the objectives, by the query. */
+  answers: ReadonlyMap<string, Answer>;
+}
+
+/** What Prometheus answered to a query. */
+interface Answer {
+  readonly atMs: number;
+  /** By units of the window. */
+  readonly badShares: ReadonlyMap<number, number>;
+  /** A window that was asked about and of which there is no value. */
+  readonly unknown: number | undefined;
+  /** Why there is no answer. */
+  readonly problem: string | undefined;
 }
 
 /** Measures clusters while it runs; answers from memory. */
@@ -130,7 +157,7 @@ export class Measurer {
       stop.abort();
       this.#running.delete(key);
     }
-    for (const [key, { uid, namespace, cluster }] of wanted) {
+    for (const [key, { uid, namespace, cluster, intent }] of wanted) {
       if (this.#running.has(key)) continue;
       const map: Stored<WireConfigMap> | undefined = this.#options.stores
         .of("ConfigMap")
@@ -145,6 +172,7 @@ export class Measurer {
         asked: undefined,
         measured: undefined,
         unanswered: false,
+        answers: new Map(),
       };
       this.#running.set(key, running);
       const ended = AbortSignal.any([signal, stop.signal]);
@@ -152,6 +180,8 @@ export class Measurer {
       void this.#every(LOOK_EVERY_MS, key, ended, (subject) => this.#round(subject, running, ended));
       void this.#every(ASK_TRIAL_EVERY_MS, key, ended, (subject) => this.#askForTrial(subject, running, ended));
       void this.#every(ASK_BUDGETS_EVERY_MS, key, ended, (subject) => this.#askForBudgets(subject, running, ended));
+      if (intent.topology !== "Stateless") continue;
+      void this.#every(SERVING_SLICE_MS, key, ended, (subject) => this.#slice(subject, running));
     }
   }
 
@@ -173,7 +203,7 @@ export class Measurer {
     periodMs: number,
     key: string,
     signal: AbortSignal,
-    visit: (subject: Subjected) => Promise<void>,
+    visit: (subject: Subjected) => Promise<void> | void,
   ): Promise<void> {
     const { clock, random, stores } = this.#options;
     const [namespace, name = ""] = key.split("/");
@@ -190,23 +220,38 @@ export class Measurer {
 
   async #round(subject: Subjected, running: Running, signal: AbortSignal): Promise<void> {
     const { clock, onChange } = this.#options;
-    const { slo } = subject.intent;
+    const { slo, topology } = subject.intent;
     const looks = await this.#lookAt(subject, signal);
     const atMs = clock.monotonicMs();
     const nowMs = clock.now().getTime();
     const { measure } = running;
-    const shallServe = subject.status.initialized === true && !subject.intent.stopped;
+    const shallServe = shallItServe(subject);
     const trial = trialOf(subject.intent, subject.status);
     const keepPointsMs = trial === undefined ? 0 : longestLookBackMs(trial);
-    measure.take({ atMs, nowMs, slo, shallServe, probesWrites: this.#probesWrites(subject), keepPointsMs, looks });
+    const moment = { atMs, nowMs, slo, topology };
+    measure.take({ ...moment, shallServe, probesWrites: this.#probesWrites(subject), keepPointsMs, looks });
     const results = trial === undefined ? undefined : freshResults(running.asked, trial.revision, atMs);
     measure.takeTrial(trial === undefined ? undefined : judgeTrial(trial, measure, results ?? new Map()));
     if (signal.aborted) return;
-    running.measured = deepFreeze(measure.measured({ atMs, nowMs, slo }));
+    running.measured = deepFreeze(measure.measured(moment));
     const digest = digestOf(running.measured);
     if (digest === running.digest) return;
     running.digest = digest;
     onChange(subject.key);
+  }
+
+  /** Looks whether a cluster without agents serves. */
+  #slice(subject: Subjected, { measure }: Running): void {
+    const { clock, stores, onSlice } = this.#options;
+    const { namespace, cluster, intent } = subject;
+    const { slo, topology, members } = intent;
+    if (slo === undefined || stores.ageMs("Pod") > PODS_STALE_MS) return;
+    const pods = stores.of("Pod").ofCluster(namespace, cluster) as readonly Stored<ProjectedPod>[];
+    const ready = pods.filter(({ view }) => view.ready && view.deletingSinceMs === undefined).length;
+    const shallServe = shallItServe(subject);
+    const moment = { atMs: clock.monotonicMs(), nowMs: clock.now().getTime(), slo, topology };
+    const isServed = measure.takeSlice(moment, { wanted: shallServe ? members : 0, ready });
+    if (shallServe) onSlice(subject.key, isServed);
   }
 
   #lookAt({ namespace, cluster }: Subjected, signal: AbortSignal): Promise<MemberLook[]> {
@@ -252,27 +297,99 @@ export class Measurer {
   /** What Prometheus says of the objectives. What it does not say leaves the agents' word alone. */
   async #askForBudgets(subject: Subjected, running: Running, signal: AbortSignal): Promise<void> {
     const { prometheus, clock, onAsked } = this.#options;
-    const { slo } = subject.intent;
-    if (prometheus === undefined || slo === undefined) return;
-    const units = [...BURN_UNITS, UNITS_PER_WINDOW];
+    const { slo, topology } = subject.intent;
+    if (slo === undefined) return;
+    const objectives = objectivesOf(slo, topology);
+    if (prometheus === undefined) {
+      const sources = new Map(objectives.map(({ name }) => [name, NOBODY_TO_ASK]));
+      running.measure.takeOther(clock.monotonicMs(), sources);
+      return;
+    }
+    const windowMs = windowMsOf(slo);
     const sources = new Map<ObjectiveName, OtherSource>();
     const errors: unknown[] = [];
-    for (const objective of objectivesOf(slo)) {
-      const query = badShareQuery(objective, subject, units, windowMsOf(slo));
-      const samples = await prometheus.query(query, signal).catch((error: unknown) => {
-        errors.push(error);
-        return [];
-      });
-      const known = samples.filter(({ value }) => Number.isFinite(value));
-      const badShares = new Map(known.map(({ labels, value }) => [Number(labels[UNITS_LABEL]), Math.max(0, value)]));
-      sources.set(objective.name, { badShares });
+    const answers = new Map<string, Answer>();
+    for (const objective of objectives) {
+      const said: Answer[] = [];
+      for (const question of QUESTIONS[objective.source]) {
+        const query = badShareQuery(objective, subject, question.units, windowMs);
+        const { error, ...answer } = await this.#ask(query, question, running.answers.get(query), signal);
+        if (error !== undefined) errors.push(error);
+        answers.set(query, answer);
+        said.push(answer);
+      }
+      sources.set(objective.name, toSource(said, windowMs));
     }
     if (signal.aborted) return;
+    running.answers = answers;
     running.measure.takeOther(clock.monotonicMs(), sources);
     const failed = errors.length;
     onAsked({ key: subject.key, failed, error: errors.at(-1), isNews: running.unanswered !== failed > 0 });
     running.unanswered = failed > 0;
   }
+
+  /** What Prometheus says to a question; of one that fails, or need not be asked again yet, what it said before. */
+  async #ask(
+    query: string,
+    { units, sparesMs, standsInMs }: Question,
+    before: Answer | undefined,
+    signal: AbortSignal,
+  ): Promise<Answer & { readonly error?: unknown }> {
+    const { prometheus, clock } = this.#options;
+    const atMs = clock.monotonicMs();
+    const ageMs = atMs - (before?.atMs ?? Number.NEGATIVE_INFINITY);
+    if (before !== undefined && before.unknown === undefined && ageMs < sparesMs) return before;
+    try {
+      const samples = (await prometheus?.query(query, signal)) ?? [];
+      const known = samples.filter(({ value }) => Number.isFinite(value));
+      const badShares = new Map(known.map(({ labels, value }) => [Number(labels[UNITS_LABEL]), Math.max(0, value)]));
+      return { atMs, badShares, unknown: units.find((one) => !badShares.has(one)), problem: undefined };
+    } catch (error) {
+      if (before !== undefined && ageMs < standsInMs) return { ...before, error };
+      const problem = error instanceof Error ? error.message : String(error);
+      return { atMs: Number.NEGATIVE_INFINITY, badShares: new Map(), unknown: units[0], problem, error };
+    }
+  }
+}
+
+/** What is asked about an objective at once. */
+interface Question {
+  readonly units: readonly number[];
+  /** So long an answer is not asked for again. */
+  readonly sparesMs: number;
+  /** So long an answer stands in for one that does not come. */
+  readonly standsInMs: number;
+}
+
+/**
+ * Of a user's own objectives nobody else knows, so one question that fails must not take away what was known a minute ago. And they may be
+ * about very many series: the whole window, which changes slowly, is asked for now and then.
+ */
+const QUESTIONS: Readonly<Record<Objective["source"], readonly Question[]>> = {
+  Agents: [{ units: [...BURN_UNITS, UNITS_PER_WINDOW], sparesMs: 0, standsInMs: 0 }],
+  Pods: [{ units: [...BURN_UNITS, UNITS_PER_WINDOW], sparesMs: 0, standsInMs: 0 }],
+  Queries: [
+    { units: BURN_UNITS, sparesMs: 0, standsInMs: OTHER_STALE_MS },
+    { units: [UNITS_PER_WINDOW], sparesMs: ASK_WHOLE_EVERY_MS, standsInMs: ASK_WHOLE_EVERY_MS + OTHER_STALE_MS },
+  ],
+};
+const NOBODY_TO_ASK: OtherSource = {
+  badShares: new Map(),
+  missing: "the operator has no Prometheus to ask: set QUORATE_PROMETHEUS_URL",
+};
+
+/** Where Prometheus has no value for a window, it does not know about the objective. */
+function toSource(answers: readonly Answer[], windowMs: number): OtherSource {
+  const badShares = new Map(answers.flatMap((answer) => [...answer.badShares]));
+  const [open] = answers.filter(({ unknown }) => unknown !== undefined);
+  if (open?.unknown === undefined) return { badShares };
+  const window = formatDuration((open.unknown * windowMs) / UNITS_PER_WINDOW);
+  return { badShares, missing: open.problem ?? `Prometheus has no value of it over ${window}` };
+}
+
+/** What was never initialised, or is stopped on purpose, misses no objective. */
+function shallItServe({ status, intent }: Subjected): boolean {
+  return status.initialized === true && !intent.stopped;
 }
 
 function toSubject(object: Stored<WireCluster>): Subjected | undefined {
@@ -292,7 +409,8 @@ function freshResults(asked: Asked | undefined, revision: string, atMs: number):
 /** What of a measurement a plan or a status depends on; figures that only drift are not in it. */
 function digestOf({ budgets, missing, record, trial }: Measured): string {
   return JSON.stringify([
-    budgets?.map(({ name, alert, remaining }) => [name, alert, coarseRemaining(remaining)]) ?? missing,
+    budgets?.map(({ name, alert, remaining }) => [name, alert, coarseRemaining(remaining)]) ?? null,
+    missing,
     record ?? null,
     trial === undefined ? null : [trial.revision, trial.verdicts.map(({ name, verdict }) => [name, verdict])],
   ]);

@@ -30,7 +30,7 @@ const GONE_BACK_HOLD_MS = 300_000; // as long as kubelets and controllers may ne
 /** Everything the operator knows from watches. */
 export class Stores {
   readonly #stores = new Map<string, Store<KubeObject>>();
-  readonly #reflectors: Reflector<KubeObject>[] = [];
+  readonly #reflectors = new Map<string, Reflector<KubeObject>>();
   #timelines = 0;
   #wentBackMs = Number.NEGATIVE_INFINITY;
 
@@ -51,7 +51,7 @@ export class Stores {
         ...(random === undefined ? {} : { random }),
       });
       this.#stores.set(kind, store);
-      this.#reflectors.push(reflector);
+      this.#reflectors.set(kind, reflector);
     }
   }
 
@@ -65,6 +65,11 @@ export class Stores {
     const store = this.#stores.get(kind);
     if (store === undefined) throw new TypeError(`${kind} is not watched`);
     return store;
+  }
+
+  /** Milliseconds since anything was heard of a kind; infinite for one that is not watched. While all is well at most some 90 seconds. */
+  ageMs(kind: string): number {
+    return this.#reflectors.get(kind)?.ageMs ?? Number.POSITIVE_INFINITY;
   }
 
   get isSynced(): boolean {
@@ -98,6 +103,6 @@ export class Stores {
 
   /** Watches until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#reflectors.map((reflector) => reflector.run(signal)));
+    await Promise.all([...this.#reflectors.values()].map((reflector) => reflector.run(signal)));
   }
 }

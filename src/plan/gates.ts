@@ -6,6 +6,7 @@ import type { World } from "./facts.ts";
 import { isOpen, nextOpening, windowProblem } from "./maintenance.ts";
 import { annotateCommand } from "./override.ts";
 import type { Guard } from "./guards.ts";
+import type { Measured } from "./observation.ts";
 import type { Block } from "./plan.ts";
 
 import type { AnalysisVerdict } from "../slo/analysis.ts";
@@ -55,13 +56,16 @@ export function overriddenGates(world: GatedWorld): readonly Overridden[] {
   );
 }
 
+const NOTHING_MEASURED: Pick<Measured, "budgets" | "missing"> = {
+  budgets: undefined,
+  missing: "the operator has not yet measured for five minutes",
+};
+
 /** What the budgets say of the objectives; undefined when there are no objectives. */
 export function objectivesVerdict({ seen, cluster }: GatedWorld): SloVerdict | undefined {
   if (cluster.intent.slo === undefined) return undefined;
-  return judgeBudgets(
-    seen.measured?.budgets,
-    seen.measured?.missing || "the operator has not yet measured for five minutes",
-  );
+  const { budgets, missing } = seen.measured ?? NOTHING_MEASURED;
+  return judgeBudgets(budgets, missing);
 }
 
 /** The clients' budgets that burn so fast that somebody is paged. An API server that is slow is no fault of a revision. */

@@ -164,9 +164,9 @@ export interface IntentView extends Identity {
 
 /** What was measured of a cluster, beyond what the API server shows. */
 export interface Measured {
-  /** Error budgets in the order of OBJECTIVES; undefined while too little was seen to judge. */
+  /** Error budgets in the order of the objectives, of those about which there is data; undefined while too little was seen to judge. */
   readonly budgets: Budgets;
-  /** Why there are no budgets, as a clause; empty when there are. */
+  /** Why there is no budget of some or of all objectives, as a clause; empty when there is one of each. */
   readonly missing: string;
   /** What the next operator must know of the past, as text; undefined while every objective was always kept. */
   readonly record: string | undefined;

@@ -31,6 +31,8 @@ export interface BudgetState {
 export interface OtherSource {
   /** Share of bad time by units of the window. */
   readonly badShares: ReadonlyMap<number, number>;
+  /** Why it does not say all that was asked, as a clause; undefined when it does. */
+  readonly missing?: string;
 }
 
 /**
@@ -40,7 +42,7 @@ export interface OtherSource {
  * look at a bad minute must not page. Of two sources the worse one counts.
  */
 export function judgeBudget(
-  objective: Objective,
+  objective: Pick<Objective, "name" | "allowed">,
   history: History,
   { nowMs, windowMs, other }: { readonly nowMs: number; readonly windowMs: number; readonly other?: OtherSource },
 ): BudgetState {

@@ -68,7 +68,8 @@ export const INDICATORS: readonly Indicator[] = [
     name: "availability",
     target: "99.9 %",
     record: "quorate:availability:ratio_rate5m",
-    expr: goodShare("quorate_member_write_slices_total"),
+    // Members without agents are looked at by the operator.
+    expr: `${goodShare("quorate_member_write_slices_total")} or (1 - ${badShare("quorate_cluster_serving_slices_total")})`,
   },
   {
     code: "M1",

@@ -1,5 +1,5 @@
 // How much of the time between two looks at a cluster was bad, for each objective.
-import { ENOUGH_REQUESTS, type Objective, type ObjectiveName } from "./objectives.ts";
+import { type AgentObjective, ENOUGH_REQUESTS, type MeasuredObjectiveName } from "./objectives.ts";
 import { type Counters, errorShare, NO_COUNTERS, slowerShare, successesOf, sumOf } from "./sample.ts";
 
 /** What happened in a cluster between two looks. */
@@ -17,7 +17,10 @@ const SLICE_MS = 1000; // of the agents' write probe, without the write
 const UNCOUNTED_MS = 2 * SLICE_MS; // the slices at both ends, which are cut
 
 /** Bad time by objective, each at most the length of the interval. */
-export function badTime(objectives: readonly Objective[], interval: Interval): ReadonlyMap<ObjectiveName, number> {
+export function badTime(
+  objectives: readonly AgentObjective[],
+  interval: Interval,
+): ReadonlyMap<MeasuredObjectiveName, number> {
   const all = interval.counted.reduce(sumOf, NO_COUNTERS);
   return new Map(
     objectives.map(({ name, limitMs = 0 }) => [
@@ -29,7 +32,7 @@ export function badTime(objectives: readonly Objective[], interval: Interval): R
 
 type BadMs = (all: Counters, interval: Interval, limitSeconds: number) => number;
 
-const BAD_MS: Readonly<Record<ObjectiveName, BadMs>> = {
+const BAD_MS: Readonly<Record<MeasuredObjectiveName, BadMs>> = {
   Availability: (all, interval) => {
     if (interval.probesWrites) return unwritableMs(all, interval);
     return interval.hasLeader ? 0 : interval.lengthMs;

@@ -1,38 +1,77 @@
 // What spec.slo asks for, as numbers: how much of the time may be bad, over which windows that is looked at.
-import type { ServiceLevel } from "../api/objectives.ts";
+import type { OwnObjective, ServiceLevel } from "../api/objectives.ts";
+import type { Topology } from "../api/topology.ts";
 
-/** The objectives, each with an error budget of its own. */
+/** The objectives about what quorate measures itself, each with an error budget of its own. */
 export const OBJECTIVES = ["Availability", "Requests", "Latency", "Errors", "ApiLatency"] as const;
-export type ObjectiveName = (typeof OBJECTIVES)[number];
+export type MeasuredObjectiveName = (typeof OBJECTIVES)[number];
 
-/** One objective: at most the share `allowed` of the time may be bad. */
-export interface Objective {
-  readonly name: ObjectiveName;
+/** One of OBJECTIVES, or what the user calls an objective of his own: a DNS label, so that the two never meet. */
+export type ObjectiveName = string;
+
+interface Allowed {
+  /** At most this share of the time, or of the events, may be bad. */
   readonly allowed: number;
+}
+
+/** About what the members' agents measure. */
+export interface AgentObjective extends Allowed {
+  readonly source: "Agents";
+  readonly name: MeasuredObjectiveName;
   /** Slower than this is bad; of latency objectives only. */
   readonly limitMs?: number;
 }
+
+/** About members that have no agents, as the operator sees their pods. */
+export interface ServingObjective extends Allowed {
+  readonly source: "Pods";
+  readonly name: "Availability";
+}
+
+/** A user's own, about what Prometheus knows and nobody else. */
+export interface QueryObjective extends Allowed {
+  readonly source: "Queries";
+  readonly name: ObjectiveName;
+  readonly queries: Pick<OwnObjective, "badQuery" | "totalQuery" | "badRatioQuery">;
+}
+
+/** One objective. */
+export type Objective = AgentObjective | ServingObjective | QueryObjective;
 
 /** Requests of clients, below which the share that failed means little: one of three is no outage. */
 export const ENOUGH_REQUESTS = 20;
 
 const ALLOWED_BY_P95 = 0.05;
 
-/** The objectives that `slo` states, in the order of OBJECTIVES. */
-export function objectivesOf({ dataPlane, controlPlane }: ServiceLevel): readonly Objective[] {
-  const { availabilityPercent, requestErrorPercent, latencyP95Milliseconds, errorPercent } = dataPlane;
+/** The objectives that `slo` states: those of OBJECTIVES in their order, then the user's own. */
+export function objectivesOf(slo: ServiceLevel, topology: Topology): readonly Objective[] {
+  const allowed = (100 - Number(slo.dataPlane.availabilityPercent)) / 100;
+  if (topology === "Stateless") return [{ source: "Pods", name: "Availability", allowed }, ...ownObjectives(slo)];
+  const measured = agentObjectives(slo, allowed);
+  // Each shard has them; the whole would only say again what they say.
+  return topology === "Sharded" ? measured : [...measured, ...ownObjectives(slo)];
+}
+
+function agentObjectives({ dataPlane, controlPlane }: ServiceLevel, unavailable: number): readonly Objective[] {
+  const { requestErrorPercent, latencyP95Milliseconds, errorPercent } = dataPlane;
   const { apiLatencyP95Milliseconds } = controlPlane;
-  const latency = (name: ObjectiveName, limitMs: number | undefined): Objective[] =>
-    limitMs === undefined ? [] : [{ name, allowed: ALLOWED_BY_P95, limitMs }];
-  const share = (name: ObjectiveName, percent: string | undefined): Objective[] =>
-    percent === undefined ? [] : [{ name, allowed: Number(percent) / 100 }];
+  const latency = (name: MeasuredObjectiveName, limitMs: number | undefined): Objective[] =>
+    limitMs === undefined ? [] : [{ source: "Agents", name, allowed: ALLOWED_BY_P95, limitMs }];
+  const share = (name: MeasuredObjectiveName, percent: string | undefined): Objective[] =>
+    percent === undefined ? [] : [{ source: "Agents", name, allowed: Number(percent) / 100 }];
   return [
-    { name: "Availability", allowed: (100 - Number(availabilityPercent)) / 100 },
+    { source: "Agents", name: "Availability", allowed: unavailable },
     ...share("Requests", requestErrorPercent),
     ...latency("Latency", latencyP95Milliseconds),
     ...share("Errors", errorPercent),
     ...latency("ApiLatency", apiLatencyP95Milliseconds),
   ];
+}
+
+function ownObjectives({ objectives }: ServiceLevel): readonly QueryObjective[] {
+  return objectives.map(({ name, targetPercent, ...queries }) => {
+    return { source: "Queries", name, allowed: (100 - Number(targetPercent)) / 100, queries };
+  });
 }
 
 const DAY_MS = 86_400_000;

@@ -1,6 +1,13 @@
 // The objectives as PromQL over the agents' metrics, and users' queries with their placeholders filled in.
 import { ACTION_BOUNDS_SECONDS, LEASE_BOUNDS_SECONDS } from "../api/agent-metrics.ts";
-import { ENOUGH_REQUESTS, formatDuration, type Objective, type ObjectiveName, UNITS_PER_WINDOW } from "./objectives.ts";
+import {
+  ENOUGH_REQUESTS,
+  formatDuration,
+  type MeasuredObjectiveName,
+  type Objective,
+  type QueryObjective,
+  UNITS_PER_WINDOW,
+} from "./objectives.ts";
 
 /** Whose series are asked for. */
 export interface Subject {
@@ -32,7 +39,7 @@ type Increase = (metric: string, ...matchers: readonly string[]) => string;
 const STATEMENTS = 'action=~"probeWrite|observe"';
 const ANSWERED = 'result=~"ok|conflict"';
 
-const BAD_SHARES: Readonly<Record<ObjectiveName, (increase: Increase, limitMs: number) => string>> = {
+const BAD_SHARES: Readonly<Record<MeasuredObjectiveName, (increase: Increase, limitMs: number) => string>> = {
   Availability: (increase) =>
     `${increase("write_slices_total", 'result="bad"')} / (${increase("write_slices_total")} > 0)`,
   Requests: (increase) =>
@@ -51,11 +58,43 @@ const BAD_SHARES: Readonly<Record<ObjectiveName, (increase: Increase, limitMs: n
 };
 
 /** The share of time or of attempts within `range` that was bad; nothing when there was nothing to count, or too little. */
-export function badShare({ name, limitMs = 0 }: Objective, subject: Subject, range: string): string {
-  return BAD_SHARES[name](
+export function badShare(objective: Objective, subject: Subject, range: string): string {
+  if (objective.source === "Queries") return ownShare(objective, subject, range);
+  if (objective.source === "Pods") {
+    const slices = (...matchers: readonly string[]) =>
+      `sum(increase(${servingSlices(subject, ...matchers)}[${range}]))`;
+    return `${slices('result="bad"')} / (${slices()} > 0)`;
+  }
+  return BAD_SHARES[objective.name](
     (metric, ...matchers) => `sum(increase(${seriesOf(subject, metric, ...matchers)}[${range}]))`,
-    limitMs,
+    objective.limitMs ?? 0,
   );
+}
+
+/**
+ * The same of a user's own queries.
+ *
+ * Counters of errors often appear with the first error, so no bad series are no bad events. No series of all events are no data,
+ * but where nothing happened nothing was bad: otherwise a quiet night would look like a monitoring that has failed.
+ */
+function ownShare({ queries }: QueryObjective, subject: Subject, range: string): string {
+  const { badQuery = "", totalQuery = "", badRatioQuery } = queries;
+  const asked = (query: string) => closed(fillInObjective(query, subject, range).trim());
+  if (badRatioQuery !== undefined) return `max(${asked(badRatioQuery)})`;
+  return `(sum(${asked(badQuery)}) or vector(0)) / clamp_min(sum(${asked(totalQuery)}), ${NO_EVENTS})`;
+}
+
+/** Less than any number of events or any rate of them, and not zero. */
+const NO_EVENTS = "1e-12";
+
+/** A query may end in a comment, which must not take in what follows. */
+function closed(query: string): string {
+  return query.includes("#") ? `${query}\n` : query;
+}
+
+/** The seconds in which the operator looked whether the members of topology Stateless serve. */
+export function servingSlices(subject: Subject, ...matchers: readonly string[]): string {
+  return `quorate_cluster_serving_slices_total{${[...selector(subject), ...matchers].join(",")}}`;
 }
 
 /** The series of one of the agents' metrics, of all members of a cluster. */
@@ -92,7 +131,16 @@ export function fillIn(
     NAMESPACE: escapeString(namespace),
     CLUSTER: escapeString(cluster),
   };
-  // One pass: what was filled in is never looked at again.
+  return filledIn(query, values);
+}
+
+/** The query of an objective as Prometheus gets it, over a window of the length `range`. */
+function fillInObjective(query: string, { namespace, cluster }: Subject, range: string): string {
+  return filledIn(query, { WINDOW: range, NAMESPACE: escapeString(namespace), CLUSTER: escapeString(cluster) });
+}
+
+/** In one pass: what was filled in is never looked at again. */
+function filledIn(query: string, values: Readonly<Record<string, string>>): string {
   return query.replaceAll(/\$\(([A-Z]+)\)/g, (whole, name: string) => values[name] ?? whole);
 }
 

@@ -11,22 +11,26 @@ export interface SloVerdict {
   readonly message: string;
 }
 
-/** The verdict. @param why - Why there is no data, when there is none. */
-export function judgeBudgets(budgets: Budgets, why: string): SloVerdict {
-  if (budgets === undefined || budgets.length === 0) {
-    return { status: "Unknown", reason: "NoData", message: `The objectives of spec.slo cannot be judged: ${why}.` };
-  }
-  const exhausted = budgets.filter(({ remaining }) => remaining <= 0);
+/**
+ * The verdict. What is known to be bad counts before what is not known.
+ * @param missing - Why there is no data about some or all of the objectives, as a clause; empty when there is about each.
+ */
+export function judgeBudgets(budgets: Budgets, missing: string): SloVerdict {
+  const known = budgets ?? [];
+  const exhausted = known.filter(({ remaining }) => remaining <= 0);
   if (exhausted.length > 0) {
     const message = `The error budget of ${namesOf(exhausted)} is spent.`;
     return { status: "False", reason: "BudgetExhausted", message };
   }
-  const burning = budgets.filter(({ alert }) => alert !== "None");
+  const burning = known.filter(({ alert }) => alert !== "None");
   if (burning.length > 0) {
     const each = burning.map(({ name, alert }) => `${name} (${alert})`).join(", ");
     return { status: "False", reason: "BudgetBurning", message: `The error budget burns too fast: ${each}.` };
   }
-  const left = budgets.map(({ name, remaining }) => `${name} ${coarseRemaining(remaining)}`).join(", ");
+  if (known.length === 0 || missing !== "") {
+    return { status: "Unknown", reason: "NoData", message: `The objectives of spec.slo cannot be judged: ${missing}.` };
+  }
+  const left = known.map(({ name, remaining }) => `${name} ${coarseRemaining(remaining)}`).join(", ");
   return { status: "True", reason: "WithinBudget", message: `Error budget left: ${left}.` };
 }
 

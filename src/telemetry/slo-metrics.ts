@@ -1,7 +1,7 @@
 // Error budgets of clusters, and how often somebody let a change pass a gate.
 import { Counter, type Registry } from "prom-client";
 import type { BudgetState } from "../slo/budget.ts";
-import { clusterGauge } from "./cluster-gauge.ts";
+import { clusterGauge, clusterLabels } from "./cluster-gauge.ts";
 
 /** Budgets of a cluster, by `namespace/name`. */
 export interface ClusterBudgets {
@@ -36,6 +36,35 @@ export function budgetMetrics(registry: Registry, current: () => Iterable<Cluste
       ),
     ),
   );
+}
+
+/** Counts seconds of clusters whose members have no agents that could. Keys are `namespace/name`. */
+export interface ServingCounter {
+  /** It was looked at whether the cluster serves as it shall. */
+  counted(key: string, isServed: boolean): void;
+  gone(key: string): void;
+}
+
+const SLICE_RESULTS = ["good", "bad"] as const;
+
+/** Makes the counter. */
+export function servingMetrics(registry: Registry): ServingCounter {
+  const total = new Counter({
+    name: "quorate_cluster_serving_slices_total",
+    help: "Seconds in which the operator looked at the members of a cluster of topology Stateless; bad when fewer were ready than must be.",
+    labelNames: ["namespace", "cluster", "result"],
+    registers: [registry],
+  });
+  return {
+    counted: (key, isServed) => {
+      // Both are there from the first slice on: a counter that appears with 1 looks as if nothing had happened.
+      for (const result of SLICE_RESULTS) total.inc({ ...clusterLabels(key), result }, 0);
+      total.inc({ ...clusterLabels(key), result: isServed ? "good" : "bad" });
+    },
+    gone: (key) => {
+      for (const result of SLICE_RESULTS) total.remove({ ...clusterLabels(key), result });
+    },
+  };
 }
 
 /** Counts queries about objectives that Prometheus did not answer. */

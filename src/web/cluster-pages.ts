@@ -36,6 +36,7 @@ export function clusterPage(
   if (parsed === undefined) return undefined;
   const { spec, status } = parsed;
   const ready = status.conditions?.find(({ type }) => type === "Ready");
+  const healthy = status.conditions?.find(({ type }) => type === "SLOHealthy");
   const { rollout } = status;
   const change = status.change ?? "";
   const key = `${namespace}/${name}`;
@@ -53,6 +54,7 @@ export function clusterPage(
     members: status.members ?? [],
     blocked: status.blocked ?? [],
     budgets: budgetsOf(key)?.map(toBudget),
+    unjudged: healthy?.status === "Unknown" ? healthy.message : undefined,
     timeline: timelineOf(key),
   };
 }

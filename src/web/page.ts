@@ -37,6 +37,8 @@ export interface ClusterPage {
   readonly blocked: readonly Blocked[];
   /** undefined: nobody measures, or this replica does not. */
   readonly budgets: readonly BudgetView[] | undefined;
+  /** Why objectives cannot be judged, as a sentence; undefined when they can, or there are none. */
+  readonly unjudged: string | undefined;
   /** Newest first. */
   readonly timeline: readonly Leadership[];
 }
@@ -126,7 +128,7 @@ ${change === undefined ? undefined : html`<p>… ${change}</p>`}
 ${rollout === undefined ? undefined : html`<p class="dim">${rollout}</p>`}
 <h3>Members</h3><ul class="members">${cluster.members.map(renderMember)}</ul>
 ${cluster.blocked.length === 0 ? undefined : html`<h3>Held back</h3><ul class="blocked">${cluster.blocked.map(renderBlocked)}</ul>`}
-${cluster.budgets === undefined ? undefined : html`<h3>Error budgets</h3><ul class="budgets">${cluster.budgets.map(renderBudget)}</ul>`}
+${renderBudgets(cluster)}
 ${cluster.timeline.length === 0 ? undefined : html`<h3>Leaders</h3><ul class="timeline">${cluster.timeline.map(renderLeadership)}</ul>`}
 </section>`;
 }
@@ -140,6 +142,12 @@ function renderMember({ name, role, state, ready, node, lag }: MemberStatus): Ht
 function renderBlocked({ guard, object, message, since, override }: Blocked): Html {
   const way = override === undefined ? undefined : html`<p class="dim">To let it pass: <code>${override}</code></p>`;
   return html`<li><b>${guard}</b><span>${object}, since ${moment(since)}</span><p>${message}</p>${way}</li>`;
+}
+
+function renderBudgets({ budgets, unjudged }: ClusterPage): Html | undefined {
+  if (budgets === undefined && unjudged === undefined) return undefined;
+  const warning = unjudged === undefined ? undefined : html`<p class="warn">${unjudged}</p>`;
+  return html`<h3>Error budgets</h3>${warning}<ul class="budgets">${(budgets ?? []).map(renderBudget)}</ul>`;
 }
 
 function renderBudget({ objective, remaining, burn }: BudgetView): Html {

@@ -18,12 +18,19 @@ import {
   withoutValue,
 } from "./crd-cases.ts";
 import { LOOSE, LOOSENING, setAt } from "./loosening.ts";
+import { checkout, objectiveCreations } from "./objective-cases.ts";
 import { operationCreations } from "./operation-cases.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 import { shardingCreations, shardingUpdates } from "./sharding-cases.ts";
 import { statelessCreations } from "./stateless-cases.ts";
 
-const creations = [...otherCreations, ...operationCreations, ...shardingCreations, ...statelessCreations];
+const creations = [
+  ...otherCreations,
+  ...objectiveCreations,
+  ...operationCreations,
+  ...shardingCreations,
+  ...statelessCreations,
+];
 const updates = [...otherUpdates, ...shardingUpdates];
 const root = join(import.meta.dirname, "../..");
 
@@ -135,6 +142,13 @@ describe("accepted", () => {
       whenExhausted: "Freeze",
     };
     expect(await client.create(minimalCluster({ slo: {} }), { dryRun: true })).toMatchObject({ spec: { slo } });
+  });
+
+  test.each(["ActivePassive", "Stateless"])("objectives of the user's own in topology %s", async (topology) => {
+    const objectives = [checkout, { name: "quick", targetPercent: "95", badRatioQuery: "slow:ratio$(WINDOW)" }];
+    expect(await client.create(minimalCluster({ topology, slo: { objectives } }), { dryRun: true })).toMatchObject({
+      spec: { slo: { objectives } },
+    });
   });
 
   test.each(["0 3 * * 6", "*/15 1-5 1,15 JAN-MAR MON-FRI", "0-30/10 */2 * * 7"])("windows at '%s'", async (cron) => {

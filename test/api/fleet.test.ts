@@ -13,7 +13,10 @@ import {
   plane,
   read,
   ref,
+  registry,
+  startOperator,
   statusOf,
+  withoutOperator,
   writes,
 } from "./operator-world.ts";
 import { statelessEngine } from "./stateless-cases.ts";
@@ -196,6 +199,39 @@ test("a stopped cluster keeps its objects and has no members", async () => {
   });
   await admin.mergePatch(clusterRef("rest"), { spec: { stopped: false } });
   await eventually(async () => expect((await deploymentOf("rest")).spec.replicas).toBe(3));
+});
+
+describe("with objectives", () => {
+  /** Seconds that the present operator counted. */
+  async function counted(result: string): Promise<number> {
+    const series = `quorate_cluster_serving_slices_total{namespace="${NAMESPACE}",cluster="kept",result="${result}"} `;
+    const line = (await registry.metrics()).split("\n").find((one) => one.startsWith(series));
+    return Number(line?.slice(series.length) ?? Number.NaN);
+  }
+
+  test("whoever leads counts the seconds in which enough members are ready, and tells what is not known", async () => {
+    const objective = {
+      name: "answered",
+      targetPercent: "99",
+      badQuery: "increase(failed[$(WINDOW)])",
+      totalQuery: "increase(asked[$(WINDOW)])",
+    };
+    await created("kept", { slo: { objectives: [objective] } });
+    await eventually(async () => expect(await counted("good")).toBeGreaterThan(2));
+    expect(await counted("bad")).toBe(0);
+    const healthy = (await statusOf("kept")).conditions?.find(({ type }) => type === "SLOHealthy");
+    expect(healthy).toMatchObject({ status: "Unknown", reason: "NoData" });
+
+    await endPods("kept");
+    await eventually(async () => expect(await counted("bad")).toBeGreaterThan(2));
+
+    await withoutOperator();
+    await startOperator();
+    await eventually(async () => expect(await counted("bad")).toBeGreaterThan(0));
+    expect(await counted("good")).toBe(0); // as any counter of a new process
+    await settle("kept");
+    await eventually(async () => expect(await counted("good")).toBeGreaterThan(0));
+  });
 });
 
 test("pods carry the track that they belong to", async () => {

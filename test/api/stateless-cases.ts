@@ -48,11 +48,16 @@ export const statelessCreations: readonly Creation[] = [
       spec: { update: { onSwitchoverFailure: "Proceed" } },
       why: "which has no leader",
     },
-    {
-      field: "slo",
-      spec: { slo: {} },
-      why: "where no agent measures anything; judge canaries by queries in update.canary.analysis",
-    },
+    ...[
+      { field: "dataPlane.requestErrorPercent", slo: { dataPlane: { requestErrorPercent: "1" } } },
+      { field: "dataPlane.latencyP95Milliseconds", slo: { dataPlane: { latencyP95Milliseconds: 200 } } },
+      { field: "dataPlane.errorPercent", slo: { dataPlane: { errorPercent: "1" } } },
+      { field: "controlPlane.apiLatencyP95Milliseconds", slo: { controlPlane: { apiLatencyP95Milliseconds: 500 } } },
+    ].map(({ field, slo }) => ({
+      field: `slo.${field}`,
+      spec: { slo },
+      why: "where no agent measures anything; state it by queries in slo.objectives",
+    })),
     ...["readWrite", "readOnly"].map((name) => ({
       field: `services.${name}`,
       spec: { services: { [name]: { type: "NodePort" } } },

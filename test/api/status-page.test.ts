@@ -104,6 +104,9 @@ test("people see the clusters that they may list, on a phone as well, and nobody
       expect.stringMatching(/● orders-2.*lag/),
     ]);
     await expect(cluster.locator(".blocked").textContent()).resolves.toMatch(/NotPaused.*To let it pass/s);
+    await expect(cluster.locator(".warn").allTextContents()).resolves.toContainEqual(
+      expect.stringContaining("The objectives of spec.slo cannot be judged"),
+    );
     await expect(cluster.locator(".timeline li").allTextContents()).resolves.toEqual([
       expect.stringContaining("orders-0"),
     ]);

@@ -98,7 +98,7 @@ describe("objectives", () => {
     { name: "Errors", share: 1 / 10 },
     { name: "ApiLatency", share: 1 / 4 },
   ])("$name: a bad share of $share over every window", async ({ name, share }) => {
-    const objective = objectivesOf(slo).find((one) => one.name === name);
+    const objective = objectivesOf(slo, "ActivePassive").find((one) => one.name === name);
     if (objective === undefined) throw new Error(`no objective ${name}`);
     const units = [...BURN_UNITS, UNITS_PER_WINDOW];
     const samples = await client.query(badShareQuery(objective, SUBJECT, units, windowMsOf(slo)), never);
@@ -106,8 +106,49 @@ describe("objectives", () => {
     for (const { value } of samples) expect(value).toBeCloseTo(share, 1);
   });
 
+  test.each([
+    {
+      why: "one write in four failed",
+      queries: {
+        badQuery: 'increase(quorate_member_write_slices_total{cluster="$(CLUSTER)",result="bad"}[$(WINDOW)])',
+        totalQuery: 'increase(quorate_member_write_slices_total{cluster="$(CLUSTER)"}[$(WINDOW)]) # of both results',
+      },
+      share: 1 / 4,
+    },
+    {
+      why: "there is no series of bad ones",
+      queries: {
+        badQuery: "increase(app_failures[$(WINDOW)])",
+        totalQuery: "increase(quorate_member_write_slices_total[$(WINDOW)])",
+      },
+      share: 0,
+    },
+    {
+      why: "nothing happened",
+      queries: { badQuery: "increase(app_idle[$(WINDOW)])", totalQuery: "increase(app_idle[$(WINDOW)])" },
+      share: 0,
+    },
+    {
+      why: "the worst of several shares is a fifth",
+      queries: { badRatioQuery: 'max_over_time(app_errors{pod=~"orders-[012]-0"}[$(WINDOW)]) / 45' },
+      share: 1 / 5,
+    },
+  ])("of the user's own: where $why, a share of $share over every window", async ({ queries, share }) => {
+    const objective = { source: "Queries" as const, name: "own", allowed: 0.01, queries };
+    const units = [...BURN_UNITS, UNITS_PER_WINDOW];
+    const samples = await client.query(badShareQuery(objective, SUBJECT, units, windowMsOf(slo)), never);
+    expect(samples.map(({ labels }) => Number(labels[UNITS_LABEL])).toSorted((a, b) => a - b)).toEqual(units);
+    for (const { value } of samples) expect(value).toBeCloseTo(share, 1);
+  });
+
+  test("of the user's own have no result where there is nothing to count", async () => {
+    const queries = { badQuery: "increase(app_idle[$(WINDOW)])", totalQuery: "increase(no_such_metric[$(WINDOW)])" };
+    const objective = { source: "Queries" as const, name: "own", allowed: 0.01, queries };
+    expect(await client.query(badShareQuery(objective, SUBJECT, [1, 6], windowMsOf(slo)), never)).toEqual([]);
+  });
+
   test("of a cluster that nobody scrapes have no result", async () => {
-    const [objective] = objectivesOf(slo);
+    const [objective] = objectivesOf(slo, "ActivePassive");
     if (objective === undefined) throw new Error("there is one");
     const query = badShareQuery(objective, { namespace: "shop", cluster: "carts" }, [1, 6], windowMsOf(slo));
     expect(await client.query(query, never)).toEqual([]);

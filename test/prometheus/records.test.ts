@@ -9,8 +9,20 @@ import { type Input, valuesAt } from "./promtool.ts";
 const slo = ServiceLevel.parse({
   dataPlane: { latencyP95Milliseconds: 100, errorPercent: "0.1", requestErrorPercent: "0.1" },
   controlPlane: { apiLatencyP95Milliseconds: 100 },
+  objectives: [
+    {
+      name: "checkout",
+      targetPercent: "99",
+      badQuery: 'increase(shop_requests_total{job="$(CLUSTER)",code=~"5.."}[$(WINDOW)])',
+      totalQuery: 'increase(shop_requests_total{job="$(CLUSTER)"}[$(WINDOW)]) # of all codes',
+    },
+  ],
 });
-const GROUPS: readonly RuleGroup[] = [...fleetGroups(), ruleGroup({ namespace: "shop", cluster: "orders" }, slo)];
+const GROUPS: readonly RuleGroup[] = [
+  ...fleetGroups(),
+  ruleGroup({ namespace: "shop", cluster: "orders", slo, topology: "ActivePassive" }),
+  ruleGroup({ namespace: "shop", cluster: "front", slo: ServiceLevel.parse({}), topology: "Stateless" }),
+];
 const recordsOf = (groups: readonly RuleGroup[]): string[] => [
   ...new Set(groups.flatMap(({ rules }) => rules.flatMap(({ record }) => record ?? []))),
 ];
@@ -18,6 +30,7 @@ const RECORDS = recordsOf(GROUPS);
 
 const ORDERS = 'cluster="orders",namespace="shop"';
 const CARTS = 'cluster="carts",namespace="shop"';
+const FRONT = 'cluster="front",namespace="shop"';
 /** The same value, or a counter that grows by so much every half minute, for an hour. */
 const steady = (value: number): string => `${value}x120`;
 const growing = (by: number): string => `0+${by}x120`;
@@ -94,6 +107,16 @@ const BUSY: readonly Input[] = [
     'member_requests_total{member="carts-0",result="good"}': growing(1),
     'member_requests_total{member="carts-0",result="bad"}': growing(0.5),
   }),
+  // Members without agents.
+  ...seriesOf(FRONT, {
+    'cluster_serving_slices_total{result="good"}': growing(9),
+    'cluster_serving_slices_total{result="bad"}': growing(21),
+  }),
+  // What an application counts.
+  { series: 'shop_requests_total{job="orders",code="200"}', values: growing(600) },
+  { series: 'shop_requests_total{job="orders",code="500"}', values: growing(250) },
+  { series: 'shop_requests_total{job="orders",code="503"}', values: growing(150) },
+  { series: 'shop_requests_total{job="carts",code="500"}', values: growing(999) },
   ...seriesOf("", {
     'api_request_duration_seconds_bucket{verb="get",le="0.5"}': growing(18),
     'api_request_duration_seconds_bucket{verb="get",le="1"}': growing(20),
@@ -114,7 +137,16 @@ const perObjective = (values: Readonly<Record<string, number>>) =>
   Object.fromEntries(
     Object.entries(values).map(([name, value]) => [`cluster="orders",namespace="shop",objective="${name}"`, value]),
   );
-const BAD = perObjective({ Availability: 0.1, Requests: 0.35, Latency: 1 - 18 / 40, Errors: 0.2, ApiLatency: 0.25 });
+/** What only the operator measures. */
+const ofFront = (value: number) => ({ [`cluster="front",namespace="shop",objective="Availability"`]: value });
+const BAD = perObjective({
+  Availability: 0.1,
+  Requests: 0.35,
+  Latency: 1 - 18 / 40,
+  Errors: 0.2,
+  ApiLatency: 0.25,
+  checkout: 0.4,
+});
 
 type Values = Readonly<Record<string, number>>;
 
@@ -131,7 +163,7 @@ const EXPECTED: Readonly<Record<string, Values>> = {
   "quorate:window_quiet:max": of(1),
   "quorate:window_lately:max2m": of(1),
   "quorate:window_lately:max1h": of(1),
-  "quorate:availability:ratio_rate5m": of(0.9, 1),
+  "quorate:availability:ratio_rate5m": { ...of(0.9, 1), [FRONT]: 0.3 },
   "quorate:request_success:ratio_rate5m": of(0.65),
   "quorate:latency_seconds:p95_5m": of(0.1 + (0.1 * 20) / 22),
   "quorate:member_latency_seconds:p95_5m": ofMember(0.15),
@@ -150,15 +182,22 @@ const EXPECTED: Readonly<Record<string, Values>> = {
   "quorate:member_volume:ratio": ofMember(0.85),
   "quorate:cluster_led:bool": of(1),
   ...Object.fromEntries(
-    ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"].map((range) => [`slo:sli_error:ratio_rate${range}`, BAD]),
+    ["5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"].map((range) => [
+      `slo:sli_error:ratio_rate${range}`,
+      { ...BAD, ...ofFront(0.7) },
+    ]),
   ),
-  "slo:period_error_budget_remaining:ratio": perObjective({
-    Availability: 1 - 0.1 / 0.001,
-    Requests: 1 - 0.35 / 0.001,
-    Latency: 1 - 0.55 / 0.05,
-    Errors: 1 - 0.2 / 0.001,
-    ApiLatency: 1 - 0.25 / 0.05,
-  }),
+  "slo:period_error_budget_remaining:ratio": {
+    ...perObjective({
+      Availability: 1 - 0.1 / 0.001,
+      Requests: 1 - 0.35 / 0.001,
+      Latency: 1 - 0.55 / 0.05,
+      Errors: 1 - 0.2 / 0.001,
+      ApiLatency: 1 - 0.25 / 0.05,
+      checkout: 1 - 0.4 / 0.01,
+    }),
+    ...ofFront(1 - 0.7 / 0.001),
+  },
 };
 
 /** Values by their labels, near enough: binary fractions are none of a rule's mistakes. */
@@ -202,9 +241,9 @@ describe("of a cluster in which nothing goes on", { timeout: 60_000 }, async () 
     const record = values.get(`quorate:${indicator}:p95_5m`) ?? {};
     expect(Object.values(record)).toEqual(Object.keys(record).map(() => Number.NaN));
   });
-  test("of its objectives availability alone is known, and kept", () => {
-    expectValues(values.get("slo:sli_error:ratio_rate5m"), perObjective({ Availability: 0 }));
-    expectValues(values.get("slo:period_error_budget_remaining:ratio"), perObjective({ Availability: 1 }));
+  test("of its objectives availability is known, and one of the user's own of which nothing was bad", () => {
+    expectValues(values.get("slo:sli_error:ratio_rate5m"), perObjective({ Availability: 0, checkout: 0 }));
+    expectValues(values.get("slo:period_error_budget_remaining:ratio"), perObjective({ Availability: 1, checkout: 1 }));
   });
 });
 
@@ -220,9 +259,13 @@ test("of a cluster without a leader nothing is available, whatever was counted b
     "slo:sli_error:ratio_rate5m",
   ];
   const values = await valuesAt({ groups: GROUPS, input: unled }, "1h", asked);
-  expectValues(values.get("quorate:availability:ratio_rate5m"), of(0, 0));
+  expectValues(values.get("quorate:availability:ratio_rate5m"), { ...of(0, 0), [FRONT]: 0.3 });
   expectValues(values.get("quorate:quorum_success:ratio_rate5m"), of(0, 0));
-  expectValues(values.get("slo:sli_error:ratio_rate5m"), { ...BAD, ...perObjective({ Availability: 1 }) });
+  expectValues(values.get("slo:sli_error:ratio_rate5m"), {
+    ...BAD,
+    ...perObjective({ Availability: 1 }),
+    ...ofFront(0.7),
+  });
 });
 
 describe("of the rolls of weeks", { timeout: 60_000 }, () => {

@@ -25,7 +25,7 @@ export function addRules(program: Command): void {
 }
 
 async function objectiveRules(session: Session, name: string, runbooks: string): Promise<RuleGroup> {
-  const { slo } = (await readCluster(session, name)).spec;
+  const { slo, topology } = (await readCluster(session, name)).spec;
   if (slo === undefined) throw new Error(`ClusterSpec ${name} has no spec.slo: state objectives first`);
-  return ruleGroup({ namespace: session.namespace, cluster: name }, slo, runbooks);
+  return ruleGroup({ namespace: session.namespace, cluster: name, slo, topology }, runbooks);
 }

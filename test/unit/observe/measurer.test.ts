@@ -42,6 +42,9 @@ class World {
       prometheus,
       onChange: (key) => this.changes.push(key),
       onAsked: (asked) => this.answers.push(asked),
+      onSlice: () => {
+        throw new Error("agents measure these");
+      },
       readAgent: (address, signal) => this.#read(address, signal),
     });
     void measurer.run(this.#stop.signal);
@@ -100,7 +103,7 @@ class World {
     return new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted"))));
   }
 
-  #stores(): Pick<Stores, "of"> {
+  #stores(): Pick<Stores, "of" | "ageMs"> {
     const of = (kind: string): unknown => {
       if (kind === "ClusterSpec") {
         const all = () =>
@@ -124,7 +127,7 @@ class World {
       if (kind === "Engine") return { get: () => ({ spec: engine }) };
       return { get: (_: string, name: string) => this.configMaps.get(name) };
     };
-    return { of } as unknown as Pick<Stores, "of">;
+    return { of, ageMs: () => 0 } as unknown as Pick<Stores, "of" | "ageMs">;
   }
 
   #pods(cluster: string): object[] {

@@ -79,6 +79,46 @@ describe("a canary", () => {
     expect(world.images("stable")).toEqual(["example/http:2"]);
   });
 
+  describe("of a cluster with objectives", () => {
+    const queries = { badQuery: "bad[$(WINDOW)]", totalQuery: "all[$(WINDOW)]" };
+    const slo = { objectives: [{ name: "checkout", targetPercent: "99", ...queries }] };
+    const budget = (name: string, alert: "None" | "Page" = "None") => ({ name, remaining: 0.9, burns: [], alert });
+    const measure = (world: FleetWorld, checkout: ReturnType<typeof budget> | undefined, missing = "") => {
+      const budgets = [budget("Availability"), ...(checkout === undefined ? [] : [checkout])];
+      world.measured = { budgets, missing, record: undefined, trial: undefined };
+    };
+
+    test("does not begin while one of the user's own is not known", () => {
+      const world = runningFleet();
+      measure(world, undefined, "objective checkout has no data: Prometheus has no value of it over 5m");
+      world.change({ members: 4, ...versioned("2"), update: CANARY, slo });
+      world.live(100);
+      expect(blockedBy(world)).toEqual(["BudgetLeft"]);
+      expect(world.deployment("orders-canary")).toBeUndefined();
+      expect(world.status.conditions?.find(({ type }) => type === "SLOHealthy")).toMatchObject({
+        status: "Unknown",
+        reason: "NoData",
+        message: expect.stringContaining("objective checkout has no data"),
+      });
+      measure(world, budget("checkout"));
+      world.settle();
+      expect(world.images("stable")).toEqual(["example/http:2"]);
+    });
+
+    test("goes when it begins to burn the budget of one", () => {
+      const world = runningFleet();
+      measure(world, budget("checkout"));
+      world.change({ members: 4, ...versioned("2"), update: CANARY, slo });
+      world.live(40);
+      expect(world.images("canary")).toEqual(["example/http:2"]);
+      measure(world, budget("checkout", "Page"));
+      world.live(30);
+      expect(world.deployment("orders-canary")).toBeUndefined();
+      expect(world.status.rollout?.failed?.[0]?.reason).toBe("the error budget of checkout burns since the last step");
+      expect(world.images("stable")).toEqual(["example/http:1"]);
+    });
+  });
+
   test("waits for a person where promotion is by hand; the command it shows promotes it", () => {
     const world = runningFleet();
     const manual = { ...CANARY, canary: { ...CANARY.canary, promotion: "Manual" } };

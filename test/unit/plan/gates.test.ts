@@ -84,6 +84,10 @@ describe("budgetBlock", () => {
   test.each([
     { of: undefined, says: "cannot be judged" },
     { of: NO_DATA, says: "cannot be judged: nobody answers." },
+    {
+      of: { ...measured(0.9), missing: "objective checkout has no data: nobody answers" },
+      says: "cannot be judged: objective checkout has no data: nobody answers.",
+    },
     { of: measured(0), says: "The error budget of Availability is spent." },
     { of: measured(0.9, "Page"), says: "burns too fast: Availability (Page)." },
     { of: measured(0.9, "Ticket"), says: "burns too fast: Availability (Ticket)." },

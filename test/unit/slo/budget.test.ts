@@ -9,7 +9,7 @@ import { judgeBudgets, smallestRemaining } from "../../../src/slo/verdict.ts";
 const DAY_MS = 86_400_000;
 const WINDOW_MS = 30 * DAY_MS;
 const NOW_MS = Date.parse("2030-01-31T00:00:00Z");
-const THREE_NINES: Objective = { name: "Availability", allowed: 0.001 };
+const THREE_NINES: Objective = { source: "Agents", name: "Availability", allowed: 0.001 };
 
 /** A steady share of bad time over the last `lastMs`. */
 function steady(share: number, lastMs: number): History {
@@ -99,7 +99,9 @@ describe("the budget", () => {
 
 describe("objectives", () => {
   test("are those that are stated, availability in any case", () => {
-    expect(objectivesOf(ServiceLevel.parse({}))).toEqual([{ name: "Availability", allowed: expect.closeTo(0.001) }]);
+    expect(objectivesOf(ServiceLevel.parse({}), "ActivePassive")).toEqual([
+      { source: "Agents", name: "Availability", allowed: expect.closeTo(0.001) },
+    ]);
     const all = ServiceLevel.parse({
       window: "28d",
       dataPlane: {
@@ -110,14 +112,38 @@ describe("objectives", () => {
       },
       controlPlane: { apiLatencyP95Milliseconds: 500 },
     });
-    expect(objectivesOf(all)).toEqual([
-      { name: "Availability", allowed: expect.closeTo(0.0005) },
-      { name: "Requests", allowed: expect.closeTo(0.002) },
-      { name: "Latency", allowed: 0.05, limitMs: 200 },
-      { name: "Errors", allowed: expect.closeTo(0.001) },
-      { name: "ApiLatency", allowed: 0.05, limitMs: 500 },
+    expect(objectivesOf(all, "Consensus")).toEqual([
+      { source: "Agents", name: "Availability", allowed: expect.closeTo(0.0005) },
+      { source: "Agents", name: "Requests", allowed: expect.closeTo(0.002) },
+      { source: "Agents", name: "Latency", allowed: 0.05, limitMs: 200 },
+      { source: "Agents", name: "Errors", allowed: expect.closeTo(0.001) },
+      { source: "Agents", name: "ApiLatency", allowed: 0.05, limitMs: 500 },
     ]);
     expect(windowMsOf(all)).toBe(28 * DAY_MS);
+  });
+
+  describe("of the user's own", () => {
+    const queries = { badQuery: "bad[$(WINDOW)]", totalQuery: "all[$(WINDOW)]" };
+    const slo = ServiceLevel.parse({
+      dataPlane: { availabilityPercent: "99" },
+      objectives: [
+        { name: "checkout", targetPercent: "99.5", ...queries },
+        { name: "search", targetPercent: "95", badRatioQuery: "slow[$(WINDOW)]" },
+      ],
+    });
+    const own = [
+      { source: "Queries", name: "checkout", allowed: expect.closeTo(0.005), queries },
+      { source: "Queries", name: "search", allowed: 0.05, queries: { badRatioQuery: "slow[$(WINDOW)]" } },
+    ];
+
+    test.each([
+      ["ActivePassive", [{ source: "Agents", name: "Availability", allowed: 0.01 }, ...own]],
+      ["Stateless", [{ source: "Pods", name: "Availability", allowed: 0.01 }, ...own]],
+      // Its shards have them.
+      ["Sharded", [{ source: "Agents", name: "Availability", allowed: 0.01 }]],
+    ] as const)("come last, in topology %s", (topology, objectives) => {
+      expect(objectivesOf(slo, topology)).toEqual(objectives);
+    });
   });
 
   test.each([
@@ -141,7 +167,12 @@ describe("the verdict over all objectives", () => {
   });
 
   test.each([
-    { budgets: undefined, want: "Unknown NoData", says: "cannot be judged: nobody answers." },
+    {
+      budgets: undefined,
+      missing: "nobody answers",
+      want: "Unknown NoData",
+      says: "cannot be judged: nobody answers.",
+    },
     { budgets: [state({})], want: "True WithinBudget", says: "Availability >=75%" },
     {
       budgets: [state({}), state({ name: "Errors", remaining: 0 })],
@@ -149,8 +180,21 @@ describe("the verdict over all objectives", () => {
       says: "of Errors is spent",
     },
     { budgets: [state({ alert: "Ticket" })], want: "False BudgetBurning", says: "Availability (Ticket)" },
-  ] as const)("$want", ({ budgets, want, says }) => {
-    const verdict = judgeBudgets(budgets, "nobody answers");
+    {
+      budgets: [state({})],
+      missing: "objective checkout has no data: nobody answers",
+      want: "Unknown NoData",
+      says: "cannot be judged: objective checkout has no data: nobody answers.",
+    },
+    // What is bad is so, whatever else is not known.
+    {
+      budgets: [state({ remaining: 0 })],
+      missing: "objective checkout has no data: nobody answers",
+      want: "False BudgetExhausted",
+      says: "of Availability is spent",
+    },
+  ] as const)("$want", ({ budgets, want, says, missing = "" }) => {
+    const verdict = judgeBudgets(budgets, missing);
     expect(`${verdict.status} ${verdict.reason}`).toBe(want);
     expect(verdict.message).toContain(says);
   });

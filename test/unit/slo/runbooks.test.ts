@@ -79,7 +79,10 @@ test("each page is walked in a test, from the fault to its end", async () => {
 
 test("the page that an alert names by itself is there, as seen from the root of the repository", async () => {
   const slo = ServiceLevel.parse({ dataPlane: { latencyP95Milliseconds: 200, errorPercent: "0.1" } });
-  const groups = [...fleetGroups(), ruleGroup({ namespace: "shop", cluster: "orders" }, slo)];
+  const groups = [
+    ...fleetGroups(),
+    ruleGroup({ namespace: "shop", cluster: "orders", slo, topology: "ActivePassive" }),
+  ];
   const alerts = groups.flatMap(({ rules }) => rules).filter(({ alert }) => alert !== undefined);
   expect(new Set(alerts.map(({ alert }) => alert))).toEqual(new Set(NAMES));
   for (const { alert, annotations } of alerts) {

@@ -5,7 +5,7 @@ import { agentMetrics, type AgentMetrics } from "../../../src/agent/metrics.ts";
 import { requestMetrics } from "../../../src/agent/requests.ts";
 import { toSample } from "../../../src/observe/exposition.ts";
 import { badTime, type Interval } from "../../../src/slo/interval.ts";
-import type { Objective } from "../../../src/slo/objectives.ts";
+import type { AgentObjective } from "../../../src/slo/objectives.ts";
 import {
   type Attempts,
   countedBetween,
@@ -168,11 +168,11 @@ describe("shares and quantiles", () => {
 });
 
 describe("bad time of an interval of ten seconds", () => {
-  const OBJECTIVES: readonly Objective[] = [
-    { name: "Availability", allowed: 0.001 },
-    { name: "Latency", allowed: 0.05, limitMs: 200 },
-    { name: "Errors", allowed: 0.001 },
-    { name: "ApiLatency", allowed: 0.05, limitMs: 500 },
+  const OBJECTIVES: readonly AgentObjective[] = [
+    { source: "Agents", name: "Availability", allowed: 0.001 },
+    { source: "Agents", name: "Latency", allowed: 0.05, limitMs: 200 },
+    { source: "Agents", name: "Errors", allowed: 0.001 },
+    { source: "Agents", name: "ApiLatency", allowed: 0.05, limitMs: 500 },
   ];
 
   async function bad(seconds: readonly Parameters<typeof live>[1][], change: Partial<Interval> = {}) {
@@ -230,7 +230,9 @@ describe("bad time of an interval of ten seconds", () => {
     requestMetrics(metrics.registry)({ served, failed });
     const counted = [countedBetween(before, await sampleOf(metrics)), NO_COUNTERS];
     const interval = { lengthMs: 10_000, counted, hasLeader: true, probesWrites: true };
-    expect(badTime([{ name: "Requests", allowed: 0.001 }], interval).get("Requests")).toBeCloseTo(badMs);
+    expect(badTime([{ source: "Agents", name: "Requests", allowed: 0.001 }], interval).get("Requests")).toBeCloseTo(
+      badMs,
+    );
   });
 
   test("with slow writes counts by the share of writes, though reads are fast", async () => {

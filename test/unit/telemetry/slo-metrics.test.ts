@@ -7,6 +7,7 @@ import {
   budgetMetrics,
   budgetQueryMetrics,
   overrideMetrics,
+  servingMetrics,
   type ClusterBudgets,
 } from "../../../src/telemetry/slo-metrics.ts";
 
@@ -49,4 +50,17 @@ test("queries that Prometheus does not answer are counted, from zero", async () 
   count(0);
   count(3);
   expect(await registry.metrics()).toContain("quorate_slo_query_errors_total 3");
+});
+
+test("seconds of members without agents are counted, both results from zero, and go with their cluster", async () => {
+  const registry = new Registry();
+  const counter = servingMetrics(registry);
+  const series = (result: string) =>
+    `quorate_cluster_serving_slices_total{namespace="shop",cluster="front",result="${result}"}`;
+  counter.counted("shop/front", true);
+  expect(await registry.metrics()).toContain(`${series("good")} 1\n${series("bad")} 0\n`);
+  counter.counted("shop/front", false);
+  expect(await registry.metrics()).toContain(`${series("bad")} 1\n`);
+  counter.gone("shop/front");
+  expect(await registry.metrics()).not.toContain("front");
 });

@@ -28,6 +28,7 @@ const ORDERS: ClusterPage = {
     },
   ],
   budgets: [{ objective: "Availability", remaining: 0.5, burn: 2.25 }],
+  unjudged: undefined,
   timeline: [{ leader: "orders-0", epoch: 4, since: "2030-01-01T00:00:00Z" }],
 };
 
@@ -69,6 +70,16 @@ test("a cluster says who leads, who is behind, what goes on, what is held back a
     "since 2030-01-01 00:00:00 UTC",
   ]) {
     expect(text).toContain(part);
+  }
+});
+
+test("objectives that cannot be judged are told of, beside budgets or without any", () => {
+  const unjudged = "The objectives of spec.slo cannot be judged: objective checkout has no data: no answer.";
+  for (const budgets of [ORDERS.budgets, undefined]) {
+    const text = page([{ ...ORDERS, budgets, unjudged }]);
+    expect(text).toContain("Error budgets");
+    expect(text).toContain(unjudged);
+    expect(text.includes("50.0 % left")).toBe(budgets !== undefined);
   }
 });
 

@@ -66,6 +66,7 @@ beforeEach(async () => {
       members: [],
       blocked: [],
       budgets: undefined,
+      unjudged: undefined,
       timeline: [],
     }),
     now: () => new Date(0),
