@@ -36,13 +36,34 @@ export interface RuleKeeperOptions {
 const KIND = { apiVersion: "monitoring.coreos.com/v1", kind: "PrometheusRule" } as const;
 const LOOK_EVERY_MS = 10_000;
 const CHECK_EVERY_MS = 600_000; // for what others changed
+const CHECK_REFUSED_EVERY_MS = 60_000;
 const CALL_TIMEOUT_MS = 10_000;
 
 /** A cluster's rules as they shall be; and what they were made from, so that they are made once. */
 interface Wanted {
   readonly key: string;
+  readonly about: AboutCluster;
   readonly manifest: Manifest;
   readonly hash: string;
+}
+
+interface AboutCluster {
+  readonly namespace: string;
+  readonly cluster: string;
+}
+
+/** The rules of a cluster could not be written; those of others may have been. */
+class RulesRefused extends Error {
+  readonly about: AboutCluster;
+
+  constructor(about: AboutCluster, cause: unknown) {
+    super(`The rules of ${about.namespace}/${about.cluster} could not be written`, { cause });
+    this.about = about;
+  }
+}
+
+function isNotServed(error: unknown): boolean {
+  return error instanceof Error && "reason" in error && error.reason === "KindNotServed";
 }
 
 /** Keeps the rules while it runs. */
@@ -79,13 +100,15 @@ export class RuleKeeper {
     } catch (error) {
       if (signal.aborted) return;
       // Without the Prometheus Operator that is how it always is; told once, or the log is full of it.
-      const isNotServed = error instanceof Error && "reason" in error && error.reason === "KindNotServed";
-      if (!isNotServed && !this.#failed) log.warn({ err: error }, "Rules for Prometheus are not in order");
-      this.#failed = !isNotServed;
-      if (!isNotServed) return; // tried again at the next look
+      const { cause, about } = error instanceof RulesRefused ? error : { cause: error, about: {} };
+      if (!isNotServed(cause) && !this.#failed)
+        log.warn({ ...about, err: cause }, "Rules for Prometheus are not in order");
+      this.#failed = !isNotServed(cause);
+      if (this.#failed && !(error instanceof RulesRefused)) return; // tried again at the next look
     }
     this.#digest = digest;
-    this.#checkedMs = nowMs;
+    // What was refused waits for somebody to put it right, or for whoever refuses to be well again.
+    this.#checkedMs = this.#failed ? nowMs - CHECK_EVERY_MS + CHECK_REFUSED_EVERY_MS : nowMs;
   }
 
   async #bringInOrder(wanted: readonly Wanted[], signal: AbortSignal): Promise<void> {
@@ -94,9 +117,14 @@ export class RuleKeeper {
     const labelSelector = `app.kubernetes.io/managed-by=${MANAGED_BY},${LABEL_CLUSTER}`;
     const found = await listAll<KubeObject>(api, { ...KIND, labelSelector, namespace }, call);
     const live = new Map(found.items.map((object) => [keyOf(object), object]));
-    for (const { key, manifest } of wanted) {
+    let refused: RulesRefused | undefined;
+    for (const { key, manifest, about } of wanted) {
       if (contains(live.get(key), manifest)) continue;
-      await api.apply(manifest, { ...call, fieldManager: FIELD_MANAGER, force: true });
+      // What one cluster's user wrote into a query may be refused, which is no reason to leave the others without rules.
+      await api.apply(manifest, { ...call, fieldManager: FIELD_MANAGER, force: true }).catch((error: unknown) => {
+        if (signal.aborted || isNotServed(error)) throw error;
+        refused ??= new RulesRefused(about, error);
+      });
     }
     const kept = new Set(wanted.map(({ key }) => key));
     for (const [key, object] of live) {
@@ -107,6 +135,7 @@ export class RuleKeeper {
       const { name, uid, namespace: where }: Stored<KubeObject>["metadata"] & KubeObject["metadata"] = object.metadata;
       await api.delete({ ...KIND, namespace: where, name }, { ...call, uid });
     }
+    if (refused !== undefined) throw refused;
   }
 
   #allWanted(): readonly Wanted[] {
@@ -140,7 +169,7 @@ export class RuleKeeper {
       },
       spec: { groups: [ruleGroup({ namespace, cluster: name, slo, topology }, runbooksUrl)] },
     };
-    return { key: keyOf(manifest), manifest, hash: contentHash(manifest) };
+    return { key: keyOf(manifest), about: { namespace, cluster: name }, manifest, hash: contentHash(manifest) };
   }
 }
 
