@@ -125,6 +125,44 @@ test("an image that does not exist is left again, and no request fails", async (
   await untilRolled("Complete");
 });
 
+/** Seconds that the operator which leads counted, by whether enough members were ready. */
+async function seconds(): Promise<{ readonly good: number; readonly bad: number }> {
+  const pods = await kubectl(
+    "-n",
+    "quorate-system",
+    "get",
+    "pods",
+    "-l",
+    "app.kubernetes.io/name=quorate",
+    "-o",
+    "name",
+  );
+  const [pod = ""] = pods.split("\n").map((name) => name.replace("pod/", ""));
+  const text = await kubectl("get", "--raw", `/api/v1/namespaces/quorate-system/pods/${pod}:8080/proxy/metrics`);
+  const of = (result: string) =>
+    Number(
+      new RegExp(
+        `^quorate_cluster_serving_slices_total[{]namespace="${NAMESPACE}",cluster="${CLUSTER}",result="${result}"[}] (\\S+)$`,
+        "m",
+      ).exec(text)?.[1] ?? 0,
+    );
+  return { good: of("good"), bad: of("bad") };
+}
+
+test("seconds in which too few members are ready are counted, and others are not", async () => {
+  await patchSpec(NAMESPACE, CLUSTER, { slo: { whenExhausted: "Warn" } });
+  const before = await until("good seconds", 60_000, async () => {
+    const now = await seconds();
+    return now.good > 5 ? now : undefined;
+  });
+  expect(before.bad).toBe(0);
+  await kubectl("-n", NAMESPACE, "delete", "pods", "-l", `quorate.io/cluster=${CLUSTER}`, "--wait=false");
+  const during = await until("a bad second", 30_000, async () => ((await seconds()).bad > 0 ? seconds() : undefined));
+  expect(during.good).toBeGreaterThanOrEqual(before.good);
+  await until("good seconds again", 60_000, async () => ((await seconds()).good > during.good + 5 ? true : undefined));
+  await patchSpec(NAMESPACE, CLUSTER, { slo: null });
+});
+
 test("a node is drained, and no request fails", async () => {
   const path = "jsonpath={.items[0].spec.nodeName}";
   const node = await kubectl("-n", NAMESPACE, "get", "pods", "-l", `quorate.io/cluster=${CLUSTER}`, "-o", path);
