@@ -1,6 +1,7 @@
 /** All commands of `kubectl quorate`. */
 import { Command } from "commander";
 import { addAdvise } from "./commands/advise.ts";
+import { addChaos } from "./commands/chaos.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDiagnose } from "./commands/diagnose.ts";
 import { addEngineNew } from "./commands/engine-new.ts";
@@ -39,6 +40,7 @@ export function buildProgram(): Command {
     addDiagnose,
     addPreflight,
     addAdvise,
+    addChaos,
     addRules,
     addEngine,
     addCompletion,

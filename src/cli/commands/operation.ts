@@ -137,7 +137,7 @@ interface SelfSubjectReview extends KubeObject {
 }
 
 /** The name under which the API server knows the person; undefined when it does not tell. */
-async function whoAsks({ api }: Session): Promise<string | undefined> {
+export async function whoAsks({ api }: Pick<Session, "api">): Promise<string | undefined> {
   const review = { apiVersion: "authentication.k8s.io/v1", kind: "SelfSubjectReview", metadata: {} };
   try {
     return (await api.create<SelfSubjectReview>(review)).status?.userInfo?.username;
