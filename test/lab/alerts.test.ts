@@ -113,7 +113,7 @@ beforeAll(async () => {
   await untilTrue("every cluster to be known", Date.now() + 3 * MINUTE_MS, async () => {
     const of = `{namespace="${NAMESPACE}"}`;
     const known = `quorate:membership_changes:increase1h${of} and on (cluster) quorate:leader_changes:delta1h${of}`;
-    return (await valuesOf(known)).length === names.length;
+    return (await valuesOf(known)).length === [...names, MEASURING].length;
   });
 }, 900_000);
 
