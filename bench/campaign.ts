@@ -224,12 +224,12 @@ for (const target of TARGETS) await target.create();
 for (const target of TARGETS) await target.subject.untilHealthy(WHOLE_AGAIN_MS);
 process.stdout.write(`seed ${SEED}\n`);
 const endMs = Date.now() + HOURS * 3_600_000;
-let isAskedToEnd = false;
+const ending = new AbortController();
 process.once("SIGINT", () => {
-  isAskedToEnd = true;
+  ending.abort();
   process.stdout.write("this round is the last one\n");
 });
-for (let number = 1; Date.now() < endMs && !isAskedToEnd; number++) await round(number);
+for (let number = 1; Date.now() < endMs && !ending.signal.aborted; number++) await round(number);
 for (const [key, { gapsMs, ...counts }] of tallies) {
   const [fault = "", engine = ""] = key.split(" ");
   const about = { bench: "campaign", case: fault, subject: engine, metric: "write_gap", unit: "ms" };
