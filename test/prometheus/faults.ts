@@ -1,4 +1,4 @@
-// Faults as Prometheus sees them: a cluster that is well for an hour, and what each kind of trouble makes of it.
+// Faults as Prometheus sees them: a cluster that is well for half an hour, and what each kind of trouble makes of it.
 import { ALERTS } from "../../src/slo/alerts.ts";
 import { fleetGroups } from "../../src/slo/fleet.ts";
 import { alertsAt, alertsOver, type Question } from "./promtool.ts";
@@ -6,8 +6,8 @@ import { alertsAt, alertsOver, type Question } from "./promtool.ts";
 const OF = 'namespace="shop",cluster="orders"';
 /** The members of the cluster `shop/orders`. */
 export const MEMBERS = ["orders-0", "orders-1", "orders-2"];
-/** The fault begins after an hour; a value every half minute. */
-export const HOUR = 120;
+/** The fault begins after half an hour; a value every half minute. */
+export const BEFORE = 60;
 /** So many values after that. */
 export const REST = 60;
 
@@ -31,11 +31,11 @@ export function expanded(values: string): string[] {
 }
 
 /** The same value all the time. */
-export const steady = (value: string | number) => `${value}x${HOUR + REST}`;
-/** One value for an hour, then another. */
-export const turned = (before: string | number, after: string | number) => `${before}x${HOUR} ${after}x${REST}`;
+export const steady = (value: string | number) => `${value}x${BEFORE + REST}`;
+/** One value for half an hour, then another. */
+export const turned = (before: string | number, after: string | number) => `${before}x${BEFORE} ${after}x${REST}`;
 /** A counter that grows by so much every half minute. */
-export const growing = (by: number) => `0+${by}x${HOUR + REST}`;
+export const growing = (by: number) => `0+${by}x${BEFORE + REST}`;
 
 /** Histograms of a member's statements: so many every half minute, all within 5 ms or all after 200 ms. */
 export function statements(at: number, every: number, isSlow = false): Series {
@@ -105,7 +105,7 @@ const SLOW_LEASE: Series = {
 
 /** No member is scraped any more from the fault on. */
 export const NO_MEMBERS: Series = Object.fromEntries(
-  Object.keys(MEMBERS_WELL).map((series) => [series, `1x${HOUR} stale`]),
+  Object.keys(MEMBERS_WELL).map((series) => [series, `1x${BEFORE} stale`]),
 );
 
 /** What makes each alert fire, when, and which others are its consequences. */
@@ -115,59 +115,59 @@ export const FAULTS: readonly {
   readonly at: string;
   readonly also?: string[];
 }[] = [
-  { alert: "QuorateNoLeader", fault: { [member("leader", 0)]: turned(1, 0) }, at: "1h3m" },
-  { alert: "QuorateSplitBrain", fault: { [member("leader", 1)]: turned(0, 1) }, at: "1h3m" },
-  { alert: "QuorateLeaderChurn", fault: { [member("epoch", 1)]: `3x${HOUR - 20} 4x5 5x5 6x70` }, at: "1h1m" },
+  { alert: "QuorateNoLeader", fault: { [member("leader", 0)]: turned(1, 0) }, at: "33m" },
+  { alert: "QuorateSplitBrain", fault: { [member("leader", 1)]: turned(0, 1) }, at: "33m" },
+  { alert: "QuorateLeaderChurn", fault: { [member("epoch", 1)]: `3x${BEFORE - 20} 4x5 5x5 6x70` }, at: "31m" },
   {
     alert: "QuorateClusterDown",
     fault: { ...NO_MEMBERS, [cluster("cluster_members", 'state="ready"')]: turned(3, 0) },
-    at: "1h4m",
+    at: "34m",
   },
   {
     alert: "QuorateQuorumLost",
     fault: { [member("engine_up", 1)]: turned(1, 0), [member("engine_up", 2)]: turned(1, 0) },
-    at: "1h3m",
+    at: "33m",
   },
   {
     alert: "QuorateMembershipChurn",
-    fault: { [cluster("membership_changes_total", 'change="leave"')]: `0+0.05x${HOUR + REST}` },
-    at: "1h1m",
+    fault: { [cluster("membership_changes_total", 'change="leave"')]: `0+0.1x${BEFORE + REST}` },
+    at: "31m",
   },
-  { alert: "QuorateSlowMember", fault: statements(2, 30, true), at: "1h1m", also: ["QuorateLatencyHigh"] },
-  { alert: "QuorateLatencyHigh", fault: ofEach((at) => statements(at, 30, true)), at: "1h1m" },
+  { alert: "QuorateSlowMember", fault: statements(2, 30, true), at: "31m", also: ["QuorateLatencyHigh"] },
+  { alert: "QuorateLatencyHigh", fault: ofEach((at) => statements(at, 30, true)), at: "31m" },
   {
     alert: "QuorateErrorsHigh",
     fault: { [member("action_seconds_count", 0, 'action="observe",result="error"')]: growing(5) },
-    at: "1h1m",
+    at: "31m",
   },
   {
     alert: "QuorateRolloutFailed",
     fault: { [cluster("rollouts_total", 'result="failed"')]: turned(0, 1) },
-    at: "1h1m",
+    at: "31m",
   },
   {
     alert: "QuorateChangeStuck",
-    fault: { [cluster("blocked_seconds", 'guard="MembersInSync"')]: growing(30) },
-    at: "1h1m",
+    fault: { [cluster("blocked_seconds", 'guard="MembersInSync"')]: `1800+30x${BEFORE + REST}` },
+    at: "31m",
   },
-  { alert: "QuorateReplicaLag", fault: { [member("replication_lag_seconds", 1)]: steady(2) }, at: "1h1m" },
-  { alert: "QuorateApiSlow", fault: apiCalls(10, true), at: "1h1m" },
-  { alert: "QuorateLeaseSlow", fault: SLOW_LEASE, at: "1h1m" },
-  { alert: "QuorateOperatorBehind", fault: { [operator("queue_depth", 'priority="change"')]: steady(50) }, at: "1h1m" },
-  { alert: "QuorateOperatorDown", fault: { [operator("operator_leading")]: turned(1, "_") }, at: "1h20m" },
+  { alert: "QuorateReplicaLag", fault: { [member("replication_lag_seconds", 1)]: steady(2) }, at: "31m" },
+  { alert: "QuorateApiSlow", fault: apiCalls(10, true), at: "31m" },
+  { alert: "QuorateLeaseSlow", fault: SLOW_LEASE, at: "31m" },
+  { alert: "QuorateOperatorBehind", fault: { [operator("queue_depth", 'priority="change"')]: steady(50) }, at: "31m" },
+  { alert: "QuorateOperatorDown", fault: { [operator("operator_leading")]: turned(1, "_") }, at: "50m" },
   {
     alert: "QuorateOperatorBug",
     fault: { [operator("reconcile_total", 'controller="cluster",result="bug"')]: turned(0, 1) },
-    at: "1h1m",
+    at: "31m",
   },
-  { alert: "QuorateMembersUnseen", fault: NO_MEMBERS, at: "1h20m" },
+  { alert: "QuorateMembersUnseen", fault: NO_MEMBERS, at: "50m" },
   {
     alert: "QuorateMemberKilled",
     fault: { [cluster("pod_ends_total", 'reason="OOMKilled"')]: turned(0, 1) },
-    at: "1h1m",
+    at: "31m",
   },
-  { alert: "QuorateMemberStarved", fault: { [member("cpu_seconds_total", 1)]: growing(27) }, at: "1h1m" },
-  { alert: "QuorateVolumeFull", fault: { [member("volume_free_bytes", 2)]: steady(5) }, at: "1h1m" },
+  { alert: "QuorateMemberStarved", fault: { [member("cpu_seconds_total", 1)]: growing(27) }, at: "31m" },
+  { alert: "QuorateVolumeFull", fault: { [member("volume_free_bytes", 2)]: steady(5) }, at: "31m" },
 ];
 
 /** The fault by which an alert fires. @throws when there is none. */

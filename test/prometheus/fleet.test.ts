@@ -18,7 +18,7 @@ import {
   firingAtMost,
   firingOver,
   growing,
-  HOUR,
+  BEFORE,
   member,
   MUTED_IN_WINDOWS,
   NO_MEMBERS,
@@ -45,7 +45,7 @@ const BY_OPERATOR = "quorate_cluster_";
 function withGaps(series: Series, by: string): Series {
   const gappy = (values: string) =>
     expanded(values)
-      .map((value, at) => (at > HOUR && at % 3 === 0 ? "stale" : value))
+      .map((value, at) => (at > BEFORE && at % 3 === 0 ? "stale" : value))
       .join(" ");
   return Object.fromEntries(
     Object.entries(series).map(([name, values]) => [name, name.startsWith(by) ? gappy(values) : values]),
@@ -81,16 +81,16 @@ describe("although every third scrape fails", { timeout: 60_000 }, () => {
     "QuorateVolumeFull",
   ];
   test.each(FAULTS.filter(({ alert }) => ofMembers.includes(alert)))("$alert", async ({ alert, fault }) => {
-    expect(await firing(withGaps({ ...WELL, ...fault }, BY_MEMBERS), "1h20m")).toEqual([alert]);
+    expect(await firing(withGaps({ ...WELL, ...fault }, BY_MEMBERS), "50m")).toEqual([alert]);
   });
 
   test("QuorateClusterDown, which the operator tells of", async () => {
     const down = faultOf("QuorateClusterDown").fault;
-    expect(await firing(withGaps({ ...WELL, ...down }, BY_OPERATOR), "1h4m")).toEqual(["QuorateClusterDown"]);
+    expect(await firing(withGaps({ ...WELL, ...down }, BY_OPERATOR), "34m")).toEqual(["QuorateClusterDown"]);
   });
 
   test.each([BY_MEMBERS, BY_OPERATOR])("nobody is told when nothing else is the matter: %s", async (by) => {
-    expect(await firingAtMost(withGaps(WELL, by), "1h20m")).toEqual([]);
+    expect(await firingAtMost(withGaps(WELL, by), "50m")).toEqual([]);
   });
 });
 
@@ -98,26 +98,26 @@ describe("although the operator is replaced", { timeout: 60_000 }, () => {
   /** What it tells of members that are ready, from two processes one after the other; the second began a minute after the fault. */
   const told = (before: number, after: number): Series => ({
     ...Object.fromEntries(Object.entries(WELL).filter(([name]) => !name.includes('state="ready"'))),
-    [cluster("cluster_members", 'state="ready",pod="a"')]: `${before}x${HOUR} ${after} ${after} stale`,
-    [cluster("cluster_members", 'state="ready",pod="b"')]: `_x${HOUR + 2} ${after}x${REST}`,
+    [cluster("cluster_members", 'state="ready",pod="a"')]: `${before}x${BEFORE} ${after} ${after} stale`,
+    [cluster("cluster_members", 'state="ready",pod="b"')]: `_x${BEFORE + 2} ${after}x${REST}`,
   });
 
   test("QuorateClusterDown", async () => {
-    expect(await firing({ ...told(3, 0), ...NO_MEMBERS }, "1h2m30s")).toEqual(["QuorateClusterDown"]);
+    expect(await firing({ ...told(3, 0), ...NO_MEMBERS }, "32m30s")).toEqual(["QuorateClusterDown"]);
   });
 
   test("nobody is told when nothing else is the matter", async () => {
-    expect(await firingAtMost(told(3, 3), "1h4m")).toEqual([]);
+    expect(await firingAtMost(told(3, 3), "34m")).toEqual([]);
   });
 });
 
 describe("quiet", { timeout: 60_000 }, () => {
   test("while all is well", async () => {
-    expect(await firingAtMost(WELL, "1h15m")).toEqual([]);
+    expect(await firingAtMost(WELL, "45m")).toEqual([]);
   });
 
   test("of clusters, when nobody is scraped at all; that the operator is not there is known", async () => {
-    expect(await firing({}, "1h15m")).toEqual(["QuorateOperatorDown"]);
+    expect(await firing({}, "45m")).toEqual(["QuorateOperatorDown"]);
   });
 
   test("of topology Stateless, whose members are nothing to scrape, wakes nobody; without a ready one it does", async () => {
@@ -129,8 +129,8 @@ describe("quiet", { timeout: 60_000 }, () => {
       [`quorate_cluster_initialized{${front}}`]: steady(1),
       "quorate_operator_leading{}": steady(1),
     });
-    expect(await firing(fleet(steady(3)), "1h15m")).toEqual([]);
-    expect(await firing(fleet(turned(3, 0)), "1h15m")).toEqual(["QuorateClusterDown"]);
+    expect(await firing(fleet(steady(3)), "45m")).toEqual([]);
+    expect(await firing(fleet(turned(3, 0)), "45m")).toEqual(["QuorateClusterDown"]);
   });
 
   test.each([
@@ -158,7 +158,7 @@ describe("quiet", { timeout: 60_000 }, () => {
       },
     },
   ])("for $why", async ({ series }) => {
-    expect(await firingAtMost({ ...WELL, ...series }, "1h15m")).toEqual([]);
+    expect(await firingAtMost({ ...WELL, ...series }, "45m")).toEqual([]);
   });
 
   const duringWork = FAULTS.filter(
@@ -170,7 +170,7 @@ describe("quiet", { timeout: 60_000 }, () => {
 
   test("no longer when planned work leaves the cluster without a leader for ten minutes", async () => {
     const stuck = { ...WELL, ...PLANNED, [member("leader", 0)]: turned(1, 0) };
-    expect(await firingOver(stuck, ["1h9m", "1h12m"])).toEqual([[], ["QuorateNoLeader"]]);
+    expect(await firingOver(stuck, ["39m", "42m"])).toEqual([[], ["QuorateNoLeader"]]);
   });
 });
 
@@ -193,7 +193,7 @@ describe("in a maintenance window", { timeout: 60_000 }, () => {
       'quorate_maintenance_window_open{namespace="shop",cluster="carts",window="saturday"}': steady(1),
     };
     const { fault } = faultOf("QuorateReplicaLag");
-    expect(await firing({ ...WELL, ...fault, ...elsewhere }, "1h1m")).toEqual(["QuorateReplicaLag"]);
+    expect(await firing({ ...WELL, ...fault, ...elsewhere }, "31m")).toEqual(["QuorateReplicaLag"]);
   });
 
   /** A follower that lags all the time, and the window's values, once a minute. */
