@@ -85,7 +85,12 @@ export default defineConfig({
         test: {
           name: "api",
           include: ["test/api/**/*.test.ts"],
-          exclude: ["test/api/overload.test.ts", "test/api/ownership.test.ts", "test/api/rights.test.ts"],
+          exclude: [
+            "test/api/overload.test.ts",
+            "test/api/ownership.test.ts",
+            "test/api/rights.test.ts",
+            "test/api/sequences-long.test.ts",
+          ],
           globalSetup: ["test/api/rights-notes.ts", "test/api/plugin-bundle.ts"],
           provide: { rightsNotes },
           testTimeout: 60_000,
@@ -116,7 +121,7 @@ export default defineConfig({
       {
         test: {
           name: "api-long",
-          include: ["test/api/overload.test.ts", "test/api/ownership.test.ts"],
+          include: ["test/api/overload.test.ts", "test/api/ownership.test.ts", "test/api/sequences-long.test.ts"],
           globalSetup: ["test/api/rights-notes.ts"],
           provide: { rightsNotes },
           testTimeout: 60_000,

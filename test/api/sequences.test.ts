@@ -1,4 +1,4 @@
-// A slice of the spec sequences: what the schema forbids, of every field; and a drawn part of the rest.
+// A slice of the spec sequences: what the schema forbids, of every field; and a drawn part of the rest. What the operator itself refuses is in sequences-long.test.ts.
 import { afterEach, expect, test } from "vitest";
 import { minimalCluster } from "./crd-cases.ts";
 import { admin, eventually, intentOf } from "./operator-world.ts";
