@@ -1,12 +1,13 @@
 /**
- * Accounts for applications, kept in the engine by the member that serves: made when the intent asks for another one, and made
- * anew when a password on the volume of credentials changed. Passwords are read, hashed and forgotten; only the engine's own
- * program sees them.
+ * Accounts for applications, kept in the engine by the member that serves, or by each where each has its own: made when the intent
+ * asks for another one, and made anew when a password on the volume of credentials changed. Passwords are read, hashed and forgotten;
+ * only the engine's own program sees them.
  */
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Intent } from "../api/agent-wire.ts";
+import type { EngineSpec } from "../api/engine.ts";
 import { ActionError } from "./engine/driver.ts";
 
 type Account = NonNullable<Intent["accounts"]>[number];
@@ -16,23 +17,36 @@ const RETRY_MS = 10_000;
 
 /** What the keeper needs. */
 export interface AccountKeeperOptions {
-  /** File that the engine's action reads, one `name<TAB>database<TAB>key of the password` a line. */
+  /** File that the engine's action reads, one `name<TAB>database<TAB>key of the password` a line, then the account's rules. */
   readonly file: string;
   readonly credentialsDir: string;
-  /** Makes the accounts of the file. */
-  readonly make: () => Promise<unknown>;
-  /** Whether this member serves writes. */
-  readonly serves: () => boolean;
+  /** Makes the accounts of the file, in this epoch. */
+  readonly make: (epoch: number) => Promise<unknown>;
+  /** See {@link keepingEpoch}. */
+  readonly epoch: () => number | undefined;
   readonly nowMs: () => number;
   /** What is missing changed. */
   readonly changed: () => void;
 }
 
-/** Keeps the accounts of one cluster, while its member serves. */
+/**
+ * The epoch in which a member keeps accounts; undefined while it keeps none.
+ * @param servingEpoch - The one in which it serves as the leader, if it does.
+ */
+export function keepingEpoch(
+  { keepsAccounts }: Pick<EngineSpec, "keepsAccounts">,
+  servingEpoch: number | undefined,
+  isEngineUp: boolean,
+): number | undefined {
+  if (keepsAccounts === "Data") return servingEpoch;
+  return isEngineUp ? (servingEpoch ?? 0) : undefined;
+}
+
+/** Keeps the accounts of one cluster, while its member is the one that does. */
 export class AccountKeeper {
   readonly #options: AccountKeeperOptions;
   #wanted: readonly Account[] | undefined;
-  /** What the engine is known to have; unknown to an agent that has just started. */
+  /** What the engine is known to have, since when; unknown to an agent that has just started. */
   #made: string | undefined;
   #missing: string | undefined;
   #retryAtMs = 0;
@@ -42,9 +56,9 @@ export class AccountKeeper {
     this.#options = options;
   }
 
-  /** Why accounts could not be made; undefined when they are there, and while somebody else serves. */
+  /** Why accounts could not be made; undefined when they are there, and while they are not this member's to keep. */
   get missing(): string | undefined {
-    return this.#options.serves() ? this.#missing : undefined;
+    return this.#options.epoch() === undefined ? undefined : this.#missing;
   }
 
   /** Takes in what the intent wants; undefined for an engine that makes its accounts in another way. */
@@ -55,24 +69,32 @@ export class AccountKeeper {
 
   /** Makes what is wanted, if it is not there yet. Called again and again; fails only over a bug. */
   async apply(): Promise<void> {
-    const { serves, nowMs } = this.#options;
     const wanted = this.#wanted;
-    if (wanted === undefined || this.#busy || !serves() || nowMs() < this.#retryAtMs) return;
+    const epoch = this.#options.epoch();
+    // An engine that was started anew, or that somebody else led meanwhile, may have others.
+    if (epoch === undefined) this.#made = undefined;
+    if (wanted === undefined || epoch === undefined || this.#busy || this.#options.nowMs() < this.#retryAtMs) return;
     this.#busy = true;
     try {
-      const key = await this.#keyOf(wanted);
-      if (key === undefined) this.#fail("a password has not reached this member yet");
-      else if (key !== this.#made) await this.#make(wanted, key);
+      const contents = await this.#contentsOf(wanted);
+      const key = `${epoch} ${contents}`;
+      if (contents === undefined) this.#fail("a password has not reached this member yet");
+      else if (key !== this.#made) await this.#make(wanted, { epoch, key });
     } finally {
       this.#busy = false;
     }
   }
 
-  async #make(wanted: readonly Account[], key: string): Promise<void> {
-    const lines = wanted.map(({ name, database, secretKey }) => `${name}\t${database}\t${secretKey}\n`);
-    await writeFile(this.#options.file, lines.join(""));
+  async #make(
+    wanted: readonly Account[],
+    { epoch, key }: { readonly epoch: number; readonly key: string },
+  ): Promise<void> {
+    const lines = wanted.map(({ name, database, secretKey, rules = [] }) =>
+      [name, database, secretKey, ...rules].join("\t"),
+    );
+    await writeFile(this.#options.file, lines.map((line) => `${line}\n`).join(""));
     try {
-      await this.#options.make();
+      await this.#options.make(epoch);
     } catch (error) {
       if (!(error instanceof ActionError)) throw error;
       return this.#fail(error.message);
@@ -82,12 +104,12 @@ export class AccountKeeper {
   }
 
   /** Differs when the list or a password does; undefined while a password is not there. */
-  async #keyOf(wanted: readonly Account[]): Promise<string | undefined> {
+  async #contentsOf(wanted: readonly Account[]): Promise<string | undefined> {
     const hash = createHash("sha256");
-    for (const { name, database, secretKey } of wanted) {
+    for (const { name, database, secretKey, rules = [] } of wanted) {
       const password = await readFile(join(this.#options.credentialsDir, secretKey)).catch(absent);
       if (password === undefined) return undefined;
-      hash.update(JSON.stringify([name, database])).update(createHash("sha256").update(password).digest());
+      hash.update(JSON.stringify([name, database, ...rules])).update(createHash("sha256").update(password).digest());
     }
     return hash.digest("hex");
   }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
-import { AccountKeeper } from "./accounts.ts";
+import { AccountKeeper, keepingEpoch } from "./accounts.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
@@ -84,8 +84,8 @@ export class Member {
     this.#accounts = new AccountKeeper({
       file: accountsFile(settings),
       credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
-      make: () => driver.run("makeAccounts"),
-      serves: () => this.#servingEpoch() !== undefined,
+      make: (epoch) => driver.run("makeAccounts", { QUORATE_EPOCH: String(epoch) }),
+      epoch: () => keepingEpoch(parts.engine, this.#servingEpoch(), this.#isEngineUp()),
       nowMs: () => this.#fenceClock.nowMs(),
       changed: () => this.#report(),
     });

@@ -17,8 +17,21 @@ export const Account = z
       "name of the account, and of its connection Secret: <cluster>-<name>. Its password is generated; take its key out of the Secret <cluster>-credentials, and another one is.",
     ),
     database: name(
-      "database that the account owns; made when it is missing, never dropped. The account's name when absent.",
+      "database that the account owns; made when it is missing, never dropped. The account's name when absent. What stands for a database in software without any, the Engine's page says: the beginning of keys, for example.",
     ).optional(),
+    rules: z
+      .array(
+        z
+          .string()
+          .min(1)
+          .max(128)
+          .regex(/^[ -~]+$/),
+      )
+      .max(32)
+      .optional()
+      .describe(
+        "rules of what the account may do, in place of everything with its database, in the words of the software's own access control; the Engine says which it takes.",
+      ),
   })
   .meta(
     cel([

@@ -99,8 +99,18 @@ export const Intent = z.object({
     })
     .optional(),
   parameters: z.record(z.string(), z.string()),
-  /** Accounts for applications that the leader keeps in the engine; `secretKey` names the file with the password. */
-  accounts: z.array(z.object({ name: z.string(), secretKey: z.string(), database: z.string() })).optional(),
+  /** Accounts for applications that are kept in the engine; `secretKey` names the file with the password. */
+  accounts: z
+    .array(
+      z.object({
+        name: z.string(),
+        secretKey: z.string(),
+        database: z.string(),
+        /** What the account may do, where that is not all with its database. Agents of earlier versions know of none. */
+        rules: z.array(z.string()).optional(),
+      }),
+    )
+    .optional(),
   /** Of a shard only. */
   shard: IntentShard.optional(),
   /**
@@ -174,7 +184,7 @@ export const MemberReport = z.object({
   parametersRefused: z.string().optional(),
   /** What the member identifies itself and others by, once agent and engine both do. Agents of earlier versions do not say. */
   certificate: Identification.optional(),
-  /** Why the leader could not make the accounts that the intent asks for; it goes on trying. */
+  /** Why the member could not make the accounts that the intent asks for; it goes on trying. */
   accountsMissing: z.string().optional(),
 });
 export type MemberReport = z.infer<typeof MemberReport>;

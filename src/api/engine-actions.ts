@@ -176,7 +176,7 @@ export const EngineActions = z.object({
     "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
   ),
   makeAccounts: EngineAction.optional().describe(
-    "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader, again whenever a password or the list changes.",
+    "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` and then its rules, each after a TAB, a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader (see keepsAccounts), again whenever a password, the list or the leader changes. It must refuse to act on a QUORATE_EPOCH that is older than one in which it ran on the same data.",
   ),
   countRequests: EngineAction.optional().describe(
     "countRequests prints one line of JSON, RequestCounts: how many requests of clients the running engine has answered, and how many failed for a reason on its own side, such as no space or no majority, since whenever it began to count, and how long they took, if it measures that; null while it cannot tell clients' requests from others. Runs on every member every ten seconds: it must disturb nobody.",

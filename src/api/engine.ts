@@ -23,9 +23,8 @@ const MEMBER_PORTS_RULE: CelRule = {
 };
 
 const ACCOUNTS_RULE: CelRule = {
-  rule: "!has(self.applicationConnection) || (has(self.actions.makeAccounts) && 'ActivePassive' in self.topologies)",
-  message:
-    "applicationConnection needs the action makeAccounts and topology ActivePassive: declare them, or remove applicationConnection",
+  rule: "!has(self.applicationConnection) || has(self.actions.makeAccounts)",
+  message: "applicationConnection needs the action makeAccounts: declare it, or remove applicationConnection",
   fieldPath: ".applicationConnection",
 };
 
@@ -165,8 +164,22 @@ export const EngineSpec = z
       .default([])
       .describe("accounts whose passwords quorate generates."),
     applicationConnection: Connection.optional().describe(
-      "applicationConnection is how applications connect with the accounts of spec.accounts of a ClusterSpec; it needs the action makeAccounts. Without it a ClusterSpec has no accounts of its own.",
+      "applicationConnection is how applications connect with the accounts of spec.accounts of a ClusterSpec; it needs the action makeAccounts. Without it a ClusterSpec has no accounts of its own. The connection Secret names the account's database where uri does.",
     ),
+    accountRule: z
+      .string()
+      .min(1)
+      .max(1024)
+      .optional()
+      .describe(
+        "accountRule is a regular expression that each of spec.accounts[].rules of a ClusterSpec must match as a whole. Without it accounts have no rules.",
+      ),
+    keepsAccounts: z
+      .enum(["Data", "Member"])
+      .default("Data")
+      .describe(
+        "keepsAccounts says where the engine has its accounts: in the data that every member copies, where the leader makes them, or at each member of its own; there makeAccounts runs on every member, again after each of its starts.",
+      ),
     files: z
       .record(z.string(), z.string().max(262144))
       .meta({

@@ -88,13 +88,14 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
   };
 }
 
-/** What the leader keeps in the engine; nothing for an engine that makes its accounts in another way. */
+/** What agents keep in the engine; nothing for an engine that makes its accounts in another way. */
 function accountsOf({ engine, intent }: BuildContext): Pick<Intent, "accounts"> {
   if (engine.actions.makeAccounts === undefined) return {};
-  const accounts = applicationAccounts(engine, intent);
-  return {
-    accounts: accounts.map(({ name, secretKey, connection: { database = name } }) => ({ name, secretKey, database })),
-  };
+  const accounts = applicationAccounts(engine, intent).map(({ name, secretKey, database, rules }) => ({
+    ...{ name, secretKey, database },
+    ...(rules.length === 0 ? {} : { rules: [...rules] }),
+  }));
+  return { accounts };
 }
 
 function shardOf(context: BuildContext, place: ShardPlace, office: IntentState["office"]): IntentShard {

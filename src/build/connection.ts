@@ -104,6 +104,10 @@ export interface ApplicationAccount {
   /** Key of the credentials Secret that holds its password. */
   readonly secretKey: string;
   readonly connection: EngineConnection;
+  /** Of the engine, which is the account's. */
+  readonly database: string;
+  /** What it may do; all with its database where there are none. */
+  readonly rules: readonly string[];
 }
 
 /** The accounts that applications connect with: those that the Engine brings, then those that the user asks for. */
@@ -113,13 +117,14 @@ export function applicationAccounts(
 ): readonly ApplicationAccount[] {
   const { applicationConnection: form } = engine;
   const brought = engine.accounts.flatMap(({ name, secretKey = name, connection }) =>
-    connection === undefined ? [] : [{ name, secretKey, connection }],
+    connection === undefined ? [] : [{ name, secretKey, connection, database: connection.database ?? name, rules: [] }],
   );
   if (form === undefined) return brought;
-  const asked = accounts.map(({ name, database = name }) => ({
-    name,
-    secretKey: name,
-    connection: { ...form, database },
+  // Software that is not told of a database when somebody connects has none that a client could choose.
+  const isChosen = form.uri.includes("$(database)");
+  const asked = accounts.map(({ name, database = name, rules = [] }) => ({
+    ...{ name, secretKey: name, database, rules },
+    connection: isChosen ? { ...form, database } : form,
   }));
   return [...brought, ...asked];
 }

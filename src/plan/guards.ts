@@ -45,11 +45,12 @@ export const GUARDS = {
     override: "Correct the value in `spec.parameters`. The engines go on with those they had.",
   },
   AccountsSupported: {
-    holds: "the Engine can make `spec.accounts`, and has none of these names of its own",
-    override: "Remove the account from `spec.accounts`, or give it another name.",
+    holds: "the Engine can make `spec.accounts`, takes their rules, and has none of these names of its own",
+    override: "Remove the account from `spec.accounts`, give it another name, or correct its rules.",
   },
   AccountsMade: {
-    holds: "the leader could make the accounts and databases of `spec.accounts`, and each can log in",
+    holds:
+      "the leader, or each member where each has its own, could make the accounts and databases of `spec.accounts`, and each can log in",
     override: "None needed: it is tried again by itself. Mend what the message names.",
   },
   AuthorityTaken: {

@@ -139,12 +139,38 @@ function accountsProblem(intent: ClusterIntent, engine: EngineSpec): IntentProbl
   const isOwn = (name: string): boolean => engine.accounts.some((own) => own.name === name || own.secretKey === name);
   const values = engine.applicationConnection === undefined ? names : names.filter(isOwn);
   const [first] = values;
-  if (first === undefined) return undefined;
+  if (first === undefined) return accountRulesProblem(intent, engine);
   const message =
     engine.applicationConnection === undefined
       ? `Engine ${intent.engine.name} has no accounts of users' own. Remove spec.accounts.`
       : `Engine ${intent.engine.name} has an account ${first} of its own. Choose another name in spec.accounts.`;
   return { guard: "AccountsSupported", values, message };
+}
+
+function accountRulesProblem(
+  { accounts, engine: { name } }: ClusterIntent,
+  engine: EngineSpec,
+): IntentProblem | undefined {
+  const { accountRule: form } = engine;
+  for (const account of accounts) {
+    const wrong = account.rules?.find((rule) => form === undefined || !isOfForm(rule, form));
+    if (wrong === undefined) continue;
+    const message =
+      form === undefined
+        ? `Engine ${name} has no rules for accounts. Remove rules from account ${account.name} in spec.accounts.`
+        : `Engine ${name} has no rule "${wrong}" for accounts. Correct it in account ${account.name} of spec.accounts.`;
+    return { guard: "AccountsSupported", values: [wrong], message };
+  }
+  return undefined;
+}
+
+/** Nothing is of a form that is no regular expression. */
+function isOfForm(text: string, form: string): boolean {
+  try {
+    return new RegExp(`^(?:${form})$`).test(text);
+  } catch {
+    return false;
+  }
 }
 
 /** Nobody could say whether an objective about requests is kept that nobody counts. */

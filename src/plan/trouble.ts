@@ -63,10 +63,21 @@ function refusedParameters(world: World): readonly Block[] {
   return [{ guard: "ParametersTaken", object: world.cluster.name, message: message.slice(0, 2048) }];
 }
 
-/** The leader alone makes accounts; what an earlier one could not is no news. */
-function missingAccounts({ leader, cluster }: World): readonly Block[] {
-  const message = leader?.pod?.report?.accountsMissing;
-  return message === undefined ? [] : [{ guard: "AccountsMade", object: cluster.name, message }];
+/**
+ * What an earlier leader could not make is no news, where the leader alone makes accounts; elsewhere, what a member could not that does
+ * not run any more.
+ */
+function missingAccounts(world: World): readonly Block[] {
+  const { leader, cluster, context } = world;
+  const all =
+    context.engine.keepsAccounts === "Member" ? listedMembers(world).filter(({ pod }) => pod?.ready === true) : [];
+  const told = leader?.pod?.report?.accountsMissing;
+  const others = all.flatMap(({ name, pod }) => {
+    const text = name === leader?.name ? undefined : pod?.report?.accountsMissing;
+    return text === undefined ? [] : [`${name}: ${text}`];
+  });
+  const message = [...(told === undefined ? [] : [told]), ...others].join("; ").slice(0, 2048);
+  return message === "" ? [] : [{ guard: "AccountsMade", object: cluster.name, message }];
 }
 
 function volumeTrouble(world: World, member: MemberView): readonly Block[] {

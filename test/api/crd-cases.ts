@@ -295,7 +295,7 @@ const engineCreations: readonly Creation[] = [
       applicationConnection: { type: "tiny", uri: "tiny://$(host)" },
       actions: { ...actions, makeAccounts: undefined },
     }),
-    "spec.applicationConnection: applicationConnection needs the action makeAccounts and topology ActivePassive: declare them, or remove applicationConnection",
+    "spec.applicationConnection: applicationConnection needs the action makeAccounts: declare it, or remove applicationConnection",
   ),
   creation(
     "an engine's name that no label can carry",

@@ -107,6 +107,11 @@ export class GroupEngine {
     await this.#driver.run("defragment", this.#context());
   }
 
+  /** Makes the accounts that the file of accounts names, in this epoch. */
+  async makeAccounts(epoch: number): Promise<void> {
+    await this.#driver.run("makeAccounts", { ...this.#context(), QUORATE_EPOCH: String(epoch) });
+  }
+
   /** The context that follows from who the members are. */
   #context(): Partial<ActionContext> {
     const own = this.#members.find(({ name }) => name === this.#self);

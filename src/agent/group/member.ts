@@ -7,6 +7,7 @@ import * as z from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
 import type { EnginePosition } from "../../api/engine-observation.ts";
 import { sleep } from "../../clock.ts";
+import { AccountKeeper, keepingEpoch } from "../accounts.ts";
 import { ActionError } from "../engine/driver.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
@@ -14,6 +15,7 @@ import { measureEngine } from "../measurements.ts";
 import type { PeerServer } from "../peers.ts";
 import { type Profile, PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
+import { accountsFile } from "../settings.ts";
 import { runHook } from "../update-hooks.ts";
 import { VERSION } from "../../version.ts";
 import { coordinator, decideActive } from "./active.ts";
@@ -49,6 +51,7 @@ export class GroupMember {
   readonly #messenger: GroupMessenger;
   readonly #route: LeaderRoute;
   readonly #server: PeerServer;
+  readonly #accounts: AccountKeeper;
   readonly #recordFile: string;
   /** Topology ActiveActive: every member writes, and none is elected. */
   readonly #isActive: boolean;
@@ -104,6 +107,14 @@ export class GroupMember {
       clock,
       began: () => metrics.leaderChanges.inc(),
       routed: (term) => log.info({ term }, "Serving writes"),
+    });
+    this.#accounts = new AccountKeeper({
+      file: accountsFile(settings),
+      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
+      make: (epoch) => this.#engine.makeAccounts(epoch),
+      epoch: () => keepingEpoch(parts.engine, this.#route.term, this.#watch?.seen?.serves === true),
+      nowMs: () => this.#nowMs(),
+      changed: () => this.#report(),
     });
   }
 
@@ -172,6 +183,7 @@ export class GroupMember {
     if ((intent.group?.incarnation ?? 0) !== before) this.#recoverySinceMs = this.#nowMs();
     this.#intent = intent;
     this.#engine.know(intent.members);
+    this.#accounts.want(intent);
     this.#noteGeneration(intent.generation);
     this.#takeOneShots(intent);
     this.#wake.abort();
@@ -216,7 +228,9 @@ export class GroupMember {
     this.#verdict = this.#isActive ? decideActive(view) : decide(view);
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
-    this.#equipment.keepUp().catch((error: unknown) => this.#fatal(error));
+    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
+      kept.catch((error: unknown) => this.#fatal(error));
+    }
     const { move } = this.#verdict;
     if (move.kind === "Wait" || this.#pacing.isHeldBack(move.kind, this.#nowMs())) return false;
     if (move.kind === "Enter" || move.kind === "Found") this.#begun = move.kind;
@@ -380,6 +394,7 @@ export class GroupMember {
     const { answers } = this.#equipment.oneShots;
     const { certificate, parameters, replacement } = this.#equipment;
     const { refused } = parameters;
+    const { missing } = this.#accounts;
     const agent = replacement.report;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
@@ -391,6 +406,7 @@ export class GroupMember {
       ...answers,
       ...(refused === undefined ? {} : { parametersRefused: refused }),
       ...(certificate === undefined ? {} : { certificate }),
+      ...(missing === undefined ? {} : { accountsMissing: missing }),
     });
     const { metrics } = this.#parts;
     metrics.lagBytes.set(Number(entriesBehind(view) ?? Number.NaN));

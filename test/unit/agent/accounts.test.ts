@@ -2,12 +2,13 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { AccountKeeper } from "../../../src/agent/accounts.ts";
+import { AccountKeeper, keepingEpoch } from "../../../src/agent/accounts.ts";
 import { ActionError } from "../../../src/agent/engine/driver.ts";
 
 const SHOP = { name: "shop", database: "goods", secretKey: "shop-key" };
 let folder: string;
-let serves: boolean;
+let keptIn: number | undefined;
+let epochs: number[];
 let nowMs: number;
 /** The file as the engine's action found it, each time. */
 let made: string[];
@@ -16,15 +17,16 @@ let keeper: AccountKeeper;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "quorate-accounts-"));
-  [serves, nowMs, made, answer] = [true, 0, [], undefined];
+  [keptIn, epochs, nowMs, made, answer] = [1, [], 0, [], undefined];
   keeper = new AccountKeeper({
     file: join(folder, "accounts"),
     credentialsDir: folder,
-    make: async () => {
+    make: async (epoch) => {
+      epochs.push(epoch);
       made.push(await readFile(join(folder, "accounts"), "utf8"));
       if (answer !== undefined) throw answer;
     },
-    serves: () => serves,
+    epoch: () => keptIn,
     nowMs: () => nowMs,
     changed: () => undefined,
   });
@@ -48,15 +50,15 @@ test("makes accounts once, again when a password changes, and when the list does
 });
 
 test("only who serves makes accounts, or complains", async () => {
-  serves = false;
+  keptIn = undefined;
   answer = new ActionError("makeAccounts", 1, "no");
   keeper.want({ accounts: [SHOP] });
   await keeper.apply();
   expect(made).toEqual([]);
-  serves = true;
+  keptIn = 1;
   await keeper.apply();
   expect(keeper.missing).toContain("no");
-  serves = false;
+  keptIn = undefined;
   expect(keeper.missing).toBeUndefined();
 });
 
@@ -72,6 +74,33 @@ test("waits for a password, and tries what failed again after a while", async ()
   await keeper.apply();
   expect(made).toHaveLength(1);
   expect(keeper.missing).toBeUndefined();
+});
+
+test("an account's rules come after it, and others are another list", async () => {
+  keeper.want({ accounts: [{ ...SHOP, rules: ["read a", "write b"] }] });
+  await keeper.apply();
+  keeper.want({ accounts: [{ ...SHOP, rules: ["read a"] }] });
+  await keeper.apply();
+  expect(made).toEqual(["shop\tgoods\tshop-key\tread a\twrite b\n", "shop\tgoods\tshop-key\tread a\n"]);
+});
+
+test("they are made again in another epoch, and where somebody else kept them meanwhile", async () => {
+  keeper.want({ accounts: [SHOP] });
+  for (const next of [1, 1, 2, undefined, 2]) {
+    keptIn = next;
+    await keeper.apply();
+  }
+  expect(epochs).toEqual([1, 2, 2]);
+});
+
+test.each([
+  { keepsAccounts: "Data", serving: 7, isUp: true, kept: 7 },
+  { keepsAccounts: "Data", serving: undefined, isUp: true, kept: undefined },
+  { keepsAccounts: "Member", serving: 7, isUp: true, kept: 7 },
+  { keepsAccounts: "Member", serving: undefined, isUp: true, kept: 0 },
+  { keepsAccounts: "Member", serving: undefined, isUp: false, kept: undefined },
+] as const)("accounts in $keepsAccounts, served in $serving, up $isUp: kept in $kept", (one) => {
+  expect(keepingEpoch(one, one.serving, one.isUp)).toBe(one.kept);
 });
 
 test("an engine that makes its accounts in another way is left alone", async () => {
