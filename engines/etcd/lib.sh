@@ -33,11 +33,11 @@ ctl() {
 # member_address HOST [PORT]
 member_address() { printf 'https://%s:%s' "$1" "${2:-$QUORATE_MEMBER_PORT}"; }
 
-# secret NAME: a password without its final newline.
+# secret NAME: a password without its final newline. The client takes what is before the first blank, and says nothing of the rest.
 secret() {
   local value
   value=$(<"$QUORATE_CREDENTIALS_DIR/$1") || die "no password for account $1 in $QUORATE_CREDENTIALS_DIR"
-  [[ -n $value && $value != *$'\n'* ]] || die "the password of account $1 is empty or has more than one line"
+  [[ -n $value && $value != *[[:space:]]* ]] || die "the password of account $1 is empty, or has blanks or more than one line"
   printf '%s' "$value"
 }
 
