@@ -4,7 +4,7 @@
 %% group of members. A member votes once it has a copy of every quorum queue, of this one last.
 -module(quorate_broker).
 -behaviour(gen_event).
--export([boot/0, make/0, recover/0, group/0, admits/1, state_of/1, sync_tables/0]).
+-export([boot/0, make/0, recover/0, group/0, admits/1, state_of/1, sync_tables/0, secret/1, refuse/2, until/1]).
 -export([init/1, handle_event/2, handle_call/2, handle_info/2, terminate/2]).
 
 -include_lib("amqp_client/include/amqp_client.hrl").
@@ -149,7 +149,8 @@ recover() ->
         Here = [Queue || Queue <- quorum_queues(), lists:member(node(), nodes_of(Queue))],
         lists:foreach(fun go_on_alone/1, Here),
         [ok = rabbit_mnesia:forget_cluster_node(Node, false) || Node <- rabbit_mnesia:cluster_nodes(all) -- [node()]],
-        clear_invited()
+        clear_invited(),
+        quorate_accounts:forget_epoch()
     end).
 
 %% The server's own Raft has no way to go on without a majority, so its idea of the group is changed for as long as it takes to
@@ -257,6 +258,7 @@ answer("remove", [Id]) -> remove(Id);
 answer("hand-over", [Id]) -> hand_over(Id);
 answer("reload", []) -> ssl:clear_pem_cache(), "";
 answer("rebalance", []) -> rebalance();
+answer("accounts", [Epoch, File]) -> quorate_accounts:make(list_to_integer(Epoch), File);
 answer("queues", [Count]) -> queues(list_to_integer(Count));
 answer(Word, _) -> refuse("no such statement: ~s", [Word]).
 

@@ -134,6 +134,118 @@ describe.skipIf(!hasRabbitmq)("rabbitmq", { timeout: 180_000 }, () => {
     guest.unsafeDestroy();
   });
 
+  describe("makes accounts of applications", () => {
+    const APP = "app\t/\tapp";
+    const SHOP = "shop\tgoods\tshop";
+    let epoch = 100_000; // later than any term that this group comes to
+
+    const setPassword = (key: string, password: string): void => {
+      const path = join(first.folder, "../credentials", key);
+      writeFileSync(path, `${password}\n`);
+      execFileSync("chown", ["nobody", path]);
+    };
+    const make = (...accounts: readonly string[]): Promise<unknown> => {
+      const list = join(first.folder, "../accounts");
+      writeFileSync(list, accounts.map((account) => `${account}\n`).join(""), { mode: 0o644 });
+      return first.run("makeAccounts", { QUORATE_ACCOUNTS_FILE: list, QUORATE_EPOCH: String(epoch) });
+    };
+    /** Connects as a client on the network does. @throws {Error} with the broker's words. */
+    const logIn = async (username: string, password: string, vhost: string): Promise<Connection> => {
+      const options = { hostname: "127.0.0.1", port: first.port, username, password, vhost, retryLow: 60_000 };
+      const connection = new Connection(options);
+      const refusal = new Promise<never>((_, reject) => connection.once("error", reject));
+      try {
+        await Promise.race([connection.onConnect(10_000), refusal]);
+      } catch (error) {
+        connection.unsafeDestroy();
+        throw error;
+      }
+      connection.on("error", () => undefined);
+      return connection;
+    };
+    const seen = async (username: string, password: string, vhost: string): Promise<string> => {
+      const connection = await logIn(username, password, vhost);
+      await connection.close();
+      return "in";
+    };
+
+    beforeAll(() => {
+      setPassword("shop", `n'a"s\\t:y $(id)`);
+      setPassword("reports", "of-reports");
+    });
+
+    it("each with a virtual host of its own", async () => {
+      await make(APP, SHOP);
+      const connection = await logIn("shop", `n'a"s\\t:y $(id)`, "goods");
+      const queue = { queue: "orders", durable: true, arguments: { "x-queue-type": "quorum" as const } };
+      await connection.createPublisher({ confirm: true, queues: [queue] }).send({ routingKey: "orders" }, "one");
+      await connection.close();
+      await expect(logIn("shop", `n'a"s\\t:y $(id)`, "/")).rejects.toThrow("refused");
+      await expect(logIn("shop", `n'a"s\\t:y $(id)`, "quorate")).rejects.toThrow("refused");
+      expect(await seen("app", PASSWORDS.app, "/")).toBe("in");
+    });
+
+    it("and changes nothing when all is there", async () => {
+      const held = (): string =>
+        runInside(
+          "ctl",
+          "rabbitmqctl",
+          "eval",
+          "{rabbit_auth_backend_internal:all_users(), rabbit_auth_backend_internal:list_permissions()}.",
+        );
+      const before = held();
+      expect(before).toContain("shop");
+      await make(APP, SHOP);
+      expect(held()).toBe(before);
+    });
+
+    it("and takes a new password while a client is connected; the old one is refused", async () => {
+      const open = await logIn("shop", `n'a"s\\t:y $(id)`, "goods");
+      setPassword("shop", "second");
+      await make(APP, SHOP);
+      expect(await seen("shop", "second", "goods")).toBe("in");
+      await expect(logIn("shop", `n'a"s\\t:y $(id)`, "goods")).rejects.toMatchObject({ code: "ACCESS_REFUSED" });
+      expect((await open.queueDeclare({ queue: "orders", passive: true })).messageCount).toBe(1);
+      await open.close();
+    });
+
+    it("and gives those with rules these permissions", async () => {
+      await make(APP, SHOP, "reports\tgoods\treports\tread ^orders$");
+      const connection = await logIn("reports", "of-reports", "goods");
+      expect((await connection.basicGet({ queue: "orders", noAck: false }))?.body).toBe("one");
+      await expect(connection.queueDeclare({ queue: "another" })).rejects.toMatchObject({ code: "ACCESS_REFUSED" });
+      connection.unsafeDestroy();
+    });
+
+    it("and lets in no more whom the list has no more; what is in the virtual host stays", async () => {
+      await make(APP);
+      await expect(logIn("shop", "second", "goods")).rejects.toMatchObject({ code: "ACCESS_REFUSED" });
+      await make(APP, SHOP);
+      const connection = await logIn("shop", "second", "goods");
+      expect((await connection.queueDeclare({ queue: "orders", passive: true })).messageCount).toBe(1);
+      await connection.queueDelete({ queue: "orders" });
+      await connection.close();
+    });
+
+    it("and refuses an epoch that is over", async () => {
+      epoch -= 1;
+      setPassword("shop", "of-a-former-leader");
+      await expect(make(APP)).rejects.toThrow("accounts were made in a later epoch, by another leader");
+      expect(await seen("shop", "second", "goods")).toBe("in");
+      epoch += 2;
+      await make(APP, SHOP);
+      expect(await seen("shop", "of-a-former-leader", "goods")).toBe("in");
+    });
+
+    it.each([
+      ["a virtual host of the agents", "shop\tquorate\tshop", "virtual host quorate is not for applications"],
+      ["the administrator", "admin\tgoods\tshop", "the name is the broker's own"],
+      ["a password that is missing", "nobody\tnobody\tmissing", "no password for account missing"],
+    ])("and refuses %s", async (_, account, said) => {
+      await expect(make(APP, account)).rejects.toThrow(said);
+    });
+  });
+
   it("shows clients with TLS the members' certificate", async () => {
     const connection = connect(first, "app", tlsPort);
     await connection.onConnect(10_000);
