@@ -179,7 +179,7 @@ describe.skipIf(!hasRabbitmq)("rabbitmq", { timeout: 180_000 }, () => {
       const connection = await logIn("shop", `n'a"s\\t:y $(id)`, "goods");
       const queue = { queue: "orders", durable: true, arguments: { "x-queue-type": "quorum" as const } };
       await connection.createPublisher({ confirm: true, queues: [queue] }).send({ routingKey: "orders" }, "one");
-      await connection.close();
+      connection.unsafeDestroy();
       await expect(logIn("shop", `n'a"s\\t:y $(id)`, "/")).rejects.toThrow("refused");
       await expect(logIn("shop", `n'a"s\\t:y $(id)`, "quorate")).rejects.toThrow("refused");
       expect(await seen("app", PASSWORDS.app, "/")).toBe("in");
@@ -206,7 +206,7 @@ describe.skipIf(!hasRabbitmq)("rabbitmq", { timeout: 180_000 }, () => {
       expect(await seen("shop", "second", "goods")).toBe("in");
       await expect(logIn("shop", `n'a"s\\t:y $(id)`, "goods")).rejects.toMatchObject({ code: "ACCESS_REFUSED" });
       expect((await open.queueDeclare({ queue: "orders", passive: true })).messageCount).toBe(1);
-      await open.close();
+      open.unsafeDestroy();
     });
 
     it("and gives those with rules these permissions", async () => {
@@ -224,7 +224,7 @@ describe.skipIf(!hasRabbitmq)("rabbitmq", { timeout: 180_000 }, () => {
       const connection = await logIn("shop", "second", "goods");
       expect((await connection.queueDeclare({ queue: "orders", passive: true })).messageCount).toBe(1);
       await connection.queueDelete({ queue: "orders" });
-      await connection.close();
+      connection.unsafeDestroy();
     });
 
     it("and refuses an epoch that is over", async () => {
