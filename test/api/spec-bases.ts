@@ -10,8 +10,11 @@ export const BASE = {
 /** Fields that cannot be set back, by the beginning of their names. */
 export const ONE_WAY = ["engine.name", "topology", "storage.data."];
 
-/** Fields that only other topologies than ActivePassive have; `shard` is written by the operator alone. */
-export const OTHER_TOPOLOGIES = ["sharding.", "shard.", "autoscaling.", "serving."];
+/**
+ * Fields that only other topologies than ActivePassive have, or other engines; `shard` is written by the operator alone, and the engine
+ * of these tests takes no rules for accounts.
+ */
+export const OTHER_TOPOLOGIES = ["sharding.", "shard.", "autoscaling.", "serving.", "accounts[].rules"];
 
 /** Fields that replace pods, which takes seconds. */
 export const ROLLING = [
