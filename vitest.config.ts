@@ -2,6 +2,15 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { rightsNotes } from "./test/api/rights-notes.ts";
 
+/** Minutes of real servers, or servers that are slow to start. */
+const LONG_ENGINE_TESTS = [
+  "test/engine/conformance.test.ts",
+  "test/engine/etcd-accounts.test.ts",
+  "test/engine/galera-accounts.test.ts",
+  "test/engine/rabbitmq.test.ts",
+  "test/engine/redis-shards.test.ts",
+];
+
 export default defineConfig({
   test: {
     projects: [
@@ -41,11 +50,7 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          exclude: [
-            "test/engine/conformance.test.ts",
-            "test/engine/rabbitmq.test.ts",
-            "test/engine/redis-shards.test.ts",
-          ],
+          exclude: LONG_ENGINE_TESTS,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -54,11 +59,7 @@ export default defineConfig({
       {
         test: {
           name: "engine-long",
-          include: [
-            "test/engine/conformance.test.ts",
-            "test/engine/rabbitmq.test.ts",
-            "test/engine/redis-shards.test.ts",
-          ],
+          include: LONG_ENGINE_TESTS,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

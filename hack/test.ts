@@ -53,7 +53,7 @@ const API: Suite = { name: "api", before: [], projects: ["api", "api-rights"] };
 /** The operator with an API server that is overloaded in every way, and beside tools that apply for ten minutes. */
 const API_LONG: Suite = { name: "api-long", before: [], projects: ["api-long"], isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
-/** Engines against every rule of the contract, broken ones, slots that move between real servers, and a broker that is killed. */
+/** Engines against every rule of the contract, broken ones, accounts of slow starters, slots that move, and a broker that is killed. */
 const ENGINE_LONG: Suite = {
   name: "engine-long",
   before: [["hack/host-rabbitmq"]],
