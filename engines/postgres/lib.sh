@@ -37,13 +37,24 @@ secret() {
   printf '%s' "$value"
 }
 
-# Writes the password file with which this member's programs reach the leader as account quorate.
-write_passfile() {
+# password_line ACCOUNT: as a password file has it, for any server; write_password ACCOUNT FILE.
+password_line() {
   local password
-  password=$(secret quorate)
+  password=$(secret "$1")
   password=${password//\\/\\\\}
-  printf '*:*:*:quorate:%s\n' "${password//:/\\:}" >"$PASSFILE.new"
-  mv "$PASSFILE.new" "$PASSFILE"
+  printf '*:*:*:%s:%s\n' "$1" "${password//:/\\:}"
+}
+write_password() {
+  password_line "$1" >"$2.new"
+  mv "$2.new" "$2"
+}
+
+# Writes the password file with which this member's programs reach the leader as account quorate. While a changed password is on its
+# way the leader takes the former one; "passwords" puts the other in its place then.
+write_passfile() {
+  if [[ -e $PASSFILE && $(<"$PASSFILE") != "$(password_line quorate)" ]] &&
+    { [[ -z ${QUORATE_LEADER_HOST:-} ]] || leader_sql 'SELECT 1' &>/dev/null; }; then return; fi
+  write_password quorate "$PASSFILE"
 }
 
 # Connection options of everything this member opens to the leader; a dead leader is noticed within seconds.

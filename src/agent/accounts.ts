@@ -18,7 +18,7 @@ const RETRY_MS = 10_000;
 /** What the keeper needs. */
 export interface AccountKeeperOptions {
   /** File that the engine's action reads, one `name<TAB>database<TAB>key of the password` a line, then the account's rules. */
-  readonly file: string;
+  readonly file?: string;
   readonly credentialsDir: string;
   /** Makes the accounts of the file, in this epoch. */
   readonly make: (epoch: number) => Promise<unknown>;
@@ -40,6 +40,13 @@ export function keepingEpoch(
 ): number | undefined {
   if (keepsAccounts === "Data") return servingEpoch;
   return isEngineUp ? (servingEpoch ?? 0) : undefined;
+}
+
+/** The accounts that an engine brings for itself, as a keeper wants them; none for an engine that takes up no other passwords. */
+export function ownAccounts({ accounts, actions }: EngineSpec): Pick<Intent, "accounts"> {
+  if (actions.takePasswords === undefined) return {};
+  const own = accounts.filter(({ connection }) => connection === undefined);
+  return { accounts: own.map(({ name, secretKey = name }) => ({ name, secretKey, database: "" })) };
 }
 
 /** Keeps the accounts of one cluster, while its member is the one that does. */
@@ -89,10 +96,11 @@ export class AccountKeeper {
     wanted: readonly Account[],
     { epoch, key }: { readonly epoch: number; readonly key: string },
   ): Promise<void> {
+    const { file } = this.#options;
     const lines = wanted.map(({ name, database, secretKey, rules = [] }) =>
       [name, database, secretKey, ...rules].join("\t"),
     );
-    await writeFile(this.#options.file, lines.map((line) => `${line}\n`).join(""));
+    if (file !== undefined) await writeFile(file, lines.map((line) => `${line}\n`).join(""));
     try {
       await this.#options.make(epoch);
     } catch (error) {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
-import { AccountKeeper, keepingEpoch } from "./accounts.ts";
+import { AccountKeeper, keepingEpoch, ownAccounts } from "./accounts.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
@@ -58,6 +58,7 @@ export class Member {
   #fence: Fence | undefined;
   #runtime: MemberRuntime | undefined;
   readonly #accounts: AccountKeeper;
+  readonly #ownAccounts: AccountKeeper;
   readonly #slots: SlotKeeper;
   #intent: Intent | undefined;
   #leaderSince: string | null = null;
@@ -89,6 +90,14 @@ export class Member {
       nowMs: () => this.#fenceClock.nowMs(),
       changed: () => this.#report(),
     });
+    this.#ownAccounts = new AccountKeeper({
+      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
+      make: (epoch) => driver.run("takePasswords", { QUORATE_EPOCH: String(epoch) }),
+      epoch: () => keepingEpoch({ keepsAccounts: "Member" }, this.#servingEpoch(), this.#isEngineUp()),
+      nowMs: () => this.#fenceClock.nowMs(),
+      changed: () => this.#report(),
+    });
+    this.#ownAccounts.want(ownAccounts(parts.engine));
     this.#control = new EngineControl(driver, host, volume, () => this.#leaderInOffice());
     this.#slots = new SlotKeeper({
       member: settings.QUORATE_MEMBER,
@@ -314,7 +323,7 @@ export class Member {
     if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
       this.#equipment.routes.reads(observation, this.#intent, epoch);
     }
-    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
+    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply(), this.#ownAccounts.apply()]) {
       kept.catch((error: unknown) => this.#fatal(error));
     }
     this.#slots.apply(observation ?? {}).catch((error: unknown) => this.#fatal(error));
@@ -375,7 +384,7 @@ export class Member {
       switchover: this.#switchover,
       answers: this.#equipment.oneShots.answers,
       parametersRefused: this.#equipment.parameters.refused,
-      accountsMissing: this.#accounts.missing,
+      accountsMissing: this.#accounts.missing ?? this.#ownAccounts.missing,
       certificate: this.#equipment.certificate,
       agent: this.#equipment.replacement.report,
       slotsHeldUp: this.#slots.heldUp,

@@ -178,6 +178,9 @@ export const EngineActions = z.object({
   makeAccounts: EngineAction.optional().describe(
     "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` and then its rules, each after a TAB, a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader (see keepsAccounts), again whenever a password, the list or the leader changes. It must refuse to act on a QUORATE_EPOCH that is older than one in which it ran on the same data.",
   ),
+  takePasswords: EngineAction.optional().describe(
+    "takePasswords puts the passwords of those accounts of the Engine in force that have no connection, which may have changed in QUORATE_CREDENTIALS_DIR; members have to reach each other meanwhile. A changed file reaches each member in its own time, within two minutes: the action may wait for that. Runs on every member whose engine is up, again after each of its starts and whenever a password or the leader changes; on the leader QUORATE_EPOCH is not 0.",
+  ),
   countRequests: EngineAction.optional().describe(
     "countRequests prints one line of JSON, RequestCounts: how many requests of clients the running engine has answered, and how many failed for a reason on its own side, such as no space or no majority, since whenever it began to count, and how long they took, if it measures that; null while it cannot tell clients' requests from others. Runs on every member every ten seconds: it must disturb nobody.",
   ),

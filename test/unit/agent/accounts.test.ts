@@ -2,7 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { AccountKeeper, keepingEpoch } from "../../../src/agent/accounts.ts";
+import { AccountKeeper, keepingEpoch, ownAccounts } from "../../../src/agent/accounts.ts";
+import { engine } from "../plan/fixture.ts";
 import { ActionError } from "../../../src/agent/engine/driver.ts";
 
 const SHOP = { name: "shop", database: "goods", secretKey: "shop-key" };
@@ -101,6 +102,19 @@ test.each([
   { keepsAccounts: "Member", serving: undefined, isUp: false, kept: undefined },
 ] as const)("accounts in $keepsAccounts, served in $serving, up $isUp: kept in $kept", (one) => {
   expect(keepingEpoch(one, one.serving, one.isUp)).toBe(one.kept);
+});
+
+test("of those that an engine brings, those without a connection are its own; nobody keeps them where it takes no other passwords", () => {
+  const connection = { type: "tiny", uri: "tiny://$(host)" };
+  const accounts = [{ name: "copier", secretKey: "copier-key" }, { name: "app", connection }, { name: "boss" }];
+  const spec = (actions: object) => ({ ...engine, accounts, actions: { ...engine.actions, ...actions } });
+  expect(ownAccounts(spec({ takePasswords: { exec: ["true"], timeoutSeconds: 10 } }))).toEqual({
+    accounts: [
+      { name: "copier", secretKey: "copier-key", database: "" },
+      { name: "boss", secretKey: "boss", database: "" },
+    ],
+  });
+  expect(ownAccounts(spec({ takePasswords: undefined }))).toEqual({});
 });
 
 test("an engine that makes its accounts in another way is left alone", async () => {
