@@ -107,8 +107,8 @@ const STAGES: readonly (readonly Lane[])[] = [
   [[TOOLS]],
   // The members' tests are about time: beside them run what mostly waits.
   [
-    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG],
-    [API, PROMETHEUS, API_LONG, BENCH_LONG, LAB_UP],
+    [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG, LAB_UP],
+    [API, PROMETHEUS, API_LONG, BENCH_LONG],
   ],
   // The lab waits for most of its time, and asserts none of it: the model has what it leaves.
   [[LAB], [MODEL]],
