@@ -10,21 +10,14 @@ import type { KubeObject, Stored } from "../kube/object.ts";
 import type { Measured } from "../plan/observation.ts";
 import type { BudgetState, OtherSource } from "../slo/budget.ts";
 import { coarseRemaining } from "../slo/budget.ts";
-import {
-  BURN_UNITS,
-  formatDuration,
-  type Objective,
-  type ObjectiveName,
-  objectivesOf,
-  UNITS_PER_WINDOW,
-  windowMsOf,
-} from "../slo/objectives.ts";
-import { badShareQuery, type Subject, UNITS_LABEL } from "../slo/queries.ts";
+import { type ObjectiveName, objectivesOf, windowMsOf } from "../slo/objectives.ts";
+import { badShareQuery, type Subject } from "../slo/queries.ts";
 import { SERVING_SLICE_MS } from "../slo/serving.ts";
-import { ClusterMeasure, LOOK_EVERY_MS, type MemberLook, OTHER_STALE_MS } from "./cluster-measure.ts";
+import { ClusterMeasure, LOOK_EVERY_MS, type MemberLook } from "./cluster-measure.ts";
 import { toSample } from "./exposition.ts";
 import { exchangeText } from "./http-text.ts";
 import type { ProjectedPod } from "./kinds.ts";
+import { type Answer, ask, NOBODY_TO_ASK, QUESTIONS, toSource } from "./objective-answers.ts";
 import type { Prometheus } from "./prometheus.ts";
 import type { Stores } from "./stores.ts";
 import { askQueries, judgeTrial, longestLookBackMs, type QueryResults, trialOf } from "./trial.ts";
@@ -59,7 +52,6 @@ export interface AskedBudgets {
 const SUPERVISE_EVERY_MS = 2_000;
 const ASK_TRIAL_EVERY_MS = 10_000;
 const ASK_BUDGETS_EVERY_MS = 60_000;
-const ASK_WHOLE_EVERY_MS = 600_000;
 const RESULTS_STALE_MS = 60_000;
 /** Longer than a watch is silent while all is well: older pods say nothing of now. */
 const PODS_STALE_MS = 120_000;
@@ -105,17 +97,6 @@ interface Running {
   unanswered: boolean;
   /** What it last answered about the objectives, by the query. */
   answers: ReadonlyMap<string, Answer>;
-}
-
-/** What Prometheus answered to a query. */
-interface Answer {
-  readonly atMs: number;
-  /** By units of the window. */
-  readonly badShares: ReadonlyMap<number, number>;
-  /** A window that was asked about and of which there is no value. */
-  readonly unknown: number | undefined;
-  /** Why there is no answer. */
-  readonly problem: string | undefined;
 }
 
 /** Measures clusters while it runs; answers from memory. */
@@ -313,7 +294,11 @@ export class Measurer {
       const said: Answer[] = [];
       for (const question of QUESTIONS[objective.source]) {
         const query = badShareQuery(objective, subject, question.units, windowMs);
-        const { error, ...answer } = await this.#ask(query, question, running.answers.get(query), signal);
+        const { error, ...answer } = await ask(query, question, running.answers.get(query), {
+          prometheus,
+          clock,
+          signal,
+        });
         if (error !== undefined) errors.push(error);
         answers.set(query, answer);
         said.push(answer);
@@ -327,64 +312,6 @@ export class Measurer {
     onAsked({ key: subject.key, failed, error: errors.at(-1), isNews: running.unanswered !== failed > 0 });
     running.unanswered = failed > 0;
   }
-
-  /** What Prometheus says to a question; of one that fails, or need not be asked again yet, what it said before. */
-  async #ask(
-    query: string,
-    { units, sparesMs, standsInMs }: Question,
-    before: Answer | undefined,
-    signal: AbortSignal,
-  ): Promise<Answer & { readonly error?: unknown }> {
-    const { prometheus, clock } = this.#options;
-    const atMs = clock.monotonicMs();
-    const ageMs = atMs - (before?.atMs ?? Number.NEGATIVE_INFINITY);
-    if (before !== undefined && before.unknown === undefined && ageMs < sparesMs) return before;
-    try {
-      const samples = (await prometheus?.query(query, signal)) ?? [];
-      const known = samples.filter(({ value }) => Number.isFinite(value));
-      const badShares = new Map(known.map(({ labels, value }) => [Number(labels[UNITS_LABEL]), Math.max(0, value)]));
-      return { atMs, badShares, unknown: units.find((one) => !badShares.has(one)), problem: undefined };
-    } catch (error) {
-      if (before !== undefined && ageMs < standsInMs) return { ...before, error };
-      const problem = error instanceof Error ? error.message : String(error);
-      return { atMs: Number.NEGATIVE_INFINITY, badShares: new Map(), unknown: units[0], problem, error };
-    }
-  }
-}
-
-/** What is asked about an objective at once. */
-interface Question {
-  readonly units: readonly number[];
-  /** So long an answer is not asked for again. */
-  readonly sparesMs: number;
-  /** So long an answer stands in for one that does not come. */
-  readonly standsInMs: number;
-}
-
-/**
- * Of a user's own objectives nobody else knows, so one question that fails must not take away what was known a minute ago. And they may be
- * about very many series: the whole window, which changes slowly, is asked for now and then.
- */
-const QUESTIONS: Readonly<Record<Objective["source"], readonly Question[]>> = {
-  Agents: [{ units: [...BURN_UNITS, UNITS_PER_WINDOW], sparesMs: 0, standsInMs: 0 }],
-  Pods: [{ units: [...BURN_UNITS, UNITS_PER_WINDOW], sparesMs: 0, standsInMs: 0 }],
-  Queries: [
-    { units: BURN_UNITS, sparesMs: 0, standsInMs: OTHER_STALE_MS },
-    { units: [UNITS_PER_WINDOW], sparesMs: ASK_WHOLE_EVERY_MS, standsInMs: ASK_WHOLE_EVERY_MS + OTHER_STALE_MS },
-  ],
-};
-const NOBODY_TO_ASK: OtherSource = {
-  badShares: new Map(),
-  missing: "the operator has no Prometheus to ask: set QUORATE_PROMETHEUS_URL",
-};
-
-/** Where Prometheus has no value for a window, it does not know about the objective. */
-function toSource(answers: readonly Answer[], windowMs: number): OtherSource {
-  const badShares = new Map(answers.flatMap((answer) => [...answer.badShares]));
-  const [open] = answers.filter(({ unknown }) => unknown !== undefined);
-  if (open?.unknown === undefined) return { badShares };
-  const window = formatDuration((open.unknown * windowMs) / UNITS_PER_WINDOW);
-  return { badShares, missing: open.problem ?? `Prometheus has no value of it over ${window}` };
 }
 
 /** What was never initialised, or is stopped on purpose, misses no objective. */
