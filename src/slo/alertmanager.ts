@@ -7,7 +7,8 @@ import { OBJECTIVE_ALERTS, type ObjectiveAlert } from "./rules.ts";
 const CAUSES_OF_OBJECTIVES: Readonly<Record<ObjectiveAlert, readonly string[]>> = {
   QuorateBudgetBurnsFast: ["QuorateClusterDown", "QuorateQuorumLost", "QuorateNoLeader"],
   QuorateBudgetBurnsSlowly: ["QuorateClusterDown", "QuorateQuorumLost", "QuorateNoLeader", "QuorateBudgetBurnsFast"],
-  QuorateBudgetUnknown: ["QuorateMembersUnseen"],
+  // Of Stateless clusters the operator itself counts.
+  QuorateBudgetUnknown: ["QuorateMembersUnseen", "QuorateOperatorDown"],
 };
 
 /** One rule of Alertmanager: while a source fires, targets with the same values of `equal` tell nobody. */

@@ -141,6 +141,15 @@ describe("when several alerts fire", { timeout: 60_000 }, () => {
     await vi.waitFor(() => expect(toldOf("")).toEqual(["tickets QuorateApiSlow"]), { timeout: 30_000 });
   });
 
+  test("an operator that is down explains budgets that nobody knows: of clusters without agents it counts them", async () => {
+    await fire([
+      ["QuorateOperatorDown", ""],
+      ["QuorateBudgetUnknown", "web"],
+      ["QuorateRolloutFailed", "web"],
+    ]);
+    await vi.waitFor(() => expect(toldOf("web")).toEqual(["tickets QuorateRolloutFailed"]), { timeout: 30_000 });
+  });
+
   test("what belongs to one cluster comes in one message", async () => {
     await fire([
       ["QuorateMemberKilled", "stock"],
