@@ -26,6 +26,8 @@ export interface EngineParts {
   /** Called when the engine has taken entries in from `source`. */
   readonly received: (engine: Engine, source: Engine) => void;
   readonly nextId: () => number;
+  /** Called when a stop has ended it, whichever agent ordered that. */
+  readonly exited: () => void;
 }
 
 interface Receiver {
@@ -170,7 +172,9 @@ export class Engine {
     const run = this.#run;
     await this.#takes(mode === "fast" ? "stop" : "kill");
     // What another one killed and started anew meanwhile is not what was to be stopped.
-    if (this.#run === run) this.die();
+    if (this.#run !== run || this.mode === "stopped") return;
+    this.die();
+    this.#parts.exited();
   }
 
   observe(): EngineObservation {

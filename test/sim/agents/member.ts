@@ -30,7 +30,7 @@ const CONTAINER_RESTART_MS = [1_000, 4_000] as const;
 const FENCE_TAKES_MS = [1, 60] as const;
 
 /** What members are made with. */
-export interface MemberWorld extends Omit<EngineParts, "engineOf"> {
+export interface MemberWorld extends Omit<EngineParts, "engineOf" | "exited"> {
   readonly lease: ObjectRef;
   readonly client: ClientParts;
   readonly memberOf: (name: string) => SimMember | undefined;
@@ -63,6 +63,8 @@ export class SimMember {
   /** Of the node: goes on while the agent is stopped. */
   readonly #nodeClock: Actor;
   #agent: Agent | undefined;
+  /** The agent that ordered the engine's last stop; it may have ended before the engine did. */
+  #stopper: Actor | undefined;
   #isFrozen = false;
   #boots = 0;
   #requests = 0;
@@ -79,7 +81,11 @@ export class SimMember {
     this.#scheduler = world.scheduler;
     this.#skew = skew;
     this.#nodeClock = this.#scheduler.actor(`${name}'s node`, skew);
-    this.engine = new Engine(name, { ...world, engineOf: (other) => world.memberOf(other)?.engine });
+    this.engine = new Engine(name, {
+      ...world,
+      engineOf: (other) => world.memberOf(other)?.engine,
+      exited: () => this.#engineExited(),
+    });
   }
 
   /** The protocol's state; undefined while no agent runs. */
@@ -159,8 +165,8 @@ export class SimMember {
     if (this.engine.mode === "stopped") return;
     this.#scheduler.note(this.name, "engine crashed");
     this.engine.die();
-    this.tell({ type: "EngineExited" });
-    this.tell({ type: "EngineGone" });
+    this.#stopper = undefined;
+    this.#engineExited();
   }
 
   /** The agent hears of something, when it takes it in. */
@@ -212,6 +218,12 @@ export class SimMember {
     this.#scheduler.after(this.#scheduler.between(leastMs, mostMs), () => {
       if (this.#boots === boots && this.hasPower) act();
     });
+  }
+
+  /** Who did not stop it itself sees to it that nothing is left of it. */
+  #engineExited(): void {
+    this.tell({ type: "EngineExited" });
+    if (this.#agent?.actor !== this.#stopper) this.tell({ type: "EngineGone" });
   }
 
   #endContainer(): void {
@@ -347,7 +359,9 @@ export class SimMember {
     });
     const runner = new EffectRunner({
       lease: register,
-      engine: heardBy(actor, this.engine),
+      engine: heardBy(actor, this.engine, () => {
+        this.#stopper = actor;
+      }),
       messenger,
       clock,
       persist: (record) => this.#persist(actor, record),
@@ -420,8 +434,11 @@ export class SimMember {
   }
 }
 
-/** The engine as one agent has it: what it did is heard by that agent, when it takes it in, and by nobody once it has ended. */
-function heardBy(actor: Actor, engine: Engine): Engine {
+/**
+ * The engine as one agent has it: what it did is heard by that agent, when it takes it in, and by nobody once it has ended.
+ * `stops` is called whenever it orders a stop.
+ */
+function heardBy(actor: Actor, engine: Engine, stops: () => void): Engine {
   const heard = (work: Promise<unknown>): Promise<unknown> =>
     new Promise((resolve, reject) => {
       work.then(
@@ -434,6 +451,7 @@ function heardBy(actor: Actor, engine: Engine): Engine {
       const part: unknown = Reflect.get(target, name, target);
       if (typeof part !== "function") return part;
       return (...given: readonly unknown[]): unknown => {
+        if (name === "stop") stops();
         const result: unknown = Reflect.apply(part, target, given);
         return result instanceof Promise ? heard(result) : result;
       };
