@@ -41,7 +41,12 @@ EXECUTE observe \gset
   \if :ERROR
     \warn the receiver is left as it is
   \else
-    SELECT format('host=%s port=%s %s', :'host', :'port', current_setting('quorate.peer_options')) AS upstream \gset
+    -- A password file of this receiver's own: a seal takes it away, see there. It is a link, so that it changes with the password.
+    \setenv RECEIVER_PASSFILE receiver.:epoch
+    \unset passfile
+    \set passfile `cd "$QUORATE_RUN_DIR" && rm -f receiver.* && ln -s pgpass "$RECEIVER_PASSFILE" && echo "$PWD/$RECEIVER_PASSFILE"`
+    SELECT format('host=%s port=%s %s', :'host', :'port',
+      regexp_replace(current_setting('quorate.peer_options'), 'passfile=\S+', 'passfile=' || :'passfile')) AS upstream \gset
     SELECT current_setting('primary_conninfo') <> :'upstream' AS changed \gset
     \if :changed
       ALTER SYSTEM SET primary_conninfo = :'upstream';

@@ -2,6 +2,15 @@
 -- the local log ends: after a start the server must first replay what it has.
 SELECT pg_is_in_recovery() AS follower, current_setting('primary_conninfo') <> '' AS open \gset
 \if :follower
+-- The replay process reads a changed configuration when it is run, and receivers are started by the main process when that is: on a
+-- busy machine both may be a second late, and one that was asked for before would receive, and confirm, after the seal. Without its
+-- password file it cannot log in. Whoever has read the file before is a process that is seen below, and waited for.
+\unset disarmed
+\set disarmed `rm -f "$QUORATE_RUN_DIR"/receiver.* && echo on`
+\if :{?disarmed}
+\else
+  \warn the password files of receivers cannot be removed
+\endif
 \if :open
   ALTER SYSTEM SET primary_conninfo = '';
   SELECT pg_reload_conf() \g /dev/null

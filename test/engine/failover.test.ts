@@ -191,6 +191,36 @@ describe.skipIf(!hasServer)("three members", () => {
     await client.end();
   });
 
+  it("a sealed follower receives nothing more, also when its server's processes were not run while it was sealed", async () => {
+    await expect.poll(async () => (await b.observe()).receiving).toBe(true);
+    const admin = await cluster.connect(b, "postgres", "postgres");
+    const { rows } = await admin.query<{ main: number; replay: number }>(
+      `SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int AS main,
+        (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup') AS replay`,
+    );
+    await admin.end();
+    const { main, replay } = rows[0] ?? { main: 0, replay: 0 };
+    expect(Math.min(main, replay)).toBeGreaterThan(0);
+    const client = await cluster.connect(a);
+    // The main process starts receivers and hands on that the configuration has changed; the replay process asks for receivers.
+    process.kill(main, "SIGSTOP");
+    try {
+      await b.run("seal");
+      const sealed = await value(b);
+      process.kill(replay, "SIGSTOP");
+      process.kill(main, "SIGCONT");
+      for (let n = 3_000; n < 3_050; n++) await client.query("INSERT INTO rows VALUES ($1)", [n]);
+      await pause(1_000);
+      expect(await value(b)).toBe(sealed);
+    } finally {
+      process.kill(main, "SIGCONT");
+      process.kill(replay, "SIGCONT");
+    }
+    await client.end();
+    await b.follow(a);
+    await expect.poll(async () => (await value(b)) === (await value(a)), { timeout: 20_000 }).toBe(true);
+  });
+
   it("seals a follower whose replay is held up, with everything it has received", async () => {
     const admin = await cluster.connect(b, "postgres", "postgres");
     await admin.query("SELECT pg_wal_replay_pause()");
