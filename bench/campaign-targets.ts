@@ -72,7 +72,8 @@ function postgres(): Target {
       return {
         acked: () => writer.lastTick?.acked ?? 0,
         finish: async () => {
-          const { acked, unknown, lost, unexpected, outOfOrder, largestGapMs } = await writer.finish();
+          const { acked, unknown, lost, unexpected, outOfOrder, largestGapMs, ...evidence } = await writer.finish();
+          if (lost + unexpected + outOfOrder > 0) process.stdout.write(`${JSON.stringify(evidence)}\n`);
           return { acked, unknown, lost, wrong: unexpected, outOfOrder, largestGapMs };
         },
       };

@@ -4,8 +4,9 @@
  * again, and with a final read. Appends a line for each fault and engine to bench/results/campaign.jsonl; exits 1 when anything
  * that was acknowledged is lost or out of turn, or a cluster does not become whole again.
  *
- * SEED (the time) draws the same faults again, though not at the same moments of the clusters' lives. Ctrl-C ends it after the round
- * that runs.
+ * SEED (the time) draws the same faults again, though not at the same moments of the clusters' lives. ENGINES (all) and FAULTS (2, at a
+ * time for each cluster) choose what is broken. Ctrl-C ends it after the round that runs. It ends by itself when something was lost, wrong
+ * or out of turn, and leaves clusters and laboratory as they are: they are the evidence.
  */
 import { type Fault, inject, type Injected } from "../hack/scenario/faults.ts";
 import { removeNamespace } from "../hack/scenario/example.ts";
@@ -14,11 +15,14 @@ import { kubectl, lab } from "../hack/scenario/lab.ts";
 import { pause, TimeoutError } from "../hack/scenario/shell.ts";
 import { type LeaderPod, podsBySelector, type Subject } from "../hack/scenario/subject.ts";
 import { randomFrom } from "../test/model/explore.ts";
-import { type Target, TARGETS, type Verdict } from "./campaign-targets.ts";
+import { TARGETS as ALL_TARGETS, type Target, type Verdict } from "./campaign-targets.ts";
 import { record } from "./figures.ts";
 
 const HOURS = Number(process.env["HOURS"] ?? 1);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
+const ENGINES = process.env["ENGINES"]?.split(",") ?? ALL_TARGETS.map(({ engine }) => engine);
+const TARGETS = ALL_TARGETS.filter(({ engine }) => ENGINES.includes(engine));
+const FAULTS_EACH = Number(process.env["FAULTS"] ?? 2);
 /** Clusters that are not whole by then have not come back. */
 const WHOLE_AGAIN_MS = 300_000;
 
@@ -92,6 +96,8 @@ function tallyOf(fault: string, engine: string): Tally {
 }
 
 let findings = 0;
+/** Whether something happened that must never happen. */
+let isBroken = false;
 
 /** Injects one fault when its time comes, and heals it. @returns whether there was anything to break. */
 async function breakMember({ subject }: Target, { name, at, fromMs, toMs }: Drawn<Fault>): Promise<boolean> {
@@ -161,7 +167,10 @@ async function isWholeAgain(target: Target): Promise<boolean> {
 
 async function round(number: number): Promise<void> {
   const everybodys = random() < EVERYBODYS_SHARE ? draw(EVERYBODYS_FAULTS) : undefined;
-  const drawn = TARGETS.map((target) => ({ target, faults: [draw(MEMBER_FAULTS), draw(MEMBER_FAULTS)] }));
+  const drawn = TARGETS.map((target) => ({
+    target,
+    faults: Array.from({ length: FAULTS_EACH }, () => draw(MEMBER_FAULTS)),
+  }));
   process.stdout.write(`round ${number}\n`);
   const clients = await Promise.all(TARGETS.map((target) => target.startClient()));
   const breaking = everybodys === undefined ? undefined : breakEverybody(everybodys);
@@ -178,7 +187,7 @@ async function round(number: number): Promise<void> {
     );
     const [verdict, isWhole] = [verdicts[at], whole[at] === true];
     if (verdict !== undefined) judge({ number, engine: target.engine, names, verdict, isWhole });
-    if (!isWhole) await replace(target);
+    if (!isWhole && !isBroken) await replace(target);
   }
 }
 
@@ -212,7 +221,9 @@ function judge({ number, engine, names, verdict, isWhole }: Outcome): void {
     tally.outOfOrder += verdict.outOfOrder;
     tally.broken += isWhole ? 0 : 1;
   }
-  if (verdict.lost + verdict.wrong + verdict.outOfOrder > 0 || !isWhole) {
+  const wrongs = verdict.lost + verdict.wrong + verdict.outOfOrder;
+  isBroken ||= wrongs > 0;
+  if (wrongs > 0 || !isWhole) {
     findings++;
     process.stdout.write(`FINDING seed ${SEED}, round ${number}, ${engine}: ${faults}\n`);
   }
@@ -229,11 +240,11 @@ process.once("SIGINT", () => {
   ending.abort();
   process.stdout.write("this round is the last one\n");
 });
-for (let number = 1; Date.now() < endMs && !ending.signal.aborted; number++) await round(number);
+for (let number = 1; Date.now() < endMs && !ending.signal.aborted && !isBroken; number++) await round(number);
 for (const [key, { gapsMs, ...counts }] of tallies) {
   const [fault = "", engine = ""] = key.split(" ");
   const about = { bench: "campaign", case: fault, subject: engine, metric: "write_gap", unit: "ms" };
   await record(about, gapsMs, { ...counts, gapsMs, seed: SEED });
 }
-for (const { subject } of TARGETS) await removeNamespace(subject.writer.namespace);
+if (!isBroken) for (const { subject } of TARGETS) await removeNamespace(subject.writer.namespace);
 process.exitCode = findings === 0 ? 0 : 1;

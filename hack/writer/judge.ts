@@ -45,6 +45,8 @@ export interface Verdict {
   readonly refusedConnections: number;
   /** Acknowledged and not there at the end. */
   readonly lost: number;
+  /** The first of them: when each was acknowledged, in ms since the epoch, and on which timeline and in which epoch it was written. */
+  readonly lostRows: readonly { readonly seq: number; readonly ackedMs: number; readonly by: string }[];
   /** There at the end and never attempted, or rejected. */
   readonly unexpected: number;
   /** Rows that a server of an older timeline took after one of a newer had. */
@@ -55,6 +57,7 @@ export interface Verdict {
 }
 
 const REPORTED_GAP_MS = 150;
+const REPORTED_ROWS = 50;
 /** SQLSTATE read_only_sql_transaction: the server is a follower, perhaps one that is just promoted. */
 const READ_ONLY = "25006";
 
@@ -76,6 +79,9 @@ export function judge(tally: Tally, rows: readonly Row[]): Verdict {
     if (ms > largestGapMs) largestGapMs = ms;
     if (ms >= REPORTED_GAP_MS) gaps.push({ atMs: before, ms });
   }
+  const lostRows = tally.acked
+    .map((seq, at) => ({ seq, ackedMs: tally.ackTimes[at] ?? 0, by: tally.epochs[at] ?? "" }))
+    .filter(({ seq }) => !present.has(seq));
   return {
     attempted: tally.attempted.length,
     acked: tally.acked.length,
@@ -83,7 +89,8 @@ export function judge(tally: Tally, rows: readonly Row[]): Verdict {
     unknown: tally.unknown.length,
     rejected: tally.rejected.length,
     refusedConnections: tally.refused,
-    lost: tally.acked.filter((seq) => !present.has(seq)).length,
+    lost: lostRows.length,
+    lostRows: lostRows.slice(0, REPORTED_ROWS),
     unexpected: rows.filter((row) => !possible.has(row.seq)).length,
     outOfOrder:
       countDescents(rows.map((row) => row.timeline)) +
