@@ -7,6 +7,9 @@ readonly CONFIG=$QUORATE_RUN_DIR/server.cnf
 readonly SOCKET=$QUORATE_RUN_DIR/server.sock
 # Where the stopped copy ends, as "inspect" found out: read by the next start, and gone with it.
 readonly POSITION=$QUORATE_RUN_DIR/position
+# The password of account quorate that is known to be in this member's data, beside them: without it nobody could open a group that was
+# stopped as a whole while the password changed. It opens nothing but the socket of this member.
+readonly TAKEN=$DATA.password
 readonly LISTEN=${QUORATE_LISTEN_HOST:-0.0.0.0}
 # Members speak on three ports that follow each other: the group, what a member missed, a whole copy.
 readonly GROUP_PORT=$QUORATE_MEMBER_PORT
@@ -37,9 +40,32 @@ secret() {
   printf '%s' "$value"
 }
 
-# own_client ARGUMENT…: the client, as the agent of this member. Passwords travel in a file: a command line can be seen by others.
+# opens NAME PASSWORD: whether the running server lets that account in, at its socket. Passwords travel in a file: a command line can
+# be seen by others.
+opens() {
+  mariadb --defaults-file=<(printf '[client]\nuser=%s\npassword="%s"\nsocket=%s\n' "$1" "$2" "$SOCKET") --connect-timeout=3 --execute='DO 0' &>/dev/null
+}
+
+# own_password: the one of account quorate that the data have. A changed one comes into the data of all at once, see passwords.
+own_password() {
+  local wanted taken
+  wanted=$(secret quorate)
+  if [[ -e $TAKEN ]] && taken=$(<"$TAKEN") && [[ $taken != "$wanted" ]] && ! opens quorate "$wanted"; then wanted=$taken; fi
+  printf '%s' "$wanted"
+}
+
+# write_taken: what is in the file of account quorate.
+write_taken() {
+  local wanted
+  wanted=$(secret quorate)
+  [[ ! -e $TAKEN || $(<"$TAKEN") != "$wanted" ]] || return 0
+  printf '%s' "$wanted" >"$TAKEN.new"
+  mv "$TAKEN.new" "$TAKEN"
+}
+
+# own_client ARGUMENT…: the client, as the agent of this member.
 own_client() {
-  mariadb --defaults-file=<(printf '[client]\nuser=quorate\npassword="%s"\nsocket=%s\n' "$(secret quorate)" "$SOCKET") \
+  mariadb --defaults-file=<(printf '[client]\nuser=quorate\npassword="%s"\nsocket=%s\n' "$(own_password)" "$SOCKET") \
     --batch --skip-column-names --connect-timeout=3 "$@"
 }
 

@@ -11,6 +11,8 @@ readonly CONFIG=$QUORATE_RUN_DIR/rabbitmq.conf
 readonly CODE=$QUORATE_RUN_DIR/ebin
 # The name of this copy's node, MEMBER_PORT_IDENTITY@HOST; another copy never has the same.
 readonly NODE=$DATA/node
+# Where Erlang's programs look for it.
+readonly COOKIE=$QUORATE_RUN_DIR/.erlang.cookie
 readonly LISTEN=${QUORATE_LISTEN_HOST:-0.0.0.0}
 
 say() { printf '%s\n' "$1"; }
@@ -48,17 +50,23 @@ ask() {
   esac
 }
 
+# is_spread NAME: whether every member must have this password; what a Secret holds has reached every node after so long.
+is_spread() { (($(date +%s) - $(stat -L -c %Y "$QUORATE_CREDENTIALS_DIR/$1") >= 120)); }
+
 # Members prove to each other that they have a certificate of the cluster's authority, under whatever name or address: pods change
-# theirs. The cookie, which the broker's own command line needs as well, is a password like any other.
+# theirs. The cookie, which the broker's own command line needs as well, is a password like any other. The others take a changed one
+# only when all must have it, see quorate_accounts.
 write_trust() {
   local side files
   files="{cacertfile,\"$QUORATE_PEER_DIR/ca.crt\"},{certfile,\"$QUORATE_PEER_DIR/tls.crt\"},{keyfile,\"$QUORATE_PEER_DIR/tls.key\"},{verify,verify_peer}"
   side="[{server,[$files,{fail_if_no_peer_cert,true}]},{client,[$files,{customize_hostname_check,[{match_fun,fun(_,_)->true end}]}]}]."
   say "$side" >"$QUORATE_RUN_DIR/distribution.config"
-  rm -f "$QUORATE_RUN_DIR/.erlang.cookie"
   [[ -s $QUORATE_CREDENTIALS_DIR/cookie ]] || die "no password for account cookie in $QUORATE_CREDENTIALS_DIR"
-  printf '%s' "$(<"$QUORATE_CREDENTIALS_DIR/cookie")" >"$QUORATE_RUN_DIR/.erlang.cookie"
-  chmod 400 "$QUORATE_RUN_DIR/.erlang.cookie"
+  if [[ ! -s $COOKIE ]] || is_spread cookie; then
+    rm -f "$COOKIE"
+    printf '%s' "$(<"$QUORATE_CREDENTIALS_DIR/cookie")" >"$COOKIE"
+    chmod 400 "$COOKIE"
+  fi
   export HOME=$QUORATE_RUN_DIR
 }
 

@@ -1,15 +1,18 @@
 %% Accounts of applications, each with a virtual host, made inside of the broker: passwords are on no command line, and every member
 %% has them at once.
 -module(quorate_accounts).
--export([make/2, forget_epoch/0]).
+-export([make/2, forget_epoch/0, take/1, cookie_digest/0, set_cookie/0]).
 
 -include_lib("amqp_client/include/amqp_client.hrl").
+-include_lib("kernel/include/file.hrl").
 
 -define(USER, <<"quorate">>).
 %% What tells those that were made here from others.
 -define(TAG, quorate_account).
 %% The latest epoch in which accounts were made.
 -define(EPOCH, quorate_accounts_epoch).
+%% What a Secret holds has reached every node after so long: a minute between two looks of the kubelet, and a minute of its cache.
+-define(SPREAD_SECONDS, 120).
 
 %% Makes the accounts of the file, and logs in to each. Of those that it made before, the others can log in no more.
 make(Epoch, File) ->
@@ -79,6 +82,56 @@ logs_in(Name, Host, Password) ->
         {ok, Connection} -> catch amqp_connection:close(Connection), true;
         _ -> false
     end.
+
+%% Takes up changed passwords of the broker's own users, which members share, and a changed cookie. Members get them each in its own time:
+%% whoever leads puts them in force when every member must have them. Says "taken", or "waiting". Connections that are open stay open.
+take(Epoch) ->
+    Users = [Name || Name <- [?USER, <<"admin">>], rabbit_auth_backend_internal:exists(Name)],
+    Taken = [take_cookie(Epoch) | [take_user(Name, Epoch) || Name <- Users]],
+    case lists:usort(Taken) of [true] -> "taken"; _ -> "waiting" end.
+
+take_user(Name, Epoch) ->
+    Password = password(Name),
+    case rabbit_auth_backend_internal:user_login_authentication(Name, [{password, Password}]) of
+        {ok, _} ->
+            true;
+        _ ->
+            Epoch > 0 andalso age_seconds(Name) >= ?SPREAD_SECONDS andalso begin
+                claim(Epoch),
+                _ = rabbit_auth_backend_internal:change_password(Name, Password, ?USER),
+                logs_in(Name, <<"quorate">>, Password) orelse quorate_broker:refuse("user ~s cannot log in with its new password", [Name])
+            end
+    end.
+
+%% Nodes have one cookie, and take nobody's connection with another: so all that are connected change theirs at once. A node that was not
+%% does so by itself a while later.
+take_cookie(Epoch) ->
+    has_cookie() orelse
+        (age_seconds(<<"cookie">>) >= 2 * ?SPREAD_SECONDS andalso set_cookie()) orelse
+        (Epoch > 0 andalso age_seconds(<<"cookie">>) >= ?SPREAD_SECONDS andalso set_cookies(rabbit_nodes:all_running())).
+
+set_cookies(Nodes) ->
+    rpc:multicall(Nodes, ?MODULE, cookie_digest, [], 5000) =:= {[cookie_digest() || _ <- Nodes], []} andalso
+        rpc:multicall(Nodes, ?MODULE, set_cookie, [], 5000) =:= {[true || _ <- Nodes], []}.
+
+cookie() -> binary_to_atom(password(<<"cookie">>), utf8).
+has_cookie() -> erlang:get_cookie() =:= cookie().
+
+%% Of what this member was brought; the same everywhere once every member has it.
+cookie_digest() -> crypto:hash(sha256, password(<<"cookie">>)).
+
+%% For the node, and for the broker's own command line.
+set_cookie() ->
+    File = filename:join(os:getenv("QUORATE_RUN_DIR"), ".erlang.cookie"),
+    ok = file:write_file(File ++ ".new", password(<<"cookie">>)),
+    ok = file:change_mode(File ++ ".new", 8#400),
+    ok = file:rename(File ++ ".new", File),
+    erlang:set_cookie(node(), cookie()).
+
+%% How long ago this member was brought its files of passwords.
+age_seconds(Key) ->
+    {ok, #file_info{mtime = At}} = file:read_file_info(filename:join(os:getenv("QUORATE_CREDENTIALS_DIR"), Key), [{time, posix}]),
+    erlang:system_time(second) - At.
 
 made() ->
     [proplists:get_value(user, User) || User <- rabbit_auth_backend_internal:list_users(),

@@ -259,6 +259,7 @@ answer("hand-over", [Id]) -> hand_over(Id);
 answer("reload", []) -> ssl:clear_pem_cache(), "";
 answer("rebalance", []) -> rebalance();
 answer("accounts", [Epoch, File]) -> quorate_accounts:make(list_to_integer(Epoch), File);
+answer("passwords", [Epoch]) -> quorate_accounts:take(list_to_integer(Epoch));
 answer("queues", [Count]) -> queues(list_to_integer(Count));
 answer(Word, _) -> refuse("no such statement: ~s", [Word]).
 
@@ -493,10 +494,9 @@ work(Key, Work) ->
 %% Publishes one message as a client would, and waits until a majority has it.
 probe(Epoch, undefined) ->
     {ok, _} = application:ensure_all_started(amqp_client),
-    Parameters = #amqp_params_network{host = os:getenv("QUORATE_LISTEN_HOST", "127.0.0.1"),
-        port = list_to_integer(os:getenv("QUORATE_PORT")), virtual_host = ?VHOST, username = ?USER, password = secret("quorate"),
-        connection_timeout = 3000},
-    {ok, Connection} = amqp_connection:start(Parameters),
+    % A changed password is in force only when every member must have it: until then the one that was taken last.
+    Former = [Password || {_, Password} <- ets:lookup(?SEEN, password)],
+    Connection = connect([secret("quorate") | Former]),
     {ok, Channel} = amqp_connection:open_channel(Connection),
     #'confirm.select_ok'{} = amqp_channel:call(Channel, #'confirm.select'{}),
     probe(Epoch, {Connection, Channel});
@@ -505,6 +505,20 @@ probe(Epoch, {_, Channel} = Opened) ->
     ok = amqp_channel:cast(Channel, #'basic.publish'{routing_key = ?NAME, mandatory = true}, Message),
     true = amqp_channel:wait_for_confirms(Channel, {4000, millisecond}),
     Opened.
+
+connect([Password | Others]) ->
+    Parameters = #amqp_params_network{host = os:getenv("QUORATE_LISTEN_HOST", "127.0.0.1"),
+        port = list_to_integer(os:getenv("QUORATE_PORT")), virtual_host = ?VHOST, username = ?USER, password = Password,
+        connection_timeout = 3000},
+    case amqp_connection:start(Parameters) of
+        {ok, Connection} ->
+            ets:insert(?SEEN, {password, Password}),
+            Connection;
+        {error, {auth_failure, _}} when Others =/= [] ->
+            connect(Others);
+        {error, Reason} ->
+            refuse("the broker lets quorate not in: ~0p", [Reason])
+    end.
 
 %% The queues that have most to be consumed: ready, handed out and not acknowledged, consumers.
 queues(Count) ->

@@ -7,6 +7,34 @@ readonly KEPT=$DATA.accounts
 # hashed PASSWORD: what the server checks passwords by.
 hashed() { printf '%s' "$1" | sha256sum | cut -d' ' -f1; }
 
+# note_former: a password that changed leaves the hash of the former one to those who still use that.
+note_former() {
+  local hash
+  read_taken
+  read_secret quorate
+  [[ -n $TAKEN && $TAKEN != "$SECRET" ]] || return 0
+  hash=$(hashed "$TAKEN")
+  printf '%s' "$hash" >"$FORMER.new"
+  mv "$FORMER.new" "$FORMER"
+}
+
+# is_former_taken: until every member has used the other one for a while, the last one from SPREAD_SECONDS on.
+is_former_taken() { [[ -e $FORMER ]] && (($(password_age) < 2 * SPREAD_SECONDS)); }
+
+# logs_in NAME PASSWORD: one that may not do what is asked is in.
+logs_in() {
+  local answer
+  answer=$(REDISCLI_AUTH=$2 timeout 5 redis-cli -h 127.0.0.1 -p "$QUORATE_PORT" --user "$1" ping 2>&1) || true
+  [[ $answer == *PONG* || $answer == *NOPERM* ]]
+}
+
+# command_own TEXT: of the own server; passwords and what stands for them are on no command line. Connections that are open stay open.
+command_own() {
+  local answer
+  answer=$(own <<<"$1") || die "the server does not answer"
+  [[ $answer =~ ^(OK|[0-9]+)$ ]] || die "${answer#ERR }"
+}
+
 # rights NAME DATABASE [RULE…]: in the server's words. The account's part of the keys begins with its database's name. Nobody gets what
 # is for administration: it shows quorate's own password, and moves or ends the server.
 rights() {

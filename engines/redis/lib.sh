@@ -13,6 +13,10 @@ readonly CLONING=$DATA.cloning
 readonly REPLACED=$DATA.replaced
 # One line, `HISTORY VALUE ANCESTORS`: where the copy was last seen to end, see position.sh.
 readonly RECORD=quorate.position
+# What a Secret holds has reached every node after so long: a minute between two looks of the kubelet, and a minute of its cache.
+readonly SPREAD_SECONDS=120
+# The hash of quorate's former password, while servers take both, see passwords.
+readonly FORMER=$QUORATE_RUN_DIR/former-password
 # There while the server shows its certificate.
 readonly SPEAKS_TLS=$QUORATE_RUN_DIR/speaks-tls
 # A follower of nobody is one whose leader is where nothing can listen; made a leader, it would take writes.
@@ -49,6 +53,28 @@ quoted() {
   printf '"%s"' "${text//\"/\\\"}"
 }
 
+# password_age: the seconds since quorate's password was brought to this member.
+password_age() { printf '%d' $(($(date +%s) - $(stat -L -c %Y "$QUORATE_CREDENTIALS_DIR/quorate"))); }
+
+# read_taken: the password that the own server takes from quorate in any case, into TAKEN: that of its configuration, which follows the
+# file's, see passwords. Empty before the first start.
+read_taken() {
+  local text='' line=$'\n''masterauth "([^'$'\n'']*)"'$'\n'
+  TAKEN=''
+  [[ ! -e $CONFIG ]] || IFS= read -r -d '' text <"$CONFIG" || true
+  [[ $text =~ $line ]] || return 0
+  TAKEN=${BASH_REMATCH[1]//\\\"/\"}
+  TAKEN=${TAKEN//\\\\/\\}
+}
+
+# read_mutual: the password that every server takes from quorate, into MUTUAL. A changed one has not reached all at first.
+read_mutual() {
+  read_taken
+  read_secret quorate
+  MUTUAL=$SECRET
+  if [[ -n $TAKEN && $TAKEN != "$SECRET" ]] && (($(password_age) < SPREAD_SECONDS)); then MUTUAL=$TAKEN; fi
+}
+
 is_shard() { [[ -n ${QUORATE_SHARD_PEERS:-} ]]; }
 
 # has_tls: whether members speak TLS with each other, and with clients that want it. Members of shards do all or none, as the port says
@@ -64,15 +90,19 @@ TLS=()
 # peer_port PORT: where the server whose plain port that is speaks with other members. The two are as far apart at all members.
 peer_port() { if has_tls; then printf '%d' $(($1 + QUORATE_TLS_PORT - QUORATE_PORT)); else printf '%d' "$1"; fi; }
 
-# client ARGUMENT…: as account quorate, whose password is in the client's environment, which only this user can read.
-client() {
-  [[ -n ${SECRET:-} ]] || read_secret quorate
-  REDISCLI_AUTH=$SECRET redis-cli -e --user quorate "$@"
-}
+# client PASSWORD ARGUMENT…: as account quorate, whose password is in the client's environment, which only this user can read.
+client() { REDISCLI_AUTH=$1 redis-cli -e --user quorate "${@:2}"; }
 
-# own COMMAND…: asks the own server; leader COMMAND…: asks the one at QUORATE_LEADER_HOST.
-own() { client -s "$SOCKET" "$@"; }
-leader() { client -h "$QUORATE_LEADER_HOST" -p "$(peer_port "$QUORATE_LEADER_PORT")" "${TLS[@]}" "$@"; }
+# own COMMAND…: asks the own server; remote HOST PORT COMMAND…: asks another; leader COMMAND…: the one at QUORATE_LEADER_HOST.
+own() {
+  [[ -n ${TAKEN:-} ]] || read_taken
+  client "$TAKEN" -s "$SOCKET" "$@"
+}
+remote() {
+  [[ -n ${MUTUAL:-} ]] || read_mutual
+  client "$MUTUAL" -h "$1" -p "$2" "${TLS[@]}" "${@:3}"
+}
+leader() { remote "$QUORATE_LEADER_HOST" "$(peer_port "$QUORATE_LEADER_PORT")" "$@"; }
 
 # read_info ASK: what INFO answers to ASK, in INFO and, a line for each follower, in FOLLOWERS.
 declare -A INFO=()

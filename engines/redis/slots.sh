@@ -105,8 +105,8 @@ read_slots() {
 
 # peer COMMAND…: asks the server at PEER_HOST and PEER_PORT, which may be gone.
 peer() {
-  [[ -n ${SECRET:-} ]] || read_secret quorate
-  REDISCLI_AUTH=$SECRET timeout 3 redis-cli -e --user quorate -h "$PEER_HOST" -p "$PEER_PORT" "${TLS[@]}" "$@"
+  [[ -n ${MUTUAL:-} ]] || read_mutual
+  REDISCLI_AUTH=$MUTUAL timeout 3 redis-cli -e --user quorate -h "$PEER_HOST" -p "$PEER_PORT" "${TLS[@]}" "$@"
 }
 
 # both SLOTS SOME: the slots that are in both.
@@ -117,7 +117,7 @@ both() { without "$1" "$(without "$1" "$2")"; }
 refuse_others() {
   local entry shard said taken own_shard=${QUORATE_MEMBER%-*}
   local -A silent=()
-  read_secret quorate
+  read_mutual
   for entry in ${QUORATE_SHARD_PEERS//,/ }; do
     shard=${entry%%=*} shard=${shard%-*}
     [[ $shard != "$own_shard" ]] || continue

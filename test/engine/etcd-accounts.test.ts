@@ -135,6 +135,21 @@ describe("accounts of applications in etcd", () => {
     expect(ask("shop", "of-a-former-leader", "get", "goods/1")).toBe("goods/1\nx");
   });
 
+  it("takes another password of the administrator at the leader; the old one is refused, and so is a former leader", async () => {
+    setPassword("root", "root-second");
+    await member.run("takePasswords", { QUORATE_EPOCH: "0" });
+    expect(asRoot("get", "goods/1"), "whoever does not lead leaves it").toContain("goods/1");
+    await member.run("takePasswords", { QUORATE_EPOCH: String(epoch) });
+    expect(ask("root", "root-second", "get", "goods/1")).toContain("goods/1");
+    expect(asRoot("get", "goods/1")).toContain("authentication failed");
+    const revision = ask("root", "root-second", "auth", "status");
+    await member.run("takePasswords", { QUORATE_EPOCH: String(epoch) });
+    expect(ask("root", "root-second", "auth", "status")).toBe(revision);
+    setPassword("root", "of-a-former-leader");
+    await expect(member.run("takePasswords", { QUORATE_EPOCH: "11" })).rejects.toThrow("later epoch");
+    expect(ask("root", "root-second", "get", "goods/1")).toContain("goods/1");
+  });
+
   it.each([
     ["a password that is missing", "nobody\tnobody\tmissing", "no password for account missing"],
     ["a password that the client would cut", "blank\tblank\tblank", "has blanks"],

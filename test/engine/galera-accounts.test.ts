@@ -1,6 +1,6 @@
 /** Accounts and databases of applications in a real MariaDB that forms a group of its own. */
 import { execFile } from "node:child_process";
-import { chownSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -162,6 +162,44 @@ describe.skipIf(!hasMariadb)("accounts of applications in galera", { timeout: 18
     epoch = 8;
     await make(APP, "shop\tgoods\tshop");
     expect(await ask("shop", "of-a-former-leader", "SELECT 1")).toBe("1");
+  });
+
+  it("takes another password of its own account when every member must have it; a former speaker changes nothing", async () => {
+    const logIn = async (user: string, password: string): Promise<string> => {
+      const where = ["--no-defaults", `--socket=${join(member.folder, "run/server.sock")}`, `--user=${user}`];
+      const options = { env: { ...process.env, MYSQL_PWD: password } };
+      return (await run("mariadb", [...where, "-N", "-e", "SELECT CURRENT_USER()"], options)).stdout.trim();
+    };
+    const age = (key: string, ageMs: number): void => {
+      const at = new Date(Date.now() - ageMs);
+      utimesSync(join(cluster.root, "credentials", key), at, at);
+    };
+    await member.run("takePasswords", { QUORATE_EPOCH: String(epoch) });
+    for (const key of ["quorate", "transfer"]) setPassword(key, `second-of-${key}`);
+    const taking = member.run("takePasswords", { QUORATE_EPOCH: String(epoch) });
+    await pause(3000);
+    expect(await logIn("quorate", PASSWORDS.quorate)).toBe("quorate@localhost");
+    expect((await member.observe()).writable, "asked with the one that is in the data").toBe(true);
+    for (const key of ["quorate", "transfer"]) age(key, 125_000);
+    await taking;
+    for (const key of ["quorate", "transfer"] as const) {
+      expect(await logIn(key, `second-of-${key}`)).toBe(`${key}@localhost`);
+      await expect(logIn(key, PASSWORDS[key])).rejects.toThrow("Access denied");
+    }
+    expect((await member.observe()).writable).toBe(true);
+    setPassword("quorate", "of-a-former-speaker");
+    age("quorate", 125_000);
+    await expect(member.run("takePasswords", { QUORATE_EPOCH: "2" })).rejects.toThrow("later epoch");
+    expect((await member.observe()).writable).toBe(true);
+  });
+
+  it("is opened by the former one after all members were stopped while it changed", async () => {
+    await member.stop();
+    setPassword("quorate", "third-of-quorate");
+    member.spawnServer();
+    const seen = await vi.waitFor(() => member.observe(), { timeout: 90_000, interval: 200 });
+    expect(seen.group?.members).toHaveLength(1);
+    setPassword("quorate", "second-of-quorate");
   });
 
   it.each([

@@ -112,6 +112,11 @@ export class GroupEngine {
     await this.#driver.run("makeAccounts", { ...this.#context(), QUORATE_EPOCH: String(epoch) });
   }
 
+  /** Puts changed passwords of the engine's own accounts in force; the epoch is 0 where somebody else leads. */
+  async takePasswords(epoch: number): Promise<void> {
+    await this.#driver.run("takePasswords", { ...this.#context(), QUORATE_EPOCH: String(epoch) });
+  }
+
   /** The context that follows from who the members are. */
   #context(): Partial<ActionContext> {
     const own = this.#members.find(({ name }) => name === this.#self);

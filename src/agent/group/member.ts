@@ -7,7 +7,7 @@ import * as z from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
 import type { EnginePosition } from "../../api/engine-observation.ts";
 import { sleep } from "../../clock.ts";
-import { AccountKeeper, keepingEpoch } from "../accounts.ts";
+import { AccountKeeper, keepingEpoch, ownAccounts } from "../accounts.ts";
 import { ActionError } from "../engine/driver.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
@@ -52,6 +52,7 @@ export class GroupMember {
   readonly #route: LeaderRoute;
   readonly #server: PeerServer;
   readonly #accounts: AccountKeeper;
+  readonly #ownAccounts: AccountKeeper;
   readonly #recordFile: string;
   /** Topology ActiveActive: every member writes, and none is elected. */
   readonly #isActive: boolean;
@@ -116,6 +117,14 @@ export class GroupMember {
       nowMs: () => this.#nowMs(),
       changed: () => this.#report(),
     });
+    this.#ownAccounts = new AccountKeeper({
+      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
+      make: (epoch) => this.#engine.takePasswords(epoch),
+      epoch: () => keepingEpoch({ keepsAccounts: "Member" }, this.#route.term, this.#watch?.seen?.serves === true),
+      nowMs: () => this.#nowMs(),
+      changed: () => this.#report(),
+    });
+    this.#ownAccounts.want(ownAccounts(parts.engine));
   }
 
   /** Why the member should get no traffic: its engine does not answer, knows of no leader, or does not vote yet. */
@@ -228,7 +237,7 @@ export class GroupMember {
     this.#verdict = this.#isActive ? decideActive(view) : decide(view);
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
-    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
+    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply(), this.#ownAccounts.apply()]) {
       kept.catch((error: unknown) => this.#fatal(error));
     }
     const { move } = this.#verdict;
@@ -394,7 +403,7 @@ export class GroupMember {
     const { answers } = this.#equipment.oneShots;
     const { certificate, parameters, replacement } = this.#equipment;
     const { refused } = parameters;
-    const { missing } = this.#accounts;
+    const missing = this.#accounts.missing ?? this.#ownAccounts.missing;
     const agent = replacement.report;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
