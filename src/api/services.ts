@@ -37,6 +37,12 @@ const Exposure = z
         fieldPath: ".type",
       },
       {
+        rule: "self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))",
+        message:
+          "loadBalancerClass cannot change while type is LoadBalancer: Kubernetes ties a Service to it; set type ClusterIP first, then LoadBalancer with the other class",
+        fieldPath: ".loadBalancerClass",
+      },
+      {
         rule: "!has(self.loadBalancerSourceRanges) || self.loadBalancerSourceRanges.all(range, isCIDR(range))",
         message: "loadBalancerSourceRanges holds what is no address range: write it as 203.0.113.0/24",
         fieldPath: ".loadBalancerSourceRanges",

@@ -399,6 +399,19 @@ export const updates: readonly Update[] = [
     cause:
       "spec.storage.data.className: className cannot be changed: create another ClusterSpec with the other StorageClass and move the data",
   }),
+  ...(
+    [
+      ["another class of a load balancer", "example.com/one", "example.com/other"],
+      ["a class of a load balancer that had none", undefined, "example.com/other"],
+      ["no class of a load balancer that had one", "example.com/one", null],
+    ] as const
+  ).map(([why, before, loadBalancerClass]) =>
+    update(why, minimalCluster({ services: { readWrite: { type: "LoadBalancer", loadBalancerClass: before } } }), {
+      spec: { services: { readWrite: { loadBalancerClass } } },
+      cause:
+        "spec.services.readWrite.loadBalancerClass: loadBalancerClass cannot change while type is LoadBalancer: Kubernetes ties a Service to it; set type ClusterIP first, then LoadBalancer with the other class",
+    }),
+  ),
   update("another topology", minimalCluster(), {
     spec: { topology: "Consensus" },
     cause: "spec.topology: topology cannot be changed: create another ClusterSpec and move the data",
