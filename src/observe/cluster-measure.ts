@@ -132,7 +132,7 @@ export class ClusterMeasure {
     const missing = slo === undefined ? "there is no spec.slo" : this.#missing(moment);
     const judged =
       slo === undefined || missing !== undefined ? { budgets: undefined, missing } : this.#judge({ ...moment, slo });
-    return { budgets: judged.budgets, missing: judged.missing ?? "", record: this.#record, trial: this.#trial };
+    return { ...judged, missing: judged.missing ?? "", record: this.#record, trial: this.#trial };
   }
 
   #track({ looks, keepPointsMs }: Round): void {
@@ -220,7 +220,7 @@ export class ClusterMeasure {
       : undefined;
   }
 
-  #judge({ atMs, nowMs, slo, topology }: Promised): Pick<Measured, "budgets" | "missing"> {
+  #judge({ atMs, nowMs, slo, topology }: Promised): Pick<Measured, "budgets" | "missing" | "remarks"> {
     const windowMs = windowMsOf(slo);
     const sources =
       this.#other !== undefined && atMs - this.#other.atMs < OTHER_STALE_MS ? this.#other.sources : undefined;
@@ -231,9 +231,13 @@ export class ClusterMeasure {
       const history = this.#histories.get(objective.name) ?? NO_HISTORY;
       return judgeBudget(objective, history, { nowMs, windowMs, ...(other === undefined ? {} : { other }) });
     });
+    const remarks = [...(sources ?? [])].flatMap(([name, { remark }]) =>
+      remark === undefined ? [] : `${name}: ${remark}`,
+    );
     return {
       budgets: judged.flatMap((one) => ("missing" in one ? [] : one)),
       missing: judged.flatMap((one) => ("missing" in one ? one.missing : [])).join("; "),
+      ...(remarks.length === 0 ? {} : { remarks: remarks.join("; ") }),
     };
   }
 }

@@ -334,10 +334,11 @@ function freshResults(asked: Asked | undefined, revision: string, atMs: number):
 }
 
 /** What of a measurement a plan or a status depends on; figures that only drift are not in it. */
-function digestOf({ budgets, missing, record, trial }: Measured): string {
+function digestOf({ budgets, missing, remarks, record, trial }: Measured): string {
   return JSON.stringify([
     budgets?.map(({ name, alert, remaining }) => [name, alert, coarseRemaining(remaining)]) ?? null,
     missing,
+    remarks ?? null,
     record ?? null,
     trial === undefined ? null : [trial.revision, trial.verdicts.map(({ name, verdict }) => [name, verdict])],
   ]);

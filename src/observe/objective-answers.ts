@@ -2,7 +2,7 @@
 import type { Clock } from "../clock.ts";
 import type { OtherSource } from "../slo/budget.ts";
 import { BURN_UNITS, formatDuration, type Objective, UNITS_PER_WINDOW } from "../slo/objectives.ts";
-import { UNITS_LABEL } from "../slo/queries.ts";
+import { NO_BAD_SERIES, UNITS_LABEL } from "../slo/queries.ts";
 import { OTHER_STALE_MS } from "./cluster-measure.ts";
 import type { Prometheus } from "./prometheus.ts";
 
@@ -17,6 +17,8 @@ export interface Answer {
   readonly unknown: number | undefined;
   /** Why there is no answer. */
   readonly problem: string | undefined;
+  /** There were events over the whole window, and no series of bad ones. */
+  readonly hasNoBadSeries: boolean;
 }
 
 /** What is asked about an objective at once. */
@@ -50,7 +52,14 @@ export const NOBODY_TO_ASK: OtherSource = {
 export function toSource(answers: readonly Answer[], windowMs: number): OtherSource {
   const badShares = new Map(answers.flatMap((answer) => [...answer.badShares]));
   const [open] = answers.filter(({ unknown }) => unknown !== undefined);
-  if (open?.unknown === undefined) return { badShares };
+  if (open?.unknown === undefined) {
+    if (!answers.some(({ hasNoBadSeries }) => hasNoBadSeries)) return { badShares };
+    const whole = formatDuration(windowMs);
+    return {
+      badShares,
+      remark: `badQuery has had no series over ${whole}: either nothing was bad, or it asks for what there is not`,
+    };
+  }
   const window = formatDuration((open.unknown * windowMs) / UNITS_PER_WINDOW);
   return { badShares, missing: open.problem ?? `Prometheus has no value of it over ${window}` };
 }
@@ -75,11 +84,14 @@ export async function ask(
   try {
     const samples = await prometheus.query(query, signal);
     const known = samples.filter(({ value }) => Number.isFinite(value));
-    const badShares = new Map(known.map(({ labels, value }) => [Number(labels[UNITS_LABEL]), Math.max(0, value)]));
-    return { atMs, badShares, unknown: units.find((one) => !badShares.has(one)), problem: undefined };
+    const hasNoBadSeries = samples.some(({ labels }) => labels[UNITS_LABEL] === NO_BAD_SERIES);
+    const shares = known.filter(({ labels }) => labels[UNITS_LABEL] !== NO_BAD_SERIES);
+    const badShares = new Map(shares.map(({ labels, value }) => [Number(labels[UNITS_LABEL]), Math.max(0, value)]));
+    return { atMs, badShares, unknown: units.find((one) => !badShares.has(one)), problem: undefined, hasNoBadSeries };
   } catch (error) {
     if (before !== undefined && ageMs < standsInMs) return { ...before, error };
     const problem = error instanceof Error ? error.message : String(error);
-    return { atMs: Number.NEGATIVE_INFINITY, badShares: new Map(), unknown: units[0], problem, error };
+    const nothing = { badShares: new Map<number, number>(), hasNoBadSeries: false };
+    return { atMs: Number.NEGATIVE_INFINITY, ...nothing, unknown: units[0], problem, error };
   }
 }

@@ -168,6 +168,8 @@ export interface Measured {
   readonly budgets: Budgets;
   /** Why there is no budget of some or of all objectives, as a clause; empty when there is one of each. */
   readonly missing: string;
+  /** What people should know of how objectives are judged, as a clause; absent when there is nothing. */
+  readonly remarks?: string;
   /** What the next operator must know of the past, as text; undefined while every objective was always kept. */
   readonly record: string | undefined;
   /** What the analyses say of the revision that is being rolled out; undefined while none is judged. */
@@ -195,6 +197,8 @@ export interface Observation {
   /** undefined: nothing is measured, because nothing asks for it, or not yet. */
   readonly measured: Measured | undefined;
   readonly storageClasses: ReadonlyMap<string, StorageClassView>;
+  /** What `spec.pods.priorityClassName` names, when there is no such PriorityClass. */
+  readonly missingPriorityClass?: string;
   /** The API server's state went back lately (a restored backup): what is missing may exist. Nothing may be deleted. */
   readonly stateMayHaveGoneBack: boolean;
 }

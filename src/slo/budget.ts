@@ -33,6 +33,8 @@ export interface OtherSource {
   readonly badShares: ReadonlyMap<number, number>;
   /** Why it does not say all that was asked, as a clause; undefined when it does. */
   readonly missing?: string;
+  /** What people should know of what it says, as a clause. Nothing follows from it. */
+  readonly remark?: string;
 }
 
 /**

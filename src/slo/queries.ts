@@ -18,19 +18,35 @@ export interface Subject {
 /** The label that tells the windows of one query apart. */
 export const UNITS_LABEL = "quorate_units";
 
-/** One query for the share of bad time over each of the windows, told apart by UNITS_LABEL. */
+/** What UNITS_LABEL says of a series that is no share: a user's query found events over the whole window, and its other one no series of bad ones. */
+export const NO_BAD_SERIES = "no-bad-series";
+
+/** One query for the share of bad time over each of the windows, told apart by UNITS_LABEL; see also NO_BAD_SERIES. */
 export function badShareQuery(
   objective: Objective,
   subject: Subject,
   units: readonly number[],
   windowMs: number,
 ): string {
-  return units
-    .map((one) => {
-      const range = formatDuration((one * windowMs) / UNITS_PER_WINDOW);
-      return `label_replace(${badShare(objective, subject, range)}, "${UNITS_LABEL}", "${one}", "", "")`;
-    })
-    .join(" or ");
+  const shares = units.map((one) => {
+    const range = formatDuration((one * windowMs) / UNITS_PER_WINDOW);
+    return labelled(badShare(objective, subject, range), String(one));
+  });
+  const whole = units.includes(UNITS_PER_WINDOW) ? [formatDuration(windowMs)] : [];
+  return [...shares, ...whole.flatMap((range) => noBadSeries(objective, subject, range))].join(" or ");
+}
+
+function labelled(query: string, label: string): string {
+  return `label_replace(${query}, "${UNITS_LABEL}", "${label}", "", "")`;
+}
+
+/** Nothing for objectives that are not by two queries. */
+function noBadSeries(objective: Objective, subject: Subject, range: string): readonly string[] {
+  if (objective.source !== "Queries") return [];
+  const { badQuery, totalQuery } = objective.queries;
+  if (badQuery === undefined || totalQuery === undefined) return [];
+  const sumOf = (query: string) => `sum(${closed(fillInObjective(query, subject, range).trim())})`;
+  return [labelled(`(${sumOf(totalQuery)} unless ${sumOf(badQuery)})`, NO_BAD_SERIES)];
 }
 
 /** The growth of one of the agents' counters, over all members. */

@@ -231,7 +231,10 @@ function degradedVerdict({ seen, cluster, members }: Facts): Verdict {
 /** Beside Ready, and no part of it: what the cluster promised over weeks, not how it is now. */
 function objectivesVerdicts({ seen, cluster }: Facts): Verdict[] {
   const verdict = objectivesVerdict({ seen, cluster });
-  return verdict === undefined ? [] : [{ type: "SLOHealthy", ...verdict }];
+  if (verdict === undefined) return [];
+  const remarks = seen.measured?.remarks;
+  const message = remarks === undefined ? verdict.message : `${verdict.message} Of ${remarks}.`;
+  return [{ type: "SLOHealthy", ...verdict, message: message.slice(0, 32_768) }];
 }
 
 function progressingVerdict({ plan, cluster, failure }: Facts): Verdict {

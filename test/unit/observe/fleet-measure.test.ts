@@ -261,6 +261,24 @@ describe("an objective of the user's own", () => {
     fleet.stop();
   });
 
+  test("of which no bad event was ever counted is kept, and it is said that the query may be wrong", async () => {
+    const all = answering(0);
+    const silent: Prometheus = (query) =>
+      query.includes('(sum(all[30d]) unless sum(bad[30d])), "quorate_units", "no-bad-series"')
+        ? [...all(query), { labels: { [UNITS_LABEL]: "no-bad-series" }, value: 12 }]
+        : all(query);
+    const fleet = new Fleet({ slo, prometheus: silent });
+    await fleet.live(330);
+    expect(fleet.verdict).toBe("True WithinBudget: Error budget left: Availability 100%, checkout 100%.");
+    expect(fleet.measured?.remarks).toBe(
+      "checkout: badQuery has had no series over 30d: either nothing was bad, or it asks for what there is not",
+    );
+    fleet.prometheus = all;
+    await fleet.live(660);
+    expect(fleet.measured?.remarks).toBeUndefined();
+    fleet.stop();
+  });
+
   test.each([
     {
       why: "nobody can be asked",

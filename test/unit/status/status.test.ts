@@ -60,6 +60,19 @@ describe("conditions", () => {
     expect(conditions(world.status)).not.toHaveProperty("Reconciling");
   });
 
+  test("of objectives say what people should know of how they are judged, and nothing follows from it", () => {
+    const world = settled();
+    world.change({ slo: {} });
+    world.settle();
+    const budgets = [{ name: "Availability" as const, remaining: 1, burns: [], alert: "None" as const }];
+    world.measured = { budgets, missing: "", remarks: "checkout: nobody knows", record: undefined, trial: undefined };
+    const told = statusOf(world).conditions?.find(({ type }) => type === "SLOHealthy");
+    expect(told).toMatchObject({
+      status: "True",
+      message: "Error budget left: Availability 100%. Of checkout: nobody knows.",
+    });
+  });
+
   test("of a refused object: Stalled, not Reconciling", () => {
     const failure = { reason: "Invalid", message: "spec.x: no", terminal: true };
     const told = conditions(statusOf(settled(), { failure }));
