@@ -389,6 +389,7 @@ export class Member {
       agent: this.#equipment.replacement.report,
       slotsHeldUp: this.#slots.heldUp,
       isCutOff: this.#isCutOff,
+      leaseGone: state.leaseGone,
     };
     this.#equipment.reports.report(buildReport(parts));
     showMember(this.#parts.metrics, { ...parts, isLeaderHeard: this.#leaderInOffice() !== null }, this.#intent);

@@ -23,6 +23,8 @@ export interface ReportParts {
   readonly slotsHeldUp?: string | undefined;
   /** It follows, and has received nothing for too long. */
   readonly isCutOff: boolean;
+  /** The Lease does not exist. */
+  readonly leaseGone: boolean;
   readonly agent: MemberReport["agent"];
   readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
 }
@@ -59,6 +61,7 @@ export function buildReport(parts: ReportParts): MemberReport {
     restart: parts.answers.restart,
     rebuild: parts.answers.rebuild,
     hook: parts.answers.hook,
+    ...(parts.leaseGone ? { leaseGone: true } : {}),
     ...(parts.certificate === undefined ? {} : { certificate: parts.certificate }),
     ...(view.role === "leader" && observation?.shard !== undefined ? { shard: observation.shard } : {}),
     ...(parts.slotsHeldUp === undefined ? {} : { slotsHeldUp: parts.slotsHeldUp }),

@@ -184,6 +184,8 @@ export const MemberReport = z.object({
   parametersRefused: z.string().optional(),
   /** What the member identifies itself and others by, once agent and engine both do. Agents of earlier versions do not say. */
   certificate: Identification.optional(),
+  /** The member sees no Lease of the cluster, which the operator alone makes. Agents of earlier versions do not say. */
+  leaseGone: z.boolean().optional(),
   /** Why the member could not make the accounts that the intent asks for; it goes on trying. */
   accountsMissing: z.string().optional(),
 });

@@ -13,6 +13,15 @@ interface Secret extends KubeObject {
 
 const SETTLED_MS = 600_000; // nobody deletes these in passing; ten minutes is soon enough to repair a mistake
 const UNSETTLED_MS = 10_000; // while nobody leads, a missing Lease may be why
+const DENIED_MS = 1000; // members watch the Lease, and say at once that it is gone
+
+/** What the members make of what is remembered. */
+export interface MembersSay {
+  /** Somebody leads, or nobody is to. */
+  readonly isSettled: boolean;
+  /** A member sees no Lease. */
+  readonly isLeaseGone: boolean;
+}
 
 /** Reads and remembers. */
 export class NamedObjects {
@@ -24,18 +33,19 @@ export class NamedObjects {
   }
 
   /**
-   * The facts about one cluster's named objects, at most ten minutes old, or ten seconds while `isSettled` is false.
+   * The facts about one cluster's named objects, at most ten minutes old; ten seconds while nobody leads, and one while members see no
+   * Lease where one is remembered.
    * @param nowMs - Monotonic.
    */
   async read(
     cluster: { readonly namespace: string; readonly name: string; readonly connections: readonly string[] },
     nowMs: number,
-    isSettled: boolean,
+    said: MembersSay,
     signal: AbortSignal,
   ): Promise<NamedView> {
     const key = `${cluster.namespace}/${cluster.name}`;
     const known = this.#known.get(key);
-    if (known !== undefined && nowMs - known.readMs < (isSettled ? SETTLED_MS : UNSETTLED_MS)) return known.view;
+    if (known !== undefined && nowMs - known.readMs < maxAgeMs(known.view, said)) return known.view;
     const { namespace, name } = cluster;
     const secret = (of: string) =>
       this.#api.get<Secret>({ apiVersion: "v1", kind: "Secret", namespace, name: of }, { signal });
@@ -69,6 +79,11 @@ export class NamedObjects {
   forget(key: string): void {
     this.#known.delete(key);
   }
+}
+
+function maxAgeMs({ hasLease }: NamedView, { isSettled, isLeaseGone }: MembersSay): number {
+  if (isLeaseGone && hasLease) return DENIED_MS;
+  return isSettled ? SETTLED_MS : UNSETTLED_MS;
 }
 
 function withObject(view: NamedView, cluster: string, object: Stored<KubeObject>): NamedView {

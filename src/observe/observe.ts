@@ -80,7 +80,10 @@ export async function observe(
   const instances = observeInstances(stores, namespace, name);
   const cluster = cached === undefined ? undefined : toCluster(cached);
   const engine = cluster === undefined ? undefined : stores.of("Engine").get(undefined, cluster.intent.engine.name);
-  const isSettled = leaderOf(members) !== undefined || cluster?.intent.topology === "Sharded";
+  const said = {
+    isSettled: leaderOf(members) !== undefined || cluster?.intent.topology === "Sharded",
+    isLeaseGone: members.some(({ pod }) => pod?.report?.leaseGone === true),
+  };
   const nowMs = clock.monotonicMs();
   const engineSpec = engine === undefined ? undefined : toEngine(engine);
   const secrets = { namespace, name, connections: connectionNames(name, engineSpec, cluster?.intent) };
@@ -94,7 +97,7 @@ export async function observe(
     members,
     instances,
     children: observeChildren(stores, namespace, name, cluster?.uid),
-    named: await named.read(secrets, nowMs, isSettled, signal),
+    named: await named.read(secrets, nowMs, said, signal),
     intent: toIntent(stores.of("ConfigMap").get(namespace, nameOf.intent(name))),
     operations: observeOperations(stores, namespace, name),
     nodes: observeNodes(stores, [...members.flatMap(({ pod }) => pod ?? []), ...instances]),

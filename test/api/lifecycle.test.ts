@@ -233,3 +233,19 @@ test("an operator offers its agent to one member after the other, and holds noth
   });
   await atRest();
 });
+
+test("a Lease that somebody deletes while a member leads is made again at once, and once", async () => {
+  await runningCluster("deleted-lease");
+  const lease = ref("coordination.k8s.io/v1", "Lease", nameOf.lease("deleted-lease"));
+  const former = await read("coordination.k8s.io/v1", "Lease", lease.name);
+  await new Promise((resolve) => setTimeout(resolve, 1100)); // what was read or written this second is not read again
+  await admin.delete(lease);
+  // As members say it that watch the Lease; they are slow to see the next one.
+  await runMember("deleted-lease-0", { role: "leader", leaseGone: true });
+  await runMember("deleted-lease-1", { leaseGone: true });
+  const next = await eventually(() => read("coordination.k8s.io/v1", "Lease", lease.name));
+  expect(next.metadata.uid).not.toBe(former.metadata.uid);
+  await runMember("deleted-lease-2", { leaseGone: true });
+  await atRest();
+  expect((await read("coordination.k8s.io/v1", "Lease", lease.name)).metadata.uid).toBe(next.metadata.uid);
+});

@@ -46,6 +46,7 @@ describe("a follower that receives nothing", () => {
       certificate: undefined,
       agent: undefined,
       isCutOff,
+      leaseGone: false,
       answers: { restart: null, rebuild: null, hook: null },
     } satisfies ReportParts);
     expect(report).toMatchObject({ state: shown, reason: shown === "Stalled" ? "NotReceiving" : null });
