@@ -14,7 +14,11 @@ export interface Concern {
 }
 
 interface WithSpec extends KubeObject {
-  readonly spec?: { readonly clusterName?: string; readonly engine?: { readonly name?: string } };
+  readonly spec?: {
+    readonly clusterName?: string;
+    readonly engine?: { readonly name?: string };
+    readonly pods?: { readonly priorityClassName?: string };
+  };
 }
 
 /** The clusters that must be looked at because of one change; empty when nothing that a plan depends on changed. */
@@ -33,7 +37,9 @@ export function concernsOf(stores: Stores, { kind, change }: AnyChange): readonl
     case "ClusterOperation":
       return toKeys(metadata.namespace, (change.object as WithSpec).spec?.clusterName, "change");
     case "Engine":
-      return usersOfEngine(stores, metadata.name);
+      return clustersWith(stores, ({ engine }) => engine?.name === metadata.name);
+    case "PriorityClass":
+      return clustersWith(stores, ({ pods }) => pods?.priorityClassName === metadata.name);
     case "Node":
       return clustersOnNode(stores, metadata.name);
     case "Pod":
@@ -64,12 +70,15 @@ function podPriority(change: Change<KubeObject>): Priority {
   return role(change.previous) === role(change.object) ? "change" : "failover";
 }
 
-function usersOfEngine(stores: Stores, engine: string): readonly Concern[] {
+function clustersWith(
+  stores: Stores,
+  isConcerned: (spec: NonNullable<WithSpec["spec"]>) => boolean,
+): readonly Concern[] {
   const clusters = stores.of("ClusterSpec");
   if (!clusters.isSynced) return [];
   return clusters
     .all()
-    .filter((cluster) => (cluster as WithSpec).spec?.engine?.name === engine)
+    .filter((cluster) => isConcerned((cluster as WithSpec).spec ?? {}))
     .map(({ metadata }) => ({ key: `${metadata.namespace ?? ""}/${metadata.name}`, priority: "change" }));
 }
 

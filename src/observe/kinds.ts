@@ -100,6 +100,7 @@ export const WATCHED: readonly WatchedKind[] = [
   lookedAt("clusteroperations", { apiVersion: API_VERSION, kind: "ClusterOperation" }, projectRequest),
   lookedAt("nodes", { apiVersion: "v1", kind: "Node" }, projectNode),
   lookedAt("storageclasses", { apiVersion: "storage.k8s.io/v1", kind: "StorageClass" }),
+  lookedAt("priorityclasses", { apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass" }),
   lookedAt("pods", { apiVersion: "v1", kind: "Pod", labelSelector: CHILD_LABEL }, projectPod),
   childKind("statefulsets", "apps/v1", "StatefulSet"),
   reduced(childKind("deployments", "apps/v1", "Deployment", []), withConditionsOnly),

@@ -103,6 +103,7 @@ export async function observe(
     nodes: observeNodes(stores, [...members.flatMap(({ pod }) => pod ?? []), ...instances]),
     measured: options.measurer.of(key),
     storageClasses: observeStorageClasses(stores, members),
+    ...missingPriorityClass(stores, cluster),
     stateMayHaveGoneBack: stores.wentBackLately(nowMs),
   });
 }
@@ -329,6 +330,15 @@ function observeStorageClasses(stores: Sources, members: readonly MemberView[]):
       return found === undefined ? [] : [[name, { allowsExpansion: found.allowVolumeExpansion === true }] as const];
     }),
   );
+}
+
+function missingPriorityClass(
+  stores: Sources,
+  cluster: ClusterView | undefined,
+): Pick<Observation, "missingPriorityClass"> {
+  const name = cluster?.intent.pods.priorityClassName;
+  const isMissing = name !== undefined && stores.of("PriorityClass").get(undefined, name) === undefined;
+  return isMissing ? { missingPriorityClass: name } : {};
 }
 
 interface StorageClass extends KubeObject {

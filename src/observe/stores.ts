@@ -24,7 +24,7 @@ export interface StoresOptions {
   readonly random?: Random;
 }
 
-const CLUSTER_SCOPED = ["Node", "Engine", "StorageClass"];
+const CLUSTER_SCOPED = ["Node", "Engine", "StorageClass", "PriorityClass"];
 const GONE_BACK_HOLD_MS = 300_000; // as long as kubelets and controllers may need to show what the restored state lacks
 
 /** Everything the operator knows from watches. */

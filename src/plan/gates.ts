@@ -4,7 +4,7 @@ import { ANNOTATION_URGENT_UNTIL } from "../build/labels.ts";
 import { revisionOf } from "../build/stateful-set.ts";
 import type { World } from "./facts.ts";
 import { isOpen, nextOpening, windowProblem } from "./maintenance.ts";
-import { annotateCommand } from "./override.ts";
+import { annotateCommand, patchCommand } from "./override.ts";
 import type { Guard } from "./guards.ts";
 import type { Measured } from "./observation.ts";
 import type { Block } from "./plan.ts";
@@ -27,6 +27,16 @@ export function budgetBlock(world: GatedWorld): Block | undefined {
 /** Why no maintenance window allows `what` now, and when the next one opens; undefined when one is open or none is asked for. */
 export function windowBlock(world: GatedWorld, what: string): Block | undefined {
   return isUrgent(world) ? undefined : closedWindows(world, what);
+}
+
+/** Why no pod can be made, whatever it is for; undefined when one can. @param what - That begins with a pod that must be made again. */
+export function priorityBlock({ seen, cluster }: GatedWorld, what?: string): Block | undefined {
+  const name = seen.missingPriorityClass;
+  if (name === undefined) return undefined;
+  const refused = `There is no PriorityClass ${name}, which spec.pods.priorityClassName names: the API server refuses every new pod.`;
+  const message = `${refused} ${what === undefined ? "Correct the name, or create the class." : `So ${what} does not begin.`}`;
+  const override = patchCommand(cluster, { pods: { priorityClassName: null } });
+  return { guard: "PriorityClassKnown", object: what === undefined ? name : cluster.name, message, override };
 }
 
 /** The analyses of spec.update.canary as last measured, in the order of the spec. */

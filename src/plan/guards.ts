@@ -150,6 +150,10 @@ export const GUARDS = {
     holds: "no volume would have to shrink",
     override: "None: volumes never shrink. Set `spec.storage.data.size` to what the volume has.",
   },
+  PriorityClassKnown: {
+    holds: "the PriorityClass that `spec.pods.priorityClassName` names exists: without it the API server takes no pod",
+    override: "Correct or remove `spec.pods.priorityClassName`, or create the PriorityClass.",
+  },
   EarlierClusterGone: {
     holds: "nothing of an earlier ClusterSpec of this name runs any more, when a new cluster begins",
     override:

@@ -14,6 +14,7 @@ import { applyIfDifferent } from "./difference.ts";
 import type { World } from "./facts.ts";
 import { isFleetStopped, trackOf } from "./fleet.ts";
 import { type FleetRollout, planFleetRollout } from "./fleet-rollout.ts";
+import { priorityBlock } from "./gates.ts";
 import { planOperations, reportWaiting } from "./operations.ts";
 import { patchCommand } from "./override.ts";
 import type { Block, Doomed, Step } from "./plan.ts";
@@ -33,7 +34,7 @@ export function planFleet(world: World): Decision {
     ...(rollout.rollout === undefined ? {} : { rollout: rollout.rollout }),
     ...plannedBy(operation, rollout),
     ...(requeues.length === 0 ? {} : { requeueAfterMs: Math.min(...requeues) }),
-    blocked: [...(operation.blocked ?? []), ...(rollout.blocked ?? []), ...unmeasuredLoad(world)],
+    blocked: [...unmadePods(world), ...(operation.blocked ?? []), ...(rollout.blocked ?? []), ...unmeasuredLoad(world)],
     steps: [
       ...(operation.reports ?? []),
       ...(rollout.reports ?? []),
@@ -42,6 +43,11 @@ export function planFleet(world: World): Decision {
       ...planCanary(world, rollout.canary),
     ],
   };
+}
+
+function unmadePods(world: World): readonly Block[] {
+  const block = priorityBlock(world);
+  return block === undefined ? [] : [block];
 }
 
 function plannedBy(operation: Decision, { isMoving, blocked = [] }: FleetRollout): Pick<Decision, "planned"> {

@@ -3,7 +3,7 @@ import { ANNOTATION_PROMOTE } from "../build/labels.ts";
 import { revisionOf } from "../build/stateful-set.ts";
 import { isInSync, type World } from "./facts.ts";
 import { isFleet } from "./fleet.ts";
-import { analyses, budgetBlock, windowBlock } from "./gates.ts";
+import { analyses, budgetBlock, priorityBlock, windowBlock } from "./gates.ts";
 import type { MemberView, PodView } from "./observation.ts";
 import { annotateCommand } from "./override.ts";
 import type { Block, Step } from "./plan.ts";
@@ -86,7 +86,8 @@ export function unjudgedSince(world: World, sinceMs: number): string | undefined
 
 /** The gate that is closed for the next member of an untried revision. */
 export function closedGate(world: World): Block | undefined {
-  return windowBlock(world, "the next step of the roll") ?? budgetBlock(world);
+  const what = "the next step of the roll";
+  return priorityBlock(world, what) ?? windowBlock(world, what) ?? budgetBlock(world);
 }
 
 /** An analysis that has not passed. One that failed has ended the roll before; what cannot be measured proves nothing. */

@@ -3,6 +3,7 @@ import { authorityTrouble } from "./certificates.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import { deadNodeTrouble } from "./dead-node.ts";
 import { listedMembers, type World } from "./facts.ts";
+import { priorityBlock } from "./gates.ts";
 import { formatBytes, parseQuantity } from "../build/quantity.ts";
 import type { MemberView } from "./observation.ts";
 import { operationCommand, patchCommand } from "./override.ts";
@@ -21,8 +22,10 @@ export function planTrouble(world: World): Decision {
   ]);
   const growing = growth(world);
   const lost = planLostMajority(world).blocked ?? [];
+  const unmade = priorityBlock(world);
   const blocked = [
     ...lost,
+    ...(unmade === undefined ? [] : [unmade]),
     ...each,
     ...formerVolumes(world),
     ...growing.blocked,

@@ -249,3 +249,21 @@ test("a Lease that somebody deletes while a member leads is made again at once, 
   await atRest();
   expect((await read("coordination.k8s.io/v1", "Lease", lease.name)).metadata.uid).toBe(next.metadata.uid);
 });
+
+test("a PriorityClass that is not there is named with its field, and the cluster goes on once it is", async () => {
+  await createCluster("unranked", { pods: { priorityClassName: "not-yet" } });
+  const { override } = await blockOf("unranked", "PriorityClassKnown");
+  expect(override).toContain("priorityClassName");
+  const { conditions = [] } = await statusOf("unranked");
+  expect(JSON.stringify(conditions)).toContain("spec.pods.priorityClassName");
+  const made: KubeObject & { readonly value: number } = {
+    apiVersion: "scheduling.k8s.io/v1",
+    kind: "PriorityClass",
+    metadata: { name: "not-yet" },
+    value: 1000,
+  };
+  await admin.create(made);
+  await eventually(async () =>
+    expect((await statusOf("unranked")).blocked?.map(({ guard }) => guard) ?? []).not.toContain("PriorityClassKnown"),
+  );
+});

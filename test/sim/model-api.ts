@@ -44,7 +44,7 @@ const WITH_STATUS = [
   "PersistentVolumeClaim",
   "PodDisruptionBudget",
 ];
-const CLUSTER_SCOPED = ["Node", "Engine", "StorageClass", "PersistentVolume", "ClusterRole"];
+const CLUSTER_SCOPED = ["Node", "Engine", "StorageClass", "PriorityClass", "PersistentVolume", "ClusterRole"];
 /** Kinds that no API server of this model serves. */
 const NOT_SERVED = ["PrometheusRule"];
 const KIND_MISSING = "the server could not find the requested resource";

@@ -86,6 +86,13 @@ const RULES: readonly Rule[] = [
   },
   { group: "storage.k8s.io", resources: ["storageclasses"], verbs: ["list", "watch"], isClusterScoped: true },
   {
+    why: "Whether the class that pods ask for exists: without it the API server takes none of them.",
+    group: "scheduling.k8s.io",
+    resources: ["priorityclasses"],
+    verbs: ["list", "watch"],
+    isClusterScoped: true,
+  },
+  {
     why: "Leases: created once for each cluster and written by members only; the operator's own is its leader election.\nGranted: get, list, update, watch.",
     group: "coordination.k8s.io",
     resources: ["leases"],

@@ -43,7 +43,7 @@ export function chartValues(engines: readonly string[]) {
       .enum(["AllNamespaces", "ReleaseNamespace"])
       .default("AllNamespaces")
       .describe(
-        "Which clusters the operator looks after. AllNamespaces needs a ClusterRole; with ReleaseNamespace a Role in the release's namespace is enough, beside reading Engines, Nodes, StorageClasses and PersistentVolumes, which lie in no namespace.",
+        "Which clusters the operator looks after. AllNamespaces needs a ClusterRole; with ReleaseNamespace a Role in the release's namespace is enough, beside reading Engines, Nodes, StorageClasses, PriorityClasses and PersistentVolumes, which lie in no namespace.",
       ),
     image: image("quorate/operator", "Image of the operator."),
     agentImage: image(

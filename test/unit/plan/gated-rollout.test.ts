@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ANNOTATION_URGENT_UNTIL } from "../../../src/build/labels.ts";
 import { revisionOf } from "../../../src/build/stateful-set.ts";
-import type { Measured } from "../../../src/plan/observation.ts";
+import type { Measured, Observation } from "../../../src/plan/observation.ts";
 import type { AnalysisVerdict } from "../../../src/slo/analysis.ts";
 import { contextOf } from "./fixture.ts";
 import { Simulator } from "./simulator.ts";
@@ -22,8 +22,7 @@ function measured(change: Partial<Measured> = {}): Measured {
 }
 
 /** A settled cluster whose spec now asks for another version. */
-function rolling(spec: object, before: Measured): Simulator {
-  const world = new Simulator({ members: 3, ...spec });
+function rolling(spec: object, before: Measured, world = new Simulator({ members: 3, ...spec })): Simulator {
   world.measured = before;
   world.settle();
   world.trace.length = 0;
@@ -206,5 +205,43 @@ describe("a maintenance window", () => {
     run(world);
     expect(replaced(world)).toEqual(["orders-2"]);
     expect(guards(world)).toEqual(["WindowOpen"]);
+  });
+});
+
+/** A world in which the class of all pods is not there, or not yet. */
+class Unranked extends Simulator {
+  isMissing = false;
+
+  override observe(): Observation {
+    const seen = super.observe();
+    return this.isMissing ? { ...seen, missingPriorityClass: "gone" } : seen;
+  }
+}
+
+describe("a PriorityClass that is not there", () => {
+  const spec = { pods: { priorityClassName: "gone" }, update: { minReadySeconds: 0 } };
+
+  test("lets no roll begin, which would end a pod that nobody could make again, and is named with the way out", () => {
+    const world = new Unranked({ members: 3, ...spec });
+    rolling(spec, measured(), world);
+    world.isMissing = true;
+    run(world, 600);
+    expect(replaced(world)).toEqual([]);
+    expect(guards(world)).toEqual(["PriorityClassKnown", "PriorityClassKnown"]);
+    expect(world.plan().blocked[0]).toMatchObject({
+      object: "gone",
+      message: expect.stringContaining("spec.pods.priorityClassName"),
+      override: expect.stringContaining('{"spec":{"pods":{"priorityClassName":null}}}'),
+    });
+  });
+
+  test("lets the roll begin once it is there", () => {
+    const world = new Unranked({ members: 3, ...spec });
+    rolling(spec, measured(), world);
+    world.isMissing = true;
+    run(world);
+    world.isMissing = false;
+    world.settle();
+    expect(replaced(world)).toHaveLength(3);
   });
 });
