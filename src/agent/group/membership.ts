@@ -7,7 +7,7 @@ const NOTHING: Verdict = { move: { kind: "Wait" }, reason: null };
 
 /**
  * Votes first, because they add safety: then whoever is to leave, then identities whose copy is lost, then newcomers, of which
- * there is never more than one that still learns.
+ * there is never more than one that still learns. What cannot be done yet holds up nothing that comes after it.
  */
 export function membershipChange(view: GroupView): Verdict {
   const members = view.seen?.group.members ?? [];
@@ -15,20 +15,20 @@ export function membershipChange(view: GroupView): Verdict {
   if (vote !== undefined) return vote;
   // Others have seen a newer list of members: whoever is missing from ours may have been added meanwhile.
   if (view.newestGeneration > view.intent.generation) return { ...NOTHING, reason: "IntentBehind" };
-  return (
-    removal(
-      view,
-      members.filter(({ name }) => !view.intent.members.includes(name)),
-      "it is no member any more",
-    ) ??
-    removal(
-      view,
-      members.filter((member) => hasLostItsCopy(view, member)),
-      "its copy is lost",
-    ) ??
-    addition(view, members) ??
-    NOTHING
+  const leaving = removal(
+    view,
+    members.filter(({ name }) => !view.intent.members.includes(name)),
+    "it is no member any more",
   );
+  if (leaving !== undefined && leaving.move.kind !== "Wait") return leaving;
+  // Who cannot leave yet may wait for just that: a lost copy counts against every majority, and a newcomer is whom to hand over to.
+  const lost = removal(
+    view,
+    members.filter((member) => hasLostItsCopy(view, member)),
+    "its copy is lost",
+  );
+  if (lost !== undefined && lost.move.kind !== "Wait") return lost;
+  return addition(view, members) ?? leaving ?? lost ?? NOTHING;
 }
 
 function promotion(view: GroupView, members: readonly EngineGroupMember[]): Verdict | undefined {

@@ -56,6 +56,17 @@ describe("who belongs to the group", () => {
     expect(world.member(left).record.id).toBe(world.entries.find(({ name }) => name === left)?.id);
   });
 
+  test("a member that is to stay alone, and whose copy is lost, is not waited for by those that are to go", () => {
+    const world = grown(4);
+    const stays = world.listed.find((name) => name !== world.leader) ?? "";
+    world.loseVolume(stays);
+    world.listed = [stays];
+    world.generation += 1;
+    settle(world, 300);
+    expect(world.trace).toContain(`remove ${stays}: its copy is lost`);
+    expect(world.isWhole).toBe(true);
+  });
+
   test("whatever gets lost and dies, the rules of the list hold, and in peace the group becomes whole", () => {
     const fault = fc.record({
       kind: fc.constantFrom("none", "kill", "volume", "size"),
