@@ -97,9 +97,17 @@ export function isFirst(view: GroupView): boolean {
   return view.record.id === null && standing(view) === undefined && !isAnyoneElse;
 }
 
+/** Whether nobody who leads says that the group does without the copy's identity. */
+function isCounted(view: GroupView): boolean {
+  const { id } = view.record;
+  return view.copy === "data" && standing(view)?.members.some((member) => member.id === id) !== false;
+}
+
 function stopped(view: GroupView): Verdict {
   const { copy, intent, self, record } = view;
-  if (!intent.members.includes(self)) return { move: { kind: "Wait" }, reason: "NotListed" };
+  // Its vote counts until the group has taken it out, which may need that vote.
+  const mayCount = intent.members.includes(self) || isCounted(view);
+  if (!mayCount) return { move: { kind: "Wait" }, reason: "NotListed" };
   if (copy === "data") return plain({ kind: "Start" });
   if (intent.bootstrapMember === self && isFirst(view)) return plain({ kind: "Initialize" });
   const said = standing(view);

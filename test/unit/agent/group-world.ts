@@ -98,6 +98,11 @@ export class GroupWorld {
     );
   }
 
+  /** Whether everybody on the group's list has the copy that the list is about; the list itself learns of a lost one later. */
+  get hasAllCopies(): boolean {
+    return this.entries.every(({ name, id }) => this.member(name).logOf === id);
+  }
+
   #isUp({ engine, logOf }: Sim): boolean {
     return engine === "running" && this.entries.some(({ id }) => id === logOf);
   }
