@@ -84,7 +84,8 @@ function takeFailed(turn: Turn, action: EngineAction, diverged: boolean): void {
 export function observeEngine(turn: Turn, event: Extract<EventBody, { type: "EngineState" }>): void {
   const { engine, role } = turn.state;
   if (engine.status !== "follower" && engine.status !== "writable") return;
-  if (role.kind === "leader" && isFromBefore(event.position, engine.position)) return;
+  const cannotGoBack = role.kind === "leader" || engine.sealedFor !== null;
+  if (cannotGoBack && isFromBefore(event.position, engine.position)) return;
   turn.setEngine({ position: event.position, standbys: event.standbys });
   if (role.kind !== "leader") return;
   for (const member of turn.others) {
@@ -94,7 +95,10 @@ export function observeEngine(turn: Turn, event: Extract<EventBody, { type: "Eng
   }
 }
 
-/** Whether a probe of a leader began before the promotion: its followers would take the former history for the leader's. */
+/**
+ * Whether a probe began before the promotion of a leader, whose followers would take the former history for its own, or before the
+ * seal of a copy, which would be taken for one that is not ahead of the next leader's.
+ */
 function isFromBefore(probed: Position | null, known: Position | null): boolean {
   return probed !== null && known !== null && !isAtLeast(probed, known);
 }

@@ -28,6 +28,7 @@ const AGENT_RESTART_MS = [100, 900] as const;
 const CONTAINER_RESTART_MS = [1_000, 4_000] as const;
 /** From the deadline to the end of the last process of the engine; the profile allows for a second. */
 const FENCE_TAKES_MS = [1, 60] as const;
+const PROBE_TAKES_MS = [2, 400] as const;
 
 /** What members are made with. */
 export interface MemberWorld extends Omit<EngineParts, "engineOf" | "exited"> {
@@ -413,7 +414,10 @@ export class SimMember {
   async #watchEngine({ clock }: Actor, runtime: MemberRuntime, signal: AbortSignal): Promise<void> {
     while (await sleep(clock, PROFILE.periodMs / 2, signal)) {
       const isReadable = isEngineUp(runtime.state) && this.engine.mode !== "stopped";
-      runtime.dispatch(engineStateOf(isReadable ? this.engine.observe() : undefined));
+      const observed = engineStateOf(isReadable ? this.engine.observe() : undefined);
+      // An answer takes a while on its way, and more has happened by then.
+      if (!(await sleep(clock, this.#scheduler.between(...PROBE_TAKES_MS), signal))) return;
+      runtime.dispatch(observed);
     }
   }
 

@@ -93,7 +93,13 @@ describe("safety rules", () => {
   test.each([
     { copy: "where the new leader's was sealed", ahead: 0, early: true },
     { copy: "ahead of the new leader's", ahead: 1, early: false },
-  ])("a copy $copy is connected while that is promoted: $early", ({ ahead, early }) => {
+    {
+      copy: "ahead of the new leader's, of which a slow probe says how far it was before",
+      ahead: 1,
+      slow: 1,
+      early: false,
+    },
+  ])("a copy $copy is connected while that is promoted: $early", ({ ahead, slow = 0, early }) => {
     const { world, protocol, asked } = running();
     const told = tell(protocol, world, "c", sealOf(2));
     const { actionId } = actionOf(asked, "c", "Seal");
@@ -102,7 +108,14 @@ describe("safety rules", () => {
     if (position === null) throw new Error("c has no copy");
     const value = String(Number(position.value) - ahead);
     const sealed = tell(protocol, told, "c", { type: "ActionDone", actionId, position });
-    tell(protocol, sealed, "c", {
+    const probed = { ...position, value: String(Number(position.value) - slow) };
+    const observed = tell(protocol, sealed, "c", {
+      type: "EngineState",
+      writable: false,
+      position: probed,
+      standbys: [],
+    });
+    tell(protocol, observed, "c", {
       type: "MessageReceived",
       from: "b",
       requestId: "2",
