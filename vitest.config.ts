@@ -92,6 +92,7 @@ export default defineConfig({
             "test/api/ownership.test.ts",
             "test/api/rights.test.ts",
             "test/api/sequences-long.test.ts",
+            "test/api/strained-watches.test.ts",
           ],
           globalSetup: ["test/api/rights-notes.ts", "test/api/plugin-bundle.ts"],
           provide: { rightsNotes },
@@ -123,7 +124,12 @@ export default defineConfig({
       {
         test: {
           name: "api-long",
-          include: ["test/api/overload.test.ts", "test/api/ownership.test.ts", "test/api/sequences-long.test.ts"],
+          include: [
+            "test/api/overload.test.ts",
+            "test/api/ownership.test.ts",
+            "test/api/sequences-long.test.ts",
+            "test/api/strained-watches.test.ts",
+          ],
           globalSetup: ["test/api/rights-notes.ts"],
           provide: { rightsNotes },
           testTimeout: 60_000,

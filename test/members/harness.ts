@@ -83,6 +83,8 @@ export class MemberCluster {
   readonly api: KubeClient;
   readonly folder: string;
   readonly members: TestMember[] = [];
+  /** Where agents that are started from now on find the API server. */
+  server: string;
   #intent: Intent;
   #rules: readonly RoleRule[] = [];
   #annotations: Readonly<Record<string, string>> = {};
@@ -92,6 +94,7 @@ export class MemberCluster {
   private constructor(parts: { plane: ControlPlane; api: KubeClient; folder: string; engine: HostEngine }) {
     const { plane, api, folder, engine } = parts;
     this.plane = plane;
+    this.server = plane.server;
     this.api = api;
     this.folder = folder;
     this.#engine = engine;
@@ -155,7 +158,7 @@ export class MemberCluster {
     const path = (...parts: string[]): string => join(this.folder, ...parts);
     const log = openSync(path(`${member.name}.log`), "a");
     const { uid, gid } = this.#engine.user;
-    const server = new URL(this.plane.server);
+    const server = new URL(this.server);
     const namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"];
     const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
     const init = [join(ROOT, "dist/quorate-init"), "--port", String(member.ports.init), "--"];
