@@ -9,6 +9,7 @@ const LONG_ENGINE_TESTS = [
   "test/engine/galera-accounts.test.ts",
   "test/engine/passwords.test.ts",
   "test/engine/rabbitmq.test.ts",
+  "test/engine/redis-passwords.test.ts",
   "test/engine/redis-shards.test.ts",
 ];
 
@@ -88,6 +89,7 @@ export default defineConfig({
           name: "api",
           include: ["test/api/**/*.test.ts"],
           exclude: [
+            "test/api/operator-upgrade.test.ts",
             "test/api/overload.test.ts",
             "test/api/ownership.test.ts",
             "test/api/rights.test.ts",
@@ -125,6 +127,7 @@ export default defineConfig({
         test: {
           name: "api-long",
           include: [
+            "test/api/operator-upgrade.test.ts",
             "test/api/overload.test.ts",
             "test/api/ownership.test.ts",
             "test/api/sequences-long.test.ts",
