@@ -96,8 +96,9 @@ function tallyOf(fault: string, engine: string): Tally {
 }
 
 let findings = 0;
-/** Whether something happened that must never happen. */
-let isBroken = false;
+/** Aborted with a signal, or when something happened that must never happen, which is what `evidence` says. */
+const ending = new AbortController();
+const evidence = { isKept: false };
 
 /** Injects one fault when its time comes, and heals it. @returns whether there was anything to break. */
 async function breakMember({ subject }: Target, { name, at, fromMs, toMs }: Drawn<Fault>): Promise<boolean> {
@@ -187,7 +188,7 @@ async function round(number: number): Promise<void> {
     );
     const [verdict, isWhole] = [verdicts[at], whole[at] === true];
     if (verdict !== undefined) judge({ number, engine: target.engine, names, verdict, isWhole });
-    if (!isWhole && !isBroken) await replace(target);
+    if (!isWhole && !evidence.isKept) await replace(target);
   }
 }
 
@@ -222,7 +223,10 @@ function judge({ number, engine, names, verdict, isWhole }: Outcome): void {
     tally.broken += isWhole ? 0 : 1;
   }
   const wrongs = verdict.lost + verdict.wrong + verdict.outOfOrder;
-  isBroken ||= wrongs > 0;
+  if (wrongs > 0) {
+    evidence.isKept = true;
+    ending.abort();
+  }
   if (wrongs > 0 || !isWhole) {
     findings++;
     process.stdout.write(`FINDING seed ${SEED}, round ${number}, ${engine}: ${faults}\n`);
@@ -235,16 +239,15 @@ for (const target of TARGETS) await target.create();
 for (const target of TARGETS) await target.subject.untilHealthy(WHOLE_AGAIN_MS);
 process.stdout.write(`seed ${SEED}\n`);
 const endMs = Date.now() + HOURS * 3_600_000;
-const ending = new AbortController();
 process.once("SIGINT", () => {
   ending.abort();
   process.stdout.write("this round is the last one\n");
 });
-for (let number = 1; Date.now() < endMs && !ending.signal.aborted && !isBroken; number++) await round(number);
+for (let number = 1; Date.now() < endMs && !ending.signal.aborted; number++) await round(number);
 for (const [key, { gapsMs, ...counts }] of tallies) {
   const [fault = "", engine = ""] = key.split(" ");
   const about = { bench: "campaign", case: fault, subject: engine, metric: "write_gap", unit: "ms" };
   await record(about, gapsMs, { ...counts, gapsMs, seed: SEED });
 }
-if (!isBroken) for (const { subject } of TARGETS) await removeNamespace(subject.writer.namespace);
+if (!evidence.isKept) for (const { subject } of TARGETS) await removeNamespace(subject.writer.namespace);
 process.exitCode = findings === 0 ? 0 : 1;
