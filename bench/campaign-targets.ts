@@ -1,33 +1,11 @@
 /** What a campaign breaks: one cluster of each engine whose client can count, and those clients in one shape. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { KeyClient } from "../hack/scenario/key-client.ts";
 import { apply, kubectl } from "../hack/scenario/lab.ts";
-import { podAddresses } from "../hack/scenario/pod-addresses.ts";
-import { RedisClient } from "../hack/scenario/redis-client.ts";
-import { pause, until } from "../hack/scenario/shell.ts";
 import { quorateSubject, type Subject } from "../hack/scenario/subject.ts";
 import { WriterRun } from "../hack/scenario/writer-run.ts";
-
-/** What a client found at the end of a round. All but `acked`, `unknown` and the gap must be 0. */
-export interface Verdict {
-  readonly acked: number;
-  readonly unknown: number;
-  /** Acknowledged, and not there. */
-  readonly lost: number;
-  /** There, and never written; or acknowledged, and not seen by a read that followed. */
-  readonly wrong: number;
-  /** Taken by a leader of an older epoch after one of a newer had taken something. */
-  readonly outOfOrder: number;
-  readonly largestGapMs: number;
-}
-
-/** A client that writes until it is told to finish, then reads everything back. */
-export interface CountingClient {
-  /** Acknowledged so far. */
-  readonly acked: () => number;
-  readonly finish: () => Promise<Verdict>;
-}
+import { nameOf } from "../src/api/names.ts";
+import { type CountingClient, followRoute, secretValue, startKeyClient, startRedisClient } from "./counting-clients.ts";
 
 /** One cluster of the campaign. */
 export interface Target {
@@ -39,24 +17,10 @@ export interface Target {
   readonly startClient: () => Promise<CountingClient>;
 }
 
-const FIRST_ACKS_MS = 120_000;
-
 async function applyExample(folder: string, namespace: string): Promise<void> {
   await kubectl("create", "namespace", namespace).catch(() => undefined);
   const manifest = await readFile(join(import.meta.dirname, "../examples", folder, "cluster.yaml"), "utf8");
   await apply(manifest.replaceAll("namespace: demo", `namespace: ${namespace}`));
-}
-
-async function secretValue(namespace: string, name: string, key: string): Promise<string> {
-  const value = await kubectl("-n", namespace, "get", "secret", name, "-o", `jsonpath={.data.${key}}`);
-  return Buffer.from(value, "base64").toString();
-}
-
-async function started(client: CountingClient): Promise<CountingClient> {
-  await until("the first acknowledged writes", FIRST_ACKS_MS, () =>
-    Promise.resolve(client.acked() > 20 ? true : undefined),
-  );
-  return client;
 }
 
 function postgres(): Target {
@@ -83,37 +47,17 @@ function postgres(): Target {
 
 function redis(): Target {
   const [namespace, cluster, port, followers] = ["campaign-redis", "sessions", 6379, 2];
-  let host = "";
-  const look = async (): Promise<void> => {
-    const address = "jsonpath={.endpoints[0].addresses[0]}";
-    host = await kubectl("-n", namespace, "get", "endpointslice", `${cluster}-rw`, "-o", address).catch(() => host);
-  };
   return {
     engine: "redis",
     subject: quorateSubject(namespace, cluster),
     create: () => applyExample("redis", namespace),
-    startClient: async () => {
-      const stop = new AbortController();
-      const looking = (async () => {
-        while (!stop.signal.aborted) {
-          await look();
-          await pause(500);
-        }
-      })();
-      const route = () => Promise.resolve(host === "" ? undefined : { host, port });
+    startClient: async () =>
       // Everybody's confirmation: two members may be taken at once, and this durability mode promises nothing else then.
-      const client = new RedisClient(route, await secretValue(namespace, `${cluster}-app`, "password"), followers);
-      client.start();
-      return started({
-        acked: () => client.acked,
-        finish: async () => {
-          const verdict = await client.finish();
-          stop.abort();
-          await looking;
-          return { ...verdict, wrong: 0, outOfOrder: 0 };
-        },
-      });
-    },
+      startRedisClient(
+        followRoute(namespace, cluster, port),
+        await secretValue(namespace, nameOf.connectionSecret(cluster, "app"), "password"),
+        followers,
+      ),
   };
 }
 
@@ -123,18 +67,11 @@ function etcd(): Target {
     engine: "etcd",
     subject: quorateSubject(namespace, cluster),
     create: () => applyExample("etcd", namespace),
-    startClient: async () => {
-      const members = podAddresses({ namespace, cluster, port: 2379 });
-      const client = new KeyClient(members, await secretValue(namespace, `${cluster}-credentials`, "app"));
-      client.start();
-      return started({
-        acked: () => client.acked,
-        finish: async () => {
-          const { stale, ...verdict } = await client.finish();
-          return { ...verdict, wrong: stale, outOfOrder: 0 };
-        },
-      });
-    },
+    startClient: async () =>
+      startKeyClient(
+        { namespace, selector: `quorate.io/cluster=${cluster}`, port: 2379 },
+        await secretValue(namespace, nameOf.credentialsSecret(cluster), "app"),
+      ),
   };
 }
 

@@ -15,7 +15,8 @@ import { kubectl, lab } from "../hack/scenario/lab.ts";
 import { pause, TimeoutError } from "../hack/scenario/shell.ts";
 import { type LeaderPod, podsBySelector, type Subject } from "../hack/scenario/subject.ts";
 import { randomFrom } from "../test/model/explore.ts";
-import { TARGETS as ALL_TARGETS, type Target, type Verdict } from "./campaign-targets.ts";
+import { TARGETS as ALL_TARGETS, type Target } from "./campaign-targets.ts";
+import type { Verdict } from "./counting-clients.ts";
 import { record } from "./figures.ts";
 
 const HOURS = Number(process.env["HOURS"] ?? 1);

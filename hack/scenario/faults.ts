@@ -1,6 +1,6 @@
 /** The faults that demo, tests and benchmarks inject, by name. Each tells when it took effect. */
 import { kubectl, lab, type PodProcess, podProcesses } from "./lab.ts";
-import type { Subject } from "./subject.ts";
+import type { FaultSubject } from "./subject.ts";
 
 /** What was broken, and how to mend it. */
 export interface Injected {
@@ -32,7 +32,7 @@ export type Fault = (typeof FAULTS)[number];
 const nothing = (): Promise<void> => Promise.resolve();
 
 /** Injects one fault into the current leader. */
-export async function inject(fault: Fault, subject: Subject): Promise<Injected> {
+export async function inject(fault: Fault, subject: FaultSubject): Promise<Injected> {
   const { pod, node, member } = await subject.leader();
   const { namespace } = subject.writer;
   const signal = async (

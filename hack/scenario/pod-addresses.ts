@@ -1,4 +1,4 @@
-/** Where a cluster's pods take clients: what a client holds that knows all members, and asks again now and then. */
+/** Where pods take clients: what a client holds that knows all members, and asks again now and then. */
 import { kubectl } from "./lab.ts";
 
 const OLD_MS = 1000;
@@ -6,13 +6,13 @@ const OLD_MS = 1000;
 /** Whose pods, and on which port. */
 export interface PodsOf {
   readonly namespace: string;
-  readonly cluster: string;
+  /** By their labels. */
+  readonly selector: string;
   readonly port: number;
 }
 
-async function lookUp({ namespace, cluster, port }: PodsOf): Promise<readonly string[]> {
+async function lookUp({ namespace, selector, port }: PodsOf): Promise<readonly string[]> {
   const columns = '{range .items[*]}{.status.podIP}{"\\n"}{end}';
-  const selector = `quorate.io/cluster=${cluster}`;
   const text = await kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", `jsonpath=${columns}`);
   return text.split("\n").flatMap((address) => (address === "" ? [] : [`${address}:${port}`]));
 }

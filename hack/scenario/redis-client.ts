@@ -1,16 +1,6 @@
 /** A client of Redis that follows the write route and counts: one key after the other, what was acknowledged, by how many followers. */
-import { connect, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { DEADLINE_MS, type RedisAddress, RedisConnection } from "./redis-connection.ts";
 
-/** Where writes go at the moment. */
-export interface WriteRoute {
-  readonly host: string;
-  readonly port: number;
-  /** Whom to believe, and by what name, of a server that speaks TLS at that port; absent: it does not. */
-  readonly tls?: { readonly ca: string; readonly servername?: string };
-}
-
-const DEADLINE_MS = 1000;
 const INTERVAL_MS = 10;
 
 /** What became of a client's writes. */
@@ -21,66 +11,9 @@ export interface RedisVerdict {
   readonly largestGapMs: number;
 }
 
-/** One connection; commands without spaces in their words, answers of one line or of one bulk string. */
-class Connection {
-  readonly #socket: Socket;
-  #text = "";
-  #waiting: ((answer: string | Error) => void) | undefined;
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.setEncoding("utf8").on("data", (chunk: string) => this.#take(chunk));
-    for (const event of ["error", "close"]) socket.on(event, () => this.#settle(new Error("connection lost")));
-  }
-
-  static async open({ host, port, tls }: WriteRoute, password: string): Promise<Connection> {
-    const connection = new Connection(tls === undefined ? connect({ host, port }) : connectTls({ host, port, ...tls }));
-    try {
-      await connection.ask(`AUTH app ${password}`);
-      return connection;
-    } catch (error) {
-      connection.end();
-      throw error;
-    }
-  }
-
-  /** @throws {Error} for an answer that is an error, a lost connection, or none in time. */
-  ask(command: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#settle(new Error("client deadline")), DEADLINE_MS);
-      this.#waiting = (answer) => {
-        clearTimeout(timer);
-        if (answer instanceof Error) reject(answer);
-        else resolve(answer);
-      };
-      this.#socket.write(`${command}\r\n`);
-    });
-  }
-
-  end(): void {
-    this.#socket.destroy();
-  }
-
-  #take(chunk: string): void {
-    this.#text += chunk;
-    const [, kind = "", line = ""] = /^([+:$-])([^\r]*)\r\n/.exec(this.#text) ?? [];
-    if (kind === "") return;
-    const [, bulk] = /^\$[0-9]+\r\n([^\r]*)\r\n/.exec(this.#text) ?? [];
-    if (kind === "$" && bulk === undefined) return;
-    this.#text = "";
-    this.#settle(kind === "-" ? new Error(line) : (bulk ?? line));
-  }
-
-  #settle(answer: string | Error): void {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    waiting?.(answer);
-  }
-}
-
 /** Writes until told to stop, then looks for everything that was acknowledged. */
 export class RedisClient {
-  readonly #route: () => Promise<WriteRoute | undefined>;
+  readonly #route: () => Promise<RedisAddress | undefined>;
   readonly #password: string;
   readonly #followers: number;
   readonly #stop = new AbortController();
@@ -96,7 +29,7 @@ export class RedisClient {
    * @param password - Of the account `app`.
    * @param followers - A write counts as acknowledged once so many followers have confirmed it to the client (WAIT).
    */
-  constructor(route: () => Promise<WriteRoute | undefined>, password: string, followers: number) {
+  constructor(route: () => Promise<RedisAddress | undefined>, password: string, followers: number) {
     this.#route = route;
     this.#password = password;
     this.#followers = followers;
@@ -123,7 +56,7 @@ export class RedisClient {
   }
 
   async #write(): Promise<void> {
-    let connection: Connection | undefined;
+    let connection: RedisConnection | undefined;
     for (let seq = 1; !this.#stop.signal.aborted; seq++) {
       connection ??= await this.#connect();
       try {
@@ -139,7 +72,7 @@ export class RedisClient {
     connection?.end();
   }
 
-  async #put(connection: Connection, seq: number): Promise<void> {
+  async #put(connection: RedisConnection, seq: number): Promise<void> {
     await connection.ask(`SET ${this.#prefix}-${seq} ${seq}`);
     if (this.#followers === 0) return;
     const confirmed = Number(await connection.ask(`WAIT ${this.#followers} ${DEADLINE_MS / 2}`));
@@ -153,12 +86,12 @@ export class RedisClient {
     this.#acked.push(seq);
   }
 
-  async #connect(): Promise<Connection> {
+  async #connect(): Promise<RedisConnection> {
     for (;;) {
       const route = await this.#route().catch(() => undefined);
       if (route !== undefined) {
         try {
-          return await Connection.open(route, this.#password);
+          return await RedisConnection.open(route, this.#password);
         } catch {
           // It has just ended, or does not listen yet: the route will say who leads.
         }

@@ -141,14 +141,21 @@ export class SqlClient {
       if (stderr.length === 0) return "acked";
       const error = stderr.find((line) => line.startsWith("ERROR ")) ?? ""; // the statement comes before it
       if (CONFLICT.test(error)) return "conflict";
-      if (NOT_IN_GROUP.test(error)) return "refused";
+      if (NOT_IN_GROUP.test(error)) {
+        this.#end(); // the address may name another member next time
+        return "refused";
+      }
       this.#errors.add(error.slice(0, 120));
     } catch (error) {
       this.#errors.add(String(error).slice(0, 120));
       // The client was killed: whatever it still had under way may have been done.
     }
-    this.#session?.close(); // a connection that broke is not made again, and the member may be elsewhere
-    this.#session = undefined;
+    this.#end(); // a connection that broke is not made again, and the member may be elsewhere
     return "unknown";
+  }
+
+  #end(): void {
+    this.#session?.close();
+    this.#session = undefined;
   }
 }

@@ -30,6 +30,11 @@ export interface Subject {
   readonly drainedPods?: string;
 }
 
+/** What a fault needs to know of a cluster: of its clients only where they are. */
+export interface FaultSubject extends Omit<Subject, "writer"> {
+  readonly writer: Pick<Subject["writer"], "namespace">;
+}
+
 /** The pods that match a selector and have a node. */
 export async function podsBySelector(namespace: string, selector: string): Promise<LeaderPod[]> {
   const columns =

@@ -32,7 +32,10 @@ async function untilSize(members: number): Promise<void> {
 async function expectNothingLost(what: string, change: () => Promise<void>): Promise<void> {
   const secret = ["-n", NAMESPACE, "get", "secret", `${CLUSTER}-app`, "-o", "jsonpath={.data.password}"];
   const password = Buffer.from(await kubectl(...secret), "base64").toString();
-  const client = new QueueClient(podAddresses({ namespace: NAMESPACE, cluster: CLUSTER, port: PORT }), password);
+  const client = new QueueClient(
+    podAddresses({ namespace: NAMESPACE, selector: `quorate.io/cluster=${CLUSTER}`, port: PORT }),
+    password,
+  );
   client.start();
   await until("the first confirmed messages", 90_000, () => Promise.resolve(client.confirmed > 20 ? true : undefined));
   await change();

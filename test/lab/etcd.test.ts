@@ -31,7 +31,7 @@ async function untilSize(members: number): Promise<void> {
 async function keyClient(): Promise<KeyClient> {
   const secret = ["-n", NAMESPACE, "get", "secret", `${CLUSTER}-credentials`, "-o", "jsonpath={.data.app}"];
   return new KeyClient(
-    podAddresses({ namespace: NAMESPACE, cluster: CLUSTER, port: PORT }),
+    podAddresses({ namespace: NAMESPACE, selector: `quorate.io/cluster=${CLUSTER}`, port: PORT }),
     Buffer.from(await kubectl(...secret), "base64").toString(),
   );
 }

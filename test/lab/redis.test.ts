@@ -6,7 +6,8 @@ import { removeNamespace } from "../../hack/scenario/example.ts";
 import { inject } from "../../hack/scenario/faults.ts";
 import { installOperator } from "../../hack/scenario/install.ts";
 import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
-import { RedisClient, type WriteRoute } from "../../hack/scenario/redis-client.ts";
+import { RedisClient } from "../../hack/scenario/redis-client.ts";
+import type { RedisAddress } from "../../hack/scenario/redis-connection.ts";
 import { pause, until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 
@@ -27,7 +28,7 @@ async function untilReady(): Promise<void> {
   });
 }
 
-async function route(): Promise<WriteRoute | undefined> {
+async function route(): Promise<RedisAddress | undefined> {
   const address = "jsonpath={.endpoints[0].addresses[0]}";
   const host = await kubectl("-n", NAMESPACE, "get", "endpointslice", `${CLUSTER}-rw`, "-o", address);
   return host === "" ? undefined : { host, port: PORT };
@@ -41,7 +42,7 @@ async function given(key: string): Promise<string> {
 }
 
 /** For a client that believes the cluster's authority alone, and wants the Service's name in the certificate. */
-async function tlsRoute(): Promise<WriteRoute | undefined> {
+async function tlsRoute(): Promise<RedisAddress | undefined> {
   const found = await route();
   if (found === undefined) return undefined;
   const tls = { ca: await given("ca.crt"), servername: `${CLUSTER}-rw.${NAMESPACE}.svc` };

@@ -7,7 +7,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { RedisClient, type WriteRoute } from "../../hack/scenario/redis-client.ts";
+import { RedisClient } from "../../hack/scenario/redis-client.ts";
+import type { RedisAddress } from "../../hack/scenario/redis-connection.ts";
 import { pause } from "../../hack/scenario/shell.ts";
 import { hasRedis, REDIS_PROGRAMS } from "../engine/host-redis.ts";
 import { shippedSpec } from "../engine/host-cluster.ts";
@@ -35,13 +36,13 @@ function untilLedAnew(epoch: number): Promise<number> {
   });
 }
 
-async function plainRoute(): Promise<WriteRoute | undefined> {
+async function plainRoute(): Promise<RedisAddress | undefined> {
   const member = await cluster.routed();
   return member === undefined ? undefined : { host: "127.0.0.1", port: member.ports.engine };
 }
 
 /** For clients that believe nobody but the cluster's authority. */
-async function tlsRoute(): Promise<WriteRoute | undefined> {
+async function tlsRoute(): Promise<RedisAddress | undefined> {
   const member = await cluster.routed();
   if (member === undefined) return undefined;
   const ca = await readFile(join(cluster.folder, "peer/ca.crt"), "utf8");
