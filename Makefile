@@ -71,6 +71,11 @@ bench-failover: images ## Measure failovers on the lab, with Patroni beside (RUN
 	node bench/failover.ts
 	node bench/render.ts
 
+.PHONY: bench-engines
+bench-engines: images ## Measure every engine on the lab beside its own mechanism (ENGINES=…, CASES=…, CONTENDERS=…, RUNS=5, CUT_RUNS=3, LONG_RUNS=1)
+	node bench/engines.ts
+	node bench/render.ts
+
 .PHONY: bench-change
 bench-change: images ## Measure rolls and rollbacks on the lab (RUNS=5, CASES=…)
 	node bench/change.ts

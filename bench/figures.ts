@@ -16,6 +16,7 @@ export interface Figure {
   readonly p95: number;
   readonly p99?: number;
   readonly max: number;
+  readonly acked?: number;
   readonly lost?: number;
   readonly outOfOrder?: number;
   /** Rows that nobody wrote, and acknowledged ones that a read after them did not see. */
@@ -24,6 +25,10 @@ export interface Figure {
   readonly gapsMs?: readonly number[];
   /** How many clusters were not whole again in time after their last fault. */
   readonly broken?: number;
+  /** How long it took what the values were taken of. */
+  readonly seconds?: number;
+  /** How many keys were there before it, and are counted as lost when they are not there after it. */
+  readonly keys?: number;
   /** Load average of the last minute when it was taken: other programs' work is in it, too. */
   readonly load?: number;
   readonly commit: string;

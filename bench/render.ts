@@ -198,6 +198,76 @@ function simulatorTable(figures: readonly Figure[]): string[] {
   ];
 }
 
+/** The cases of bench/engines.ts, in the order of the table. */
+const ENGINE_CASES = [
+  "engine-kill",
+  "pod-delete",
+  "switchover",
+  "node-cut",
+  "all-pods-delete",
+  "roll",
+  "3-5-3",
+] as const;
+const RESHARDING_CASE = "3-5-3-shards";
+
+function enginesTable(figures: readonly Figure[]): string[] {
+  const rows = figures.filter((figure) => figure.bench === "engines" && figure.case !== RESHARDING_CASE);
+  if (rows.length === 0) return [];
+  const lines = [
+    "## Every engine beside its own mechanism",
+    "",
+    "The largest gap in writes of one client around one fault, in ms. `statefulset`: the engine under a plain StatefulSet; `sentinel`,",
+    "`redis-cluster`: what Redis has of its own, with its default timeout (30 s and 15 s) and with 5 s. `lost`: acknowledged and missing at",
+    "the end; `wrong`: there and never written, or acknowledged and not seen. Made by `make bench-engines`.",
+    "",
+    "| engine | subject | fault | runs | median | P95 | max | acknowledged | lost | wrong | not whole again | commit |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  const engines = [...new Set(rows.map(({ subject }) => subject.split(" ")[0] ?? ""))];
+  for (const engine of engines) {
+    for (const name of ENGINE_CASES) {
+      const those = rows.filter((row) => row.case === name && row.subject.startsWith(`${engine} `));
+      for (const row of those.toSorted((a, b) => a.subject.localeCompare(b.subject))) {
+        const gaps = row.n === 0 ? " |  | " : `${row.p50} | ${row.p95} | ${row.max}`;
+        const counts = [row.acked ?? 0, row.lost ?? 0, row.wrong ?? 0, row.broken ?? 0].join(" | ");
+        lines.push(
+          `| ${row.subject.replace(" ", " | ")} | ${name} | ${row.n + (row.n === 0 ? (row.broken ?? 0) : 0)} | ${gaps} | ${counts} | ${row.commit} |`,
+        );
+      }
+    }
+  }
+  return [...lines, "", ...reshardingTable(figures)];
+}
+
+/** The phases of bench/resharding.ts, in their order. */
+const RESHARDING_PHASES: Readonly<Record<string, string>> = {
+  latency_before: "three shards, at rest",
+  latency_out: "three to five shards",
+  latency_at_five: "five shards, at rest",
+  latency_in: "five to three shards",
+  latency_after: "three shards again, at rest",
+};
+
+function reshardingTable(figures: readonly Figure[]): string[] {
+  const rows = figures.filter((figure) => figure.bench === "engines" && figure.case === RESHARDING_CASE);
+  const total = rows.find((row) => row.metric === "largest_gap");
+  if (total === undefined) return [];
+  const lines = [
+    `Shards that come and go: ${total.keys ?? 0} keys, and four writers meanwhile. ${total.acked ?? 0} writes were acknowledged, ${total.lost ?? 0} of`,
+    `those and of the keys are missing at the end; the longest wait of a writer was ${total.max} ms (${total.commit}).`,
+    "",
+    "| phase | seconds | writes | median, ms | P95 | P99 | max |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  for (const [metric, what] of Object.entries(RESHARDING_PHASES)) {
+    const row = rows.find((one) => one.metric === metric);
+    if (row === undefined) continue;
+    const values = [row.p50, row.p95, row.p99 ?? "", row.max].join(" | ");
+    lines.push(`| ${what} | ${row.seconds ?? ""} | ${row.n} | ${values} |`);
+  }
+  return [...lines, ""];
+}
+
 /** What all campaigns together have come to; any other table shows the newest run alone. */
 function campaignTable(figures: readonly Figure[]): string[] {
   const rows = figures.filter((figure) => figure.bench === "campaign");
@@ -246,6 +316,7 @@ const text = [
     : `Machine: ${machine}.`,
   "",
   ...failoverTable(figures),
+  ...enginesTable(figures),
   ...changeTable(figures),
   ...campaignTable(all),
   ...agentTable(figures),
