@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { ShardClient } from "../../hack/scenario/shard-client.ts";
 import { HostCluster } from "../../src/conformance/host-cluster.ts";
 import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
 import { HostAuthority } from "./host-authority.ts";
@@ -267,7 +268,7 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     expect(await slotsOf(second)).toMatchObject({ slots: "8192-16383" });
   });
 
-  it("slots move with their keys to a new shard and back", async () => {
+  it("slots move with their keys to a new shard and back, under a client that counts", async () => {
     const third = makeShard(2, 3);
     shards.push(third);
     await third.form(0);
@@ -281,6 +282,9 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
         QUORATE_TARGET_PORT: String(meetingPort(leader.port)),
       };
     };
+    const addresses = shards.map((shard) => `127.0.0.1:${shard.member(0).port}`);
+    const client = new ShardClient({ members: () => Promise.resolve(addresses), password: PASSWORDS.app, writers: 2 });
+    client.start();
     await first.run("moveSlots", { QUORATE_SLOTS: "5462-8191", ...to(third) });
     await second.run("moveSlots", { QUORATE_SLOTS: "8192-10922", ...to(third) });
     expect(await slotsOf(third.member(0))).toEqual({ slots: "5462-10922", moving: "", movingTo: "" });
@@ -290,6 +294,9 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     await third.member(0).run("moveSlots", { QUORATE_SLOTS: "5462-10922", ...to(shards[0] as HostCluster) });
     await untilReached(second);
     expect(await slotsOf(first)).toEqual({ slots: "0-10922", moving: "", movingTo: "" });
+    const verdict = await client.finish();
+    expect(verdict).toMatchObject({ lost: 0 });
+    expect(verdict.acked).toBeGreaterThan(50);
     expect(ask(third.member(0), ["dbsize"])).toEqual(["0"]);
   });
 
