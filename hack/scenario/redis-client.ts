@@ -1,6 +1,7 @@
 /** A client of Redis that follows the write route and counts: one key after the other, what was acknowledged, by how many followers. */
 import { DEADLINE_MS, type RedisAddress, RedisConnection } from "./redis-connection.ts";
 
+const READ_BACK_MS = 120_000;
 const INTERVAL_MS = 10;
 
 /** What became of a client's writes. */
@@ -48,11 +49,25 @@ export class RedisClient {
   async finish(): Promise<RedisVerdict> {
     this.#stop.abort();
     await this.#running;
-    const connection = await this.#connect();
-    let lost = 0;
-    for (const seq of this.#acked) lost += (await connection.ask(`EXISTS ${this.#prefix}-${seq}`)) === "1" ? 0 : 1;
-    connection.end();
-    return { acked: this.acked, unknown: this.#unknown, lost, largestGapMs: this.#largestGapMs };
+    return { acked: this.acked, unknown: this.#unknown, lost: await this.#lost(), largestGapMs: this.#largestGapMs };
+  }
+
+  /** How many that were acknowledged are not there. A leader may change while it is asked: then the next one is asked anew. */
+  async #lost(): Promise<number> {
+    const endMs = Date.now() + READ_BACK_MS;
+    for (;;) {
+      const connection = await this.#connect();
+      try {
+        let lost = 0;
+        for (const seq of this.#acked) lost += (await connection.ask(`EXISTS ${this.#prefix}-${seq}`)) === "1" ? 0 : 1;
+        return lost;
+      } catch (error) {
+        if (Date.now() > endMs) throw error;
+        await pause(INTERVAL_MS);
+      } finally {
+        connection.end();
+      }
+    }
   }
 
   async #write(): Promise<void> {
