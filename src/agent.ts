@@ -21,8 +21,7 @@ else if (command === "run") {
   const runDir = process.env["QUORATE_RUN_DIR"] ?? "/run";
   if (argument !== undefined || !(await launchChosen(runDir, (code) => process.exit(code)))) {
     // What it consists of takes a third of a second of processor time to load: not where files are copied only.
-    const { config } = await import("zod");
-    config({ jitless: true }); // an agent reads little: to compile its schemas, which happens as they are made, costs more than it saves
+    await import("./agent/schemas-as-written.ts");
     const { runAgent } = await import("./agent/run.ts");
     await runAgent();
   }
