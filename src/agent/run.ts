@@ -1,10 +1,10 @@
 /** The agent as it runs: all its parts made and started. */
 import type { MemberParts } from "./equipment.ts";
+import type { GroupMember } from "./group/member.ts";
+import type { Member } from "./member.ts";
 import { agentMetrics, usageMetrics } from "./metrics.ts";
 import { InitClient } from "./init-client.ts";
 import { isGroup } from "./group/topology.ts";
-import { GroupMember } from "./group/member.ts";
-import { Member } from "./member.ts";
 import { VERSION } from "../version.ts";
 import { readEngine, readSettings } from "./settings.ts";
 import { noteProof } from "./replacement/launch.ts";
@@ -57,7 +57,7 @@ export async function runAgent(): Promise<void> {
     events,
     exit,
   };
-  const instance = isGroup(engine) ? new GroupMember(parts) : new Member(parts);
+  const instance = await memberOf(parts);
   await startHealthServer(
     {
       ready: () => instance.ready(),
@@ -76,4 +76,10 @@ export async function runAgent(): Promise<void> {
   noteProof(settings.QUORATE_RUN_DIR, async () => instance.ready() === undefined && (await isExtended())).catch(
     (error: unknown) => log.error({ err: error }, "It could not be noted that this agent serves"),
   );
+}
+
+/** Loads what its kind of member consists of: the other kind would cost every agent memory and a part of its start. */
+async function memberOf(parts: MemberParts): Promise<Member | GroupMember> {
+  if (isGroup(parts.engine)) return new (await import("./group/member.ts")).GroupMember(parts);
+  return new (await import("./member.ts")).Member(parts);
 }
