@@ -110,10 +110,10 @@ ${problem === undefined ? undefined : html`<p class="warn" role="alert">${proble
 /** The page of all clusters that the user may see. */
 export function renderStatus({ user, at, clusters, more }: StatusPage): string {
   const body = html`<header><h1>quorate</h1><form method="post" action="/sign-out"><button>Sign out</button></form></header>
-<p class="dim">${at} · ${user}</p>
+<p class="dim">${at} &middot; ${user}</p>
 <main>${clusters.map(renderCluster)}
 ${clusters.length === 0 ? html`<p>There are no clusters that you may see.</p>` : undefined}
-${more === 0 ? undefined : html`<p>${more} more; name a namespace in the address: <code>?namespace=…</code></p>`}
+${more === 0 ? undefined : html`<p>${more} more; name a namespace in the address: <code>?namespace=&hellip;</code></p>`}
 </main>`;
   return document("quorate: clusters", body, html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">`);
 }
@@ -122,9 +122,9 @@ function renderCluster(cluster: ClusterPage): Html {
   const { namespace, name, engine, promise, ready, isReady, trouble, epoch, change, rollout } = cluster;
   return html`<section class="${isReady ? "ok" : "bad"}" id="${`${namespace}.${name}`}">
 <h2><span class="mark">${isReady ? "●" : "▲"}</span> ${namespace}/${name}</h2>
-<p class="dim">${engine} · ${promise} · ${ready} ready${epoch === undefined ? undefined : html` · epoch ${epoch}`}</p>
+<p class="dim">${engine} &middot; ${promise} &middot; ${ready} ready${epoch === undefined ? undefined : html` &middot; epoch ${epoch}`}</p>
 ${trouble === undefined ? undefined : html`<p class="warn">${trouble}</p>`}
-${change === undefined ? undefined : html`<p>… ${change}</p>`}
+${change === undefined ? undefined : html`<p>&hellip; ${change}</p>`}
 ${rollout === undefined ? undefined : html`<p class="dim">${rollout}</p>`}
 <h3>Members</h3><ul class="members">${cluster.members.map(renderMember)}</ul>
 ${cluster.blocked.length === 0 ? undefined : html`<h3>Held back</h3><ul class="blocked">${cluster.blocked.map(renderBlocked)}</ul>`}
@@ -152,7 +152,7 @@ function renderBudgets({ budgets, unjudged }: ClusterPage): Html | undefined {
 
 function renderBudget({ objective, remaining, burn }: BudgetView): Html {
   const left = `${(remaining * 100).toFixed(1)} % left`;
-  return html`<li><b>${objective}</b><span class="${remaining > 0 ? "good" : "warn"}">${left}</span><span>burns ${burn.toFixed(1)} ×</span></li>`;
+  return html`<li><b>${objective}</b><span class="${remaining > 0 ? "good" : "warn"}">${left}</span><span>burns ${burn.toFixed(1)} &times;</span></li>`;
 }
 
 function renderLeadership({ leader, epoch, since }: Leadership): Html {

@@ -39,6 +39,14 @@ test("the agent and the operator hold no messages of schemas in languages that n
   }
 });
 
+test.each(["dist/agent.mjs", "dist/operator.mjs"])("%s is ASCII", async (program) => {
+  // One other character, and Node keeps the whole source with two bytes for each.
+  const { outputFiles } = await build({ ...PROGRAMS.get(program), write: false, sourcemap: false });
+  const text = outputFiles?.[0]?.text ?? "";
+  expect(text.length).toBeGreaterThan(100_000);
+  expect(text.match(/.{0,40}[^\t\n -~].{0,40}/g)).toBeNull();
+});
+
 test("an agent's start loads neither what fetches nor what pushes metrics and traces", async () => {
   const folder = mkdtempSync(join(tmpdir(), "quorate-program-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));

@@ -66,7 +66,7 @@ test("a cluster says who leads, who is behind, what goes on, what is held back a
     "It is &lt;cloning&gt;.",
     "To let it pass: <code>wait</code>",
     "50.0 % left",
-    "burns 2.3 ×",
+    "burns 2.3 &times;",
     "since 2030-01-01 00:00:00 UTC",
   ]) {
     expect(text).toContain(part);
