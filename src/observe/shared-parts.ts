@@ -1,13 +1,15 @@
 // Objects of different clusters are mostly alike: the same probes, volumes, scripts, owners. Equal parts are kept once.
 
 const LONGEST_KEY = 256; // parts that print longer are rarely equal, and their keys would cost what sharing saves
-const MAX_PARTS = 8_192;
-const MAX_TEXTS = 64; // an engine's files; intents pass through
+const RECENT_PARTS = 4_096;
+const RECENT_WORDS = 4_096; // names, times, uids: mostly of the object that is taken in and of those around it
+const RECENT_TEXTS = 32; // an engine's files; intents pass through
 
 /** Replaces parts of plain JSON by equal ones seen lately. What it returns must not be changed: others hold it, too. */
 export class SharedParts {
-  readonly #parts = new Map<string, object>(); // by their JSON, the one used longest ago first
-  readonly #texts = new Map<string, string>();
+  readonly #parts = new Recent<object>(RECENT_PARTS); // by their JSON
+  readonly #words = new Recent<string>(RECENT_WORDS);
+  readonly #texts = new Recent<string>(RECENT_TEXTS);
 
   /** `value`, or an equal one, with all that can be shared in it shared. */
   share<T>(value: T): T {
@@ -16,7 +18,8 @@ export class SharedParts {
 
   /** @returns the value to keep, and its JSON while that is short enough to be a key. */
   #shared(value: unknown): [unknown, string | undefined] {
-    if (typeof value === "string" && value.length > LONGEST_KEY) return [this.#text(value), undefined];
+    if (typeof value === "string" && value.length > LONGEST_KEY) return [this.#texts.use(value, value), undefined];
+    if (typeof value === "string") return [this.#words.use(value, value), JSON.stringify(value)];
     if (typeof value !== "object" || value === null) return [value, JSON.stringify(value)];
     const kept: unknown[] = [];
     let key: string | undefined = Array.isArray(value) ? "[" : "{";
@@ -26,30 +29,51 @@ export class SharedParts {
       key = key === undefined || json === undefined ? undefined : `${key}${JSON.stringify(name)}:${json},`;
       if (key !== undefined && key.length > LONGEST_KEY) key = undefined;
     }
-    if (key !== undefined) key += Array.isArray(value) ? "]" : "}";
-    const known = key === undefined ? undefined : this.#parts.get(key);
-    const shared = known ?? rebuilt(value, kept);
-    if (key !== undefined) remember(this.#parts, key, shared, MAX_PARTS);
-    return [shared, key];
-  }
-
-  #text(text: string): string {
-    const known = this.#texts.get(text) ?? text;
-    remember(this.#texts, known, known, MAX_TEXTS);
-    return known;
+    if (key === undefined) return [rebuilt(value, kept), undefined];
+    key += Array.isArray(value) ? "]" : "}";
+    return [this.#parts.find(key) ?? this.#parts.use(key, rebuilt(value, kept)), key];
   }
 }
 
+/** Values by key: all of those used last, and some before. */
+class Recent<V> {
+  readonly #limit: number;
+  #younger = new Map<string, V>();
+  #older = new Map<string, V>();
+
+  /** @param limit - How many are kept for certain; at most twice as many are. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  find(key: string): V | undefined {
+    const young = this.#younger.get(key);
+    if (young !== undefined) return young;
+    const old = this.#older.get(key);
+    if (old !== undefined) this.#add(key, old);
+    return old;
+  }
+
+  /** The value that is known by `key`, which is `value` from now on if there was none. */
+  use(key: string, value: V): V {
+    const known = this.find(key);
+    if (known === undefined) this.#add(key, value);
+    return known ?? value;
+  }
+
+  #add(key: string, value: V): void {
+    if (this.#younger.size >= this.#limit) {
+      this.#older = this.#younger;
+      this.#younger = new Map();
+    }
+    this.#younger.set(key, value);
+  }
+}
+
+/** A copy with these parts; of the same shape, so that it takes no more memory than its original. */
 function rebuilt(value: object, parts: readonly unknown[]): object {
   if (Array.isArray(value)) return [...parts];
-  return Object.fromEntries(Object.keys(value).map((name, at) => [name, parts[at]]));
-}
-
-/** Sets the newest entry and drops the oldest beyond the limit. */
-function remember<V>(map: Map<string, V>, key: string, value: V, limit: number): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= limit) return;
-  const [oldest] = map.keys();
-  if (oldest !== undefined) map.delete(oldest);
+  const copy: Record<string, unknown> = { ...value };
+  for (const [at, name] of Object.keys(copy).entries()) copy[name] = parts[at];
+  return copy;
 }
