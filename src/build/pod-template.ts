@@ -142,7 +142,7 @@ const SIGNAL_NUMBERS = { SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
  * Collects young objects every MiB rather than every 16: an agent allocates little, and each pod would pay 10 MiB more for it. Code that
  * is not optimized (`--no-opt`, `--lite-mode`) would save 3 to 5 MiB more, and cost 75 ms of every planned change of leader.
  */
-const SMALL_HEAP = ["--max-semi-space-size=1"];
+export const SMALL_HEAP: readonly string[] = ["--max-semi-space-size=1"];
 
 function engineContainer(context: BuildContext, member: string): Record<string, unknown> {
   const { engine } = context;

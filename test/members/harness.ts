@@ -13,6 +13,7 @@ import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { ANNOTATION_MEMBER_STATUS, API_VERSION, nameOf } from "../../src/api/names.ts";
 import { buildAccess } from "../../src/build/access.ts";
 import { type BuildContext, resolveVersion } from "../../src/build/context.ts";
+import { SMALL_HEAP } from "../../src/build/pod-template.ts";
 import { claimPortRow, claimPorts, secondPort } from "../../src/conformance/ports.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
@@ -163,7 +164,7 @@ export class MemberCluster {
     const user = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
     const init = [join(ROOT, "dist/quorate-init"), "--port", String(member.ports.init), "--"];
     const account = ["sh", "-c", MOUNT_ACCOUNT, path("account")];
-    const [first, ...args] = [...namespace, ...account, ...user, ...init, NODE, program, "run"];
+    const [first, ...args] = [...namespace, ...account, ...user, ...init, NODE, ...SMALL_HEAP, program, "run"];
     member.process = spawn(first, args, {
       stdio: ["ignore", log, log],
       env: {
