@@ -16,7 +16,7 @@ const ETCD: HostEngine = {
   user: { uid: 65534, gid: 65534 },
   programs: { etcd: binary("etcd"), etcdctl: binary("etcdctl") },
 };
-const AGENT = /^\S*node \S*agent\.mjs run/;
+const AGENT = /^\S*node (?:--\S+ )*\S*agent\.mjs run/;
 const IN_PLACE = { update: { agents: "InPlace" } };
 
 let image: AgentBundle;

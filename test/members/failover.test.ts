@@ -8,7 +8,7 @@ import { CountingClient } from "./client.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
 
 const INIT = /quorate-init/;
-const AGENT = /^\S*node \S*agent\.mjs run/;
+const AGENT = /^\S*node (?:--\S+ )*\S*agent\.mjs run/;
 const ENGINE = /^(\S*\/)?postgres( |:)/;
 
 let cluster: MemberCluster;

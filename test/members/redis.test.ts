@@ -17,7 +17,7 @@ import type { LeaseStatus } from "./lease-status.ts";
 
 const REDIS = { name: "redis", user: { uid: 65534, gid: 65534 }, programs: REDIS_PROGRAMS };
 const SERVER = /^redis-server/;
-const AGENT = /^\S*node \S*agent\.mjs run/;
+const AGENT = /^\S*node (?:--\S+ )*\S*agent\.mjs run/;
 
 let cluster: MemberCluster;
 

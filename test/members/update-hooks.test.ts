@@ -10,7 +10,7 @@ import type { HookRequest, MemberReport } from "../../src/api/agent-wire.ts";
 import { EngineSpec } from "../../src/api/engine.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
 
-const AGENT = /^\S*node \S*agent\.mjs run/;
+const AGENT = /^\S*node (?:--\S+ )*\S*agent\.mjs run/;
 const HOOK = /engine\/hook/;
 /** Notes down that it ran and what it was told, then takes as long and ends as its run folder says. */
 const PROGRAM = `#!/bin/sh
