@@ -114,7 +114,8 @@ export class ControlPlane {
 
   /** A token of a service account that exists. */
   async accountToken(namespace: string, name: string): Promise<string> {
-    return (await this.kubectl("create", "token", name, "--namespace", namespace)).trim();
+    // Nobody renews it: after the hour that it has by default, members of a long run would hear nothing any more.
+    return (await this.kubectl("create", "token", name, "--namespace", namespace, "--duration=24h")).trim();
   }
 
   /** A kubeconfig file with such a token. */
