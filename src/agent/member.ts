@@ -7,7 +7,6 @@ import { join } from "node:path";
 import type { EngineObservation } from "../api/engine-observation.ts";
 import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
-import { AccountKeeper, keepingEpoch, ownAccounts } from "./accounts.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
 import { EngineControl, type LeaderAddress } from "./engine/control.ts";
@@ -18,6 +17,7 @@ import { FenceClock } from "./fence-clock.ts";
 import type { InitState } from "./init-client.ts";
 import { protocolIntent } from "./intent-source.ts";
 import { measureEngine } from "./measurements.ts";
+import { MemberAccounts } from "./member-accounts.ts";
 import { PeerMessenger } from "./messenger.ts";
 import type { PeerServer } from "./peers.ts";
 import { PhaseTimer } from "./phase-timer.ts";
@@ -33,7 +33,6 @@ import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime, type RuntimeClock } from "./runtime.ts";
 import { runHook } from "./update-hooks.ts";
-import { accountsFile } from "./settings.ts";
 import { measureSlots, shardMetrics } from "./slot-load.ts";
 import { SlotKeeper } from "./slots.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -57,8 +56,7 @@ export class Member {
   readonly #bootNonce = randomUUID();
   #fence: Fence | undefined;
   #runtime: MemberRuntime | undefined;
-  readonly #accounts: AccountKeeper;
-  readonly #ownAccounts: AccountKeeper;
+  readonly #accounts: MemberAccounts;
   readonly #slots: SlotKeeper;
   #intent: Intent | undefined;
   #leaderSince: string | null = null;
@@ -82,22 +80,15 @@ export class Member {
       changed: () => this.#report(),
     });
     const { driver, host, volume, peers, self } = this.#equipment;
-    this.#accounts = new AccountKeeper({
-      file: accountsFile(settings),
-      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
-      make: (epoch) => driver.run("makeAccounts", { QUORATE_EPOCH: String(epoch) }),
-      epoch: () => keepingEpoch(parts.engine, this.#servingEpoch(), this.#isEngineUp()),
+    this.#accounts = new MemberAccounts({
+      engine: parts.engine,
+      settings,
+      run: (action, epoch) => driver.run(action, { QUORATE_EPOCH: String(epoch) }),
+      servingEpoch: () => this.#servingEpoch(),
+      isEngineUp: () => this.#isEngineUp(),
       nowMs: () => this.#fenceClock.nowMs(),
       changed: () => this.#report(),
     });
-    this.#ownAccounts = new AccountKeeper({
-      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
-      make: (epoch) => driver.run("takePasswords", { QUORATE_EPOCH: String(epoch) }),
-      epoch: () => keepingEpoch({ keepsAccounts: "Member" }, this.#servingEpoch(), this.#isEngineUp()),
-      nowMs: () => this.#fenceClock.nowMs(),
-      changed: () => this.#report(),
-    });
-    this.#ownAccounts.want(ownAccounts(parts.engine));
     this.#control = new EngineControl(driver, host, volume, () => this.#leaderInOffice());
     this.#slots = new SlotKeeper({
       member: settings.QUORATE_MEMBER,
@@ -323,7 +314,7 @@ export class Member {
     if (epoch !== undefined && observation !== undefined && this.#intent !== undefined) {
       this.#equipment.routes.reads(observation, this.#intent, epoch);
     }
-    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply(), this.#ownAccounts.apply()]) {
+    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
       kept.catch((error: unknown) => this.#fatal(error));
     }
     this.#slots.apply(observation ?? {}).catch((error: unknown) => this.#fatal(error));
@@ -384,7 +375,7 @@ export class Member {
       switchover: this.#switchover,
       answers: this.#equipment.oneShots.answers,
       parametersRefused: this.#equipment.parameters.refused,
-      accountsMissing: this.#accounts.missing ?? this.#ownAccounts.missing,
+      accountsMissing: this.#accounts.missing,
       certificate: this.#equipment.certificate,
       agent: this.#equipment.replacement.report,
       slotsHeldUp: this.#slots.heldUp,

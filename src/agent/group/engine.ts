@@ -107,14 +107,9 @@ export class GroupEngine {
     await this.#driver.run("defragment", this.#context());
   }
 
-  /** Makes the accounts that the file of accounts names, in this epoch. */
-  async makeAccounts(epoch: number): Promise<void> {
-    await this.#driver.run("makeAccounts", { ...this.#context(), QUORATE_EPOCH: String(epoch) });
-  }
-
-  /** Puts changed passwords of the engine's own accounts in force; the epoch is 0 where somebody else leads. */
-  async takePasswords(epoch: number): Promise<void> {
-    await this.#driver.run("takePasswords", { ...this.#context(), QUORATE_EPOCH: String(epoch) });
+  /** Makes the accounts that the file of accounts names, or puts changed passwords of its own in force; the epoch is 0 where somebody else leads. */
+  async keepAccounts(action: "makeAccounts" | "takePasswords", epoch: number): Promise<void> {
+    await this.#driver.run(action, { ...this.#context(), QUORATE_EPOCH: String(epoch) });
   }
 
   /** The context that follows from who the members are. */

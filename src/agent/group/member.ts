@@ -7,23 +7,23 @@ import * as z from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
 import type { EnginePosition } from "../../api/engine-observation.ts";
 import { sleep } from "../../clock.ts";
-import { AccountKeeper, keepingEpoch, ownAccounts } from "../accounts.ts";
 import { ActionError } from "../engine/driver.ts";
 import { Equipment, type MemberParts } from "../equipment.ts";
 import type { InitState } from "../init-client.ts";
 import { measureEngine } from "../measurements.ts";
+import { MemberAccounts } from "../member-accounts.ts";
 import type { PeerServer } from "../peers.ts";
 import { type Profile, PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
-import { accountsFile } from "../settings.ts";
 import { runHook } from "../update-hooks.ts";
 import { VERSION } from "../../version.ts";
 import { coordinator, decideActive } from "./active.ts";
 import { decide, isMissing, standing } from "./decide.ts";
 import { FoundingLease } from "./founding-lease.ts";
-import { describeGroup, entriesBehind } from "./describe.ts";
+import { describeGroup } from "./describe.ts";
 import { GroupEngine } from "./engine.ts";
 import { EngineWatch } from "./engine-watch.ts";
+import { showGroup } from "./indicators.ts";
 import { LeaderRoute, NO_ROUTES } from "./leader-route.ts";
 import { GroupMessenger } from "./messenger.ts";
 import { carryOut, MoveError, type MovePorts } from "./moves.ts";
@@ -51,8 +51,7 @@ export class GroupMember {
   readonly #messenger: GroupMessenger;
   readonly #route: LeaderRoute;
   readonly #server: PeerServer;
-  readonly #accounts: AccountKeeper;
-  readonly #ownAccounts: AccountKeeper;
+  readonly #accounts: MemberAccounts;
   readonly #recordFile: string;
   /** Topology ActiveActive: every member writes, and none is elected. */
   readonly #isActive: boolean;
@@ -109,22 +108,15 @@ export class GroupMember {
       began: () => metrics.leaderChanges.inc(),
       routed: (term) => log.info({ term }, "Serving writes"),
     });
-    this.#accounts = new AccountKeeper({
-      file: accountsFile(settings),
-      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
-      make: (epoch) => this.#engine.makeAccounts(epoch),
-      epoch: () => keepingEpoch(parts.engine, this.#route.term, this.#watch?.seen?.serves === true),
+    this.#accounts = new MemberAccounts({
+      engine: parts.engine,
+      settings,
+      run: (action, epoch) => this.#engine.keepAccounts(action, epoch),
+      servingEpoch: () => this.#route.term,
+      isEngineUp: () => this.#watch?.seen?.serves === true,
       nowMs: () => this.#nowMs(),
       changed: () => this.#report(),
     });
-    this.#ownAccounts = new AccountKeeper({
-      credentialsDir: settings.QUORATE_CREDENTIALS_DIR,
-      make: (epoch) => this.#engine.takePasswords(epoch),
-      epoch: () => keepingEpoch({ keepsAccounts: "Member" }, this.#route.term, this.#watch?.seen?.serves === true),
-      nowMs: () => this.#nowMs(),
-      changed: () => this.#report(),
-    });
-    this.#ownAccounts.want(ownAccounts(parts.engine));
   }
 
   /** Why the member should get no traffic: its engine does not answer, knows of no leader, or does not vote yet. */
@@ -237,7 +229,7 @@ export class GroupMember {
     this.#verdict = this.#isActive ? decideActive(view) : decide(view);
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
-    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply(), this.#ownAccounts.apply()]) {
+    for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
       kept.catch((error: unknown) => this.#fatal(error));
     }
     const { move } = this.#verdict;
@@ -266,15 +258,6 @@ export class GroupMember {
     const isVoter = seen?.group.members.some(({ id, votes }) => votes && id === seen.group.id) === true;
     if (this.#isActive ? seen?.serves === true : isVoter) await this.#equipment.volume.dropAside();
     if (this.#isActive) await this.#settle();
-    const { metrics } = this.#parts;
-    metrics.engineUp.set(seen === undefined ? 0 : 1);
-    metrics.isLeader.set(this.#view()?.seen?.leads === true ? 1 : 0);
-    metrics.epoch.set(seen?.group.term ?? 0);
-    const { contention } = watch?.observation ?? {};
-    if (contention !== undefined) {
-      metrics.writeConflicts.set(contention.conflicts);
-      metrics.flowControlSeconds.set(contention.pausedSeconds);
-    }
   }
 
   /** A member that serves has joined; one with others beside it is not the only one that has what was written. */
@@ -403,7 +386,7 @@ export class GroupMember {
     const { answers } = this.#equipment.oneShots;
     const { certificate, parameters, replacement } = this.#equipment;
     const { refused } = parameters;
-    const missing = this.#accounts.missing ?? this.#ownAccounts.missing;
+    const { missing } = this.#accounts;
     const agent = replacement.report;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
@@ -417,9 +400,7 @@ export class GroupMember {
       ...(certificate === undefined ? {} : { certificate }),
       ...(missing === undefined ? {} : { accountsMissing: missing }),
     });
-    const { metrics } = this.#parts;
-    metrics.lagBytes.set(Number(entriesBehind(view) ?? Number.NaN));
-    metrics.expectedMembers.set(this.#intent?.members.length ?? 0);
+    showGroup(this.#parts.metrics, view, this.#watch?.observation?.contention);
   }
 
   #takeOneShots(intent: Intent): void {
