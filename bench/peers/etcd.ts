@@ -3,6 +3,7 @@ import { until } from "../../hack/scenario/shell.ts";
 import type { LeaderPod } from "../../hack/scenario/subject.ts";
 import { startKeyClient } from "../counting-clients.ts";
 import type { Contender } from "./contender.ts";
+import { plainContender } from "./plain-contender.ts";
 import { engineDefaults, PASSWORD, PlainSet } from "./plain-set.ts";
 
 const NAME = "etcd";
@@ -59,13 +60,6 @@ export async function etcdContender(name: string, namespace: string): Promise<Co
     if (pod === undefined) throw new Error(`no pod at ${address}`);
     return pod;
   };
-  const untilHealthy = async (timeoutMs: number): Promise<void> => {
-    await set.untilReady(timeoutMs);
-    await until("all members to be healthy", timeoutMs, async () => {
-      await set.execAnywhere(...CTL, "endpoint", "health", "--cluster");
-      return true;
-    });
-  };
   const makeAccounts = async (): Promise<void> => {
     const steps = [
       ["user", "add", `root:${PASSWORD}`],
@@ -78,33 +72,24 @@ export async function etcdContender(name: string, namespace: string): Promise<Co
     ];
     for (const step of steps) await set.execAnywhere("etcdctl", ...step);
   };
-  return {
-    name,
-    subject: {
-      name,
-      writer: { namespace },
-      leader,
-      switchover: async () => {
-        const text = await set.execAnywhere(...CTL, "endpoint", "status", "--cluster");
-        const [from = "", own = ""] = await leaderLine();
-        const ids = text.split("\n").map((line) => line.split(", ")[1] ?? "");
-        const to = ids.find((id) => id !== "" && id !== own) ?? "";
-        await set.execAnywhere(...CTL, `--endpoints=${from}`, "move-leader", to);
-      },
-      untilHealthy,
-      isEngine: ({ command }) => command.startsWith("etcd "),
-      isAgent: () => false,
-      isFirstProcess: ({ command }) => command.startsWith("etcd "),
+  return plainContender(name, namespace, {
+    set,
+    leader,
+    wholeness: "all members to be healthy",
+    isWhole: async () => {
+      await set.execAnywhere(...CTL, "endpoint", "health", "--cluster");
+      return true;
     },
-    allPods: set.pods.selector,
-    quietMs: 3_000,
-    create: async () => {
-      await set.create();
-      await makeAccounts();
-      await untilHealthy(60_000);
+    formMs: 60_000,
+    form: makeAccounts,
+    switchover: async () => {
+      const text = await set.execAnywhere(...CTL, "endpoint", "status", "--cluster");
+      const [from = "", own = ""] = await leaderLine();
+      const ids = text.split("\n").map((line) => line.split(", ")[1] ?? "");
+      const to = ids.find((id) => id !== "" && id !== own) ?? "";
+      await set.execAnywhere(...CTL, `--endpoints=${from}`, "move-leader", to);
     },
-    remove: () => set.remove(),
+    isEngine: ({ command }) => command.startsWith("etcd "),
     startClient: () => startKeyClient(set.pods, PASSWORD),
-    roll: () => set.roll(),
-  };
+  });
 }

@@ -3,6 +3,7 @@ import { until } from "../../hack/scenario/shell.ts";
 import type { LeaderPod } from "../../hack/scenario/subject.ts";
 import { startSqlClients } from "../counting-clients.ts";
 import type { Contender } from "./contender.ts";
+import { plainContender } from "./plain-contender.ts";
 import { engineDefaults, PASSWORD, PlainSet } from "./plain-set.ts";
 
 const NAME = "galera";
@@ -117,37 +118,17 @@ export async function galeraContender(name: string, namespace: string): Promise<
   });
   /** Members are all alike: the one in the middle, which neither began the group nor came last. */
   const leader = (): Promise<LeaderPod> => until("a member", 30_000, () => set.pod(`${NAME}-1`));
-  const untilHealthy = async (timeoutMs: number): Promise<void> => {
-    await set.untilReady(timeoutMs);
-    await until("all members to be in the group", timeoutMs, async () => {
+  return plainContender(name, namespace, {
+    set,
+    leader,
+    wholeness: "all members to be in the group",
+    isWhole: async () => {
       const size = /wsrep_cluster_size\s+(\d+)/.exec(await set.execAnywhere("/files/status"))?.[1];
       return Number(size) === set.replicas ? true : undefined;
-    });
-  };
-  return {
-    name,
-    subject: {
-      name,
-      writer: { namespace },
-      leader,
-      switchover: () => Promise.reject(new Error("nobody leads")),
-      untilHealthy,
-      isEngine: ({ command }) => command.startsWith("mariadbd "),
-      isAgent: () => false,
-      isFirstProcess: ({ command }) => command.startsWith("mariadbd "),
     },
-    allPods: set.pods.selector,
-    quietMs: 3_000,
-    create: async () => {
-      await set.create();
-      await untilHealthy(120_000);
-    },
-    remove: () => set.remove(),
+    formMs: 120_000,
+    isEngine: ({ command }) => command.startsWith("mariadbd "),
     startClient: () => startSqlClients(set.pods, PASSWORD),
-    roll: () => set.roll(),
-    resize: async (members) => {
-      await set.scale(members);
-      await untilHealthy(300_000);
-    },
-  };
+    isElastic: true,
+  });
 }

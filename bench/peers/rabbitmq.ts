@@ -3,6 +3,7 @@ import { until } from "../../hack/scenario/shell.ts";
 import type { LeaderPod } from "../../hack/scenario/subject.ts";
 import { startQueueClient } from "../counting-clients.ts";
 import type { Contender } from "./contender.ts";
+import { plainContender } from "./plain-contender.ts";
 import { engineDefaults, PASSWORD, PlainSet } from "./plain-set.ts";
 
 const NAME = "rabbit";
@@ -72,32 +73,14 @@ export async function rabbitmqContender(name: string, namespace: string): Promis
   });
   /** The broker at which the client begins leads the client's queues. */
   const leader = (): Promise<LeaderPod> => until("a broker", 30_000, () => set.pod(`${NAME}-0`));
-  const untilHealthy = async (timeoutMs: number): Promise<void> => {
-    await set.untilReady(timeoutMs);
-    await until("all brokers to see each other", timeoutMs, async () =>
-      (await set.execAnywhere("/files/status")).trim() === String(MEMBERS) ? true : undefined,
-    );
-  };
-  return {
-    name,
-    subject: {
-      name,
-      writer: { namespace },
-      leader,
-      switchover: () => Promise.reject(new Error("nobody leads")),
-      untilHealthy,
-      isEngine: ({ command }) => command.includes("beam.smp"),
-      isAgent: () => false,
-      isFirstProcess: ({ command }) => command.includes("rabbitmq-server"),
-    },
-    allPods: set.pods.selector,
-    quietMs: 3_000,
-    create: async () => {
-      await set.create();
-      await untilHealthy(180_000);
-    },
-    remove: () => set.remove(),
+  return plainContender(name, namespace, {
+    set,
+    leader,
+    wholeness: "all brokers to see each other",
+    isWhole: async () => ((await set.execAnywhere("/files/status")).trim() === String(MEMBERS) ? true : undefined),
+    formMs: 180_000,
+    isEngine: ({ command }) => command.includes("beam.smp"),
+    isFirstProcess: ({ command }) => command.includes("rabbitmq-server"),
     startClient: () => startQueueClient(set.pods, PASSWORD),
-    roll: () => set.roll(),
-  };
+  });
 }

@@ -5,6 +5,7 @@ import { until } from "../../hack/scenario/shell.ts";
 import type { LeaderPod } from "../../hack/scenario/subject.ts";
 import { startShardClient } from "../counting-clients.ts";
 import type { Contender } from "./contender.ts";
+import { plainContender } from "./plain-contender.ts";
 import { engineDefaults, PASSWORD, PlainSet } from "./plain-set.ts";
 
 const NAME = "redis";
@@ -115,21 +116,6 @@ export async function redisClusterContender(
       const [owner = ""] = readOwners(await nodes());
       return (await podsByHost()).get(owner.split(":")[0] ?? "");
     });
-  const untilHealthy = async (timeoutMs: number): Promise<void> => {
-    await set.untilReady(timeoutMs);
-    await until("all servers to know each other", timeoutMs, async () => {
-      const [pods, state, seen] = [
-        await podsByHost(),
-        await set.execAnywhere("redis-cli", "cluster", "info"),
-        readNodes(await nodes()),
-      ];
-      const isWhole =
-        seen.filter(({ host, flags }) => pods.has(host) && !/fail|noaddr|handshake/.test(flags)).length === PODS;
-      const followed = new Set(seen.filter(({ flags }) => flags.includes("slave")).map((node) => node.leader));
-      const isLinked = seen.every((node) => node.isLinked);
-      return isWhole && isLinked && followed.size === SHARDS && state.includes("cluster_state:ok") ? true : undefined;
-    });
-  };
   /** Three leaders on three nodes, and the follower of each on another node than its leader. */
   const form = async (): Promise<void> => {
     const pods = [...(await podsByHost())].map(([host, pod]) => ({ host, ...pod }));
@@ -156,34 +142,33 @@ export async function redisClusterContender(
       );
     }
   };
-  return {
-    name,
-    subject: {
-      name,
-      writer: { namespace },
-      leader,
-      switchover: async () => {
-        const [first = ""] = readOwners(await nodes());
-        const seen = readNodes(await nodes());
-        const owner = seen.find(({ host, hasSlots }) => hasSlots && first.startsWith(`${host}:`));
-        const follower = seen.find((node) => node.leader === owner?.id);
-        const pod = (await podsByHost()).get(follower?.host ?? "");
-        await set.exec(pod?.pod ?? "", "redis-cli", "cluster", "failover");
-      },
-      untilHealthy,
-      isEngine: ({ command }) => command.includes("redis-server"),
-      isAgent: () => false,
-      isFirstProcess: ({ command }) => command.includes("redis-server"),
+  return plainContender(name, namespace, {
+    set,
+    leader,
+    wholeness: "all servers to know each other",
+    isWhole: async () => {
+      const [pods, state, seen] = [
+        await podsByHost(),
+        await set.execAnywhere("redis-cli", "cluster", "info"),
+        readNodes(await nodes()),
+      ];
+      const isWhole =
+        seen.filter(({ host, flags }) => pods.has(host) && !/fail|noaddr|handshake/.test(flags)).length === PODS;
+      const followed = new Set(seen.filter(({ flags }) => flags.includes("slave")).map((node) => node.leader));
+      const isLinked = seen.every((node) => node.isLinked);
+      return isWhole && isLinked && followed.size === SHARDS && state.includes("cluster_state:ok") ? true : undefined;
     },
-    allPods: set.pods.selector,
-    quietMs: 3_000,
-    create: async () => {
-      await set.create();
-      await form();
-      await untilHealthy(120_000);
+    formMs: 120_000,
+    form,
+    switchover: async () => {
+      const [first = ""] = readOwners(await nodes());
+      const seen = readNodes(await nodes());
+      const owner = seen.find(({ host, hasSlots }) => hasSlots && first.startsWith(`${host}:`));
+      const follower = seen.find((node) => node.leader === owner?.id);
+      const pod = (await podsByHost()).get(follower?.host ?? "");
+      await set.exec(pod?.pod ?? "", "redis-cli", "cluster", "failover");
     },
-    remove: () => set.remove(),
+    isEngine: ({ command }) => command.includes("redis-server"),
     startClient: () => startShardClient(set.pods, PASSWORD),
-    roll: () => set.roll(),
-  };
+  });
 }

@@ -7,6 +7,7 @@ import { until } from "../../hack/scenario/shell.ts";
 import type { LeaderPod } from "../../hack/scenario/subject.ts";
 import { type Route, startRedisClient } from "../counting-clients.ts";
 import type { Contender } from "./contender.ts";
+import { plainContender } from "./plain-contender.ts";
 import { engineDefaults, PASSWORD, PlainSet } from "./plain-set.ts";
 
 const NAME = "redis";
@@ -112,39 +113,23 @@ export async function sentinelContender(name: string, namespace: string, downAft
       const [host = ""] = (await set.execAnywhere(...LEADER)).split("\n");
       return set.pod(host.split(".")[0] ?? "");
     });
-  const untilHealthy = async (timeoutMs: number): Promise<void> => {
-    await set.untilReady(timeoutMs);
-    await until("all followers to be online", timeoutMs, async () => {
+  const isEngine = ({ command }: { readonly command: string }): boolean =>
+    command.includes("redis-server") && !command.includes("sentinel");
+  return plainContender(name, namespace, {
+    set,
+    leader,
+    wholeness: "all followers to be online",
+    isWhole: async () => {
       const replication = await set.exec((await leader()).pod, "redis-cli", "info", "replication");
       const online = replication.match(/^slave\d+:.*state=online/gm)?.length ?? 0;
       return replication.includes("role:master") && online === set.replicas - 1 ? true : undefined;
-    });
-  };
-  return {
-    name,
-    subject: {
-      name,
-      writer: { namespace },
-      leader,
-      switchover: async () =>
-        void (await set.execAnywhere("redis-cli", "-p", String(SENTINEL_PORT), "sentinel", "failover", "main")),
-      untilHealthy,
-      isEngine: ({ command }) => command.includes("redis-server") && !command.includes("sentinel"),
-      isAgent: ({ command }) => command.includes("sentinel"),
-      isFirstProcess: ({ command }) => command.includes("redis-server") && !command.includes("sentinel"),
     },
-    allPods: set.pods.selector,
-    quietMs: 3_000,
-    create: async () => {
-      await set.create();
-      await untilHealthy(120_000);
-    },
-    remove: () => set.remove(),
+    formMs: 120_000,
+    switchover: async () =>
+      void (await set.execAnywhere("redis-cli", "-p", String(SENTINEL_PORT), "sentinel", "failover", "main")),
+    isEngine,
+    isAgent: ({ command }) => command.includes("sentinel"),
     startClient: () => startRedisClient(sentinelRoute(set), PASSWORD, 1),
-    roll: () => set.roll(),
-    resize: async (members) => {
-      await set.scale(members);
-      await untilHealthy(300_000);
-    },
-  };
+    isElastic: true,
+  });
 }
