@@ -7,11 +7,8 @@ import { deepFreeze } from "../kube/deep-freeze.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { ClusterView } from "../plan/observation.ts";
-import { isUrgent } from "../status/urgency.ts";
+import { settleMs } from "../status/urgency.ts";
 import { STATUS_FIELD_MANAGER } from "./field-manager.ts";
-
-/** How long news that is not urgent waits for more of it; a start or a clone brings several pieces within seconds. */
-const SETTLE_MS = 5_000;
 
 interface WithStatus extends KubeObject {
   readonly status: ClusterStatus;
@@ -23,7 +20,8 @@ interface HeldBack {
   /** The stored status that it will replace, as text. */
   readonly over: string;
   readonly status: ClusterStatus;
-  readonly dueMs: number;
+  /** Since when it, or what it took the place of, is held back. */
+  readonly sinceMs: number;
 }
 
 /** What became of a status. */
@@ -65,9 +63,10 @@ export class StatusWriter {
     }
     const nowMs = this.#clock.monotonicMs();
     const held = this.#heldBack.get(key);
-    const dueMs = held?.uid === cluster.uid && held.over === over ? held.dueMs : nowMs + SETTLE_MS;
-    if (nowMs < dueMs && !isUrgent(cluster.status, status)) {
-      this.#heldBack.set(key, { uid: cluster.uid, over, status: deepFreeze(status), dueMs });
+    const sinceMs = held?.uid === cluster.uid && held.over === over ? held.sinceMs : nowMs;
+    const dueMs = sinceMs + settleMs(cluster.status, status);
+    if (nowMs < dueMs) {
+      this.#heldBack.set(key, { uid: cluster.uid, over, status: deepFreeze(status), sinceMs });
       return { written: undefined, dueInMs: dueMs - nowMs };
     }
     const { namespace, name, uid, resourceVersion } = cluster;

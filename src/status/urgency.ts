@@ -5,14 +5,28 @@ import { canonicalJson } from "../build/hash.ts";
 /** States that a member passes through until it serves; a person waits for the end of it, which is a condition's. */
 const ON_THE_WAY = ["Pending", "Starting", "Cloning", "Rewinding", "Electing", "Running"];
 
+/** How long news that is not urgent waits for more of it; a member's start or a clone brings several pieces within seconds. */
+const SETTLE_MS = 5_000;
+
 /**
- * Whether the status that is stored must be replaced by `now` at once, because somebody waits for the difference or must act on
- * it: who leads, conditions, what is blocked or changes, a member that was lost or is in trouble.
+ * The same for a new cluster. Each status of it costs the API server a write, and a thousand clusters that come up together are slow for
+ * want of just that; of what it says meanwhile nothing can be acted on.
+ */
+const COMING_TO_LIFE_MS = 15_000;
+
+/**
+ * How long `now` may wait to replace the status that is stored: 0 where somebody waits for the difference or must act on it. That is
+ * who leads, conditions, what is blocked or changes, a member that was lost or is in trouble.
  *
  * What may wait: members that come up, lag, wording, and all of a new cluster until it serves or something is in its way.
  */
-export function isUrgent(stored: ClusterStatus, now: ClusterStatus): boolean {
-  if (stored.conditions === undefined) return !isComingToLife(now);
+export function settleMs(stored: ClusterStatus, now: ClusterStatus): number {
+  const isNew = stored.conditions === undefined || (stored.initialized !== true && isComingToLife(stored));
+  if (isNew) return isComingToLife(now) ? COMING_TO_LIFE_MS : 0;
+  return isUrgent(stored, now) ? 0 : SETTLE_MS;
+}
+
+function isUrgent(stored: ClusterStatus, now: ClusterStatus): boolean {
   return hasLostMember(stored, now) || canonicalJson(essenceOf(stored)) !== canonicalJson(essenceOf(now));
 }
 

@@ -216,6 +216,18 @@ describe("statuses", () => {
     expect(calls).toHaveLength(1);
   });
 
+  test("of a cluster that served before are told at once, whatever is changed in it", async () => {
+    const changing = { reason: "Changing", message: "abcd: 1/3", lastTransitionTime };
+    const rolling: ClusterStatus = {
+      ...STORED,
+      initialized: true,
+      conditions: [{ ...changing, type: "Reconciling", status: "True" }],
+    };
+    const { writer, cluster, calls } = begin(rolling);
+    await writer.write(cluster, { ...rolling, leader: "orders-1" }, signal);
+    expect(calls).toHaveLength(1);
+  });
+
   test("that are as stored again are forgotten", async () => {
     const { writer, cluster, clock, calls } = begin(STORED);
     await writer.write(cluster, { ...STORED, budgetLeft: "90%" }, signal);
@@ -226,17 +238,25 @@ describe("statuses", () => {
   });
 
   test("of a new cluster wait until it serves, unless something is in its way", async () => {
-    const { writer, cluster, calls } = begin({});
+    const { writer, cluster, clock, calls } = begin({});
     const progress = { reason: "Changing", message: "Creating the cluster.", lastTransitionTime };
     const creating: ClusterStatus = {
       conditions: [{ ...progress, type: "Reconciling", status: "True" }],
       change: "Creating the cluster",
     };
-    expect((await writer.write(cluster, creating, signal)).dueInMs).toBe(5_000);
+    expect((await writer.write(cluster, creating, signal)).dueInMs).toBe(15_000);
+    clock.advance(15_000);
+    expect((await writer.write(cluster, creating, signal)).written).toMatchObject({ status: creating });
+    // It was told once that it is on its way, and still is: who will lead, and how many pods there are, waits again.
+    const told = { ...cluster, status: creating };
+    const further: ClusterStatus = { ...creating, leader: "orders-0", epoch: 1, initialized: true };
+    expect((await writer.write(told, further, signal)).dueInMs).toBe(15_000);
+    expect(calls.splice(0)).toHaveLength(1);
     const blocked = { ...progress, type: "Blocked", status: "True", reason: "EngineKnown" } as const;
-    await writer.write(cluster, { conditions: [...(creating.conditions ?? []), blocked] }, signal);
-    expect(calls).toHaveLength(1);
-    await writer.write(cluster, { conditions: [{ ...LEADS, lastTransitionTime }] }, signal);
-    expect(calls).toHaveLength(2);
+    for (const before of [cluster, told]) {
+      await writer.write(before, { conditions: [...(creating.conditions ?? []), blocked] }, signal);
+      await writer.write(before, { conditions: [{ ...LEADS, lastTransitionTime }] }, signal);
+      expect(calls.splice(0)).toHaveLength(2);
+    }
   });
 });
