@@ -8,10 +8,17 @@ export class CommandError extends Error {
 }
 
 /** Runs a program to its end. @returns what it printed. @throws {CommandError} with the end of what it complained about. */
-export function run(argv: readonly string[], options: { input?: string; timeoutMs?: number } = {}): Promise<string> {
+export function run(
+  argv: readonly string[],
+  options: { readonly input?: string; readonly timeoutMs?: number; readonly cwd?: string } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const [program = "", ...args] = argv;
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], timeout: options.timeoutMs ?? 120_000 });
+    const child = spawn(program, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: options.timeoutMs ?? 120_000,
+      cwd: options.cwd,
+    });
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => (stdout += chunk));
