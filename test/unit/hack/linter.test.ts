@@ -1,23 +1,9 @@
 // What kube-linter would say of the installations and of the objects of clusters: nothing. Each check has an object that it must find.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { load, loadAll } from "js-yaml";
+import { loadAll } from "js-yaml";
 import { describe, expect, test } from "vitest";
-import { Engine, type EngineSpec } from "../../../src/api/engine.ts";
-import { buildAccess, buildServiceAccount } from "../../../src/build/access.ts";
-import { buildAutoscaler } from "../../../src/build/autoscaler.ts";
-import { buildBudget, buildStatelessBudget } from "../../../src/build/budget.ts";
-import type { BuildContext } from "../../../src/build/context.ts";
-import { buildDeployment } from "../../../src/build/deployment.ts";
-import {
-  buildNetworkPolicy,
-  buildServices,
-  buildStatelessNetworkPolicy,
-  buildStatelessService,
-} from "../../../src/build/services.ts";
-import { buildStatefulSet } from "../../../src/build/stateful-set.ts";
-import { httpEngine } from "../plan/fleet-world.ts";
-import { contextOf } from "../plan/fixture.ts";
+import { CLUSTERS } from "./cluster-objects.ts";
 import { CHECKS, LEFT_OUT, type Thing } from "./linter-checks.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -29,50 +15,11 @@ function filesOf(folder: string): readonly Thing[] {
   return yaml.flatMap((file) => loadAll(readFileSync(join(ROOT, folder, file), "utf8")) as Thing[]);
 }
 
-/** Every Engine that is shipped. */
-const BUILT_IN = readdirSync(join(ROOT, "engines")).flatMap((file) => /^(.+)\.yaml$/.exec(file)?.[1] ?? []);
-
-function builtIn(name: string): EngineSpec {
-  return Engine.parse(load(readFileSync(join(ROOT, `engines/${name}.yaml`), "utf8"))).spec;
-}
-
-function clusterOf(engine: EngineSpec, spec: object = {}): readonly Thing[] {
-  const limits = { resources: { requests: { memory: "1Gi" }, limits: { memory: "1Gi" } } };
-  const base = contextOf({ topology: engine.topologies[0], ...limits, ...spec });
-  const context: BuildContext = { ...base, engine, engineImage: engine.versions[0]?.image ?? "" };
-  const members = ["orders-0", "orders-1", "orders-2"];
-  return [
-    ...buildAccess(context, members),
-    ...buildServices(context),
-    buildNetworkPolicy(context),
-    buildBudget(context, members.length),
-    ...members.map((member) => buildStatefulSet(context, member)),
-  ];
-}
-
-function fleet(): readonly Thing[] {
-  const limits = { resources: { requests: { memory: "1Gi" }, limits: { memory: "1Gi" } } };
-  const autoscaling = { maxMembers: 9, metrics: [{ name: "cpu", cpuPercent: 70 }] };
-  const context = { ...contextOf({ topology: "Stateless", ...limits, autoscaling }), engine: httpEngine };
-  const { autoscaling: asked } = context.intent;
-  if (asked === undefined) throw new Error("no autoscaling");
-  return [
-    buildServiceAccount(context),
-    buildStatelessService(context),
-    buildStatelessNetworkPolicy(context),
-    buildStatelessBudget(context),
-    buildAutoscaler(context, asked),
-    ...(["stable", "canary"] as const).map((track) => buildDeployment(context, track, { replicas: 3 })),
-  ];
-}
-
 const SUBJECTS: readonly (readonly [name: string, things: readonly Thing[]])[] = [
   ["deploy/default", ["rbac", "operator", "flowschema", "admission"].flatMap((name) => filesOf(`deploy/${name}`))],
   ["deploy/namespaced", filesOf("deploy/namespaced")],
   ["deploy/webhook", filesOf("deploy/webhook")],
-  ...BUILT_IN.map((name) => [`a cluster of ${name}`, clusterOf(builtIn(name))] as const),
-  ["a cluster with agents in place", clusterOf(builtIn("postgres"), { update: { agents: "InPlace" } })],
-  ["a cluster of topology Stateless", fleet()],
+  ...CLUSTERS,
 ];
 
 describe.each(SUBJECTS)("%s", (_name, things) => {
@@ -161,7 +108,7 @@ const FLAWS: Readonly<Record<string, Flaw>> = {
 
 test.each(Object.entries(CHECKS))("%s finds what it looks for", (check, find) => {
   const [kind, path, value] = FLAWS[check] ?? ["", [], undefined];
-  const sound = [...clusterOf(builtIn("postgres")), ...fleet()];
+  const sound = CLUSTERS.flatMap(([name, things]) => (/postgres|Stateless/.test(name) ? things : []));
   expect(sound.some((thing) => thing.kind === kind)).toBe(true);
   const flawed = sound.map((thing) => (thing.kind === kind ? (changed(thing, path, value) as Thing) : thing));
   expect(find(flawed)).not.toEqual([]);
