@@ -1,13 +1,12 @@
-// Every object of ours that examples and documentation show is accepted as it stands, unknown fields refused; and every command
-// of kubectl in documentation is run as it is printed. Those of runbooks are in runbooks.test.ts.
+// Every object of ours that examples and documentation show is accepted as it stands, unknown fields refused. Commands are in
+// documentation.test.ts.
 import { readdirSync, readFileSync } from "node:fs";
-import { copyFile, mkdtemp, readFile, symlink, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { loadAll } from "js-yaml";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Terminal } from "../../hack/scenario/runbook.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
-import { binary, type ControlPlane, monitoringKinds, startControlPlane } from "./harness.ts";
+import { type ControlPlane, startControlPlane } from "./harness.ts";
 
 const root = join(import.meta.dirname, "../..");
 let plane: ControlPlane;
@@ -48,42 +47,6 @@ test.each(shown())("$where: $object.kind $object.metadata.name", async ({ object
   await writeFile(file, JSON.stringify({ ...object, metadata: { ...object.metadata, ...namespace } }));
   const args = ["create", "--dry-run=server", "--validate=strict", "-f", file];
   expect(await plane.kubectl(...args)).toContain("created (server dry run)");
-});
-
-/** Commands that need members, the operator's pod, or its webhook: the lab's tests and webhook.test.ts have those. */
-const ELSEWHERE = [/ wait /, / exec /, / logs deploy[/]/, / port-forward /, / validatingwebhookconfiguration /];
-
-/** What people are told to type into a shell, a here-document with its text; the plugin's calls are checked by unit/docs.test.ts. */
-function typed(): string[] {
-  const pages = ["README.md", ...filesBelow("docs", ".md").filter((name) => !name.startsWith("docs/runbooks/"))];
-  const blocks = pages.flatMap((name) => {
-    const text = readFileSync(join(root, name), "utf8").replaceAll("\\\n", " ");
-    return [...text.matchAll(/^ *```(sh|console)\n([^]*?)^ *```/gm)].map(([, language, block = ""]) =>
-      language === "sh" ? block : block.replaceAll(/^(?!\$ ).*\n/gm, "").replaceAll(/^\$ /gm, ""),
-    );
-  });
-  const lines = blocks.flatMap((block) => block.match(/^.*<<EOF\n[^]*?^EOF$|^.+$/gm) ?? []).map((line) => line.trim());
-  return [...new Set(lines)].filter((line) => /^(sed|kubectl(?! quorate)) /.test(line));
-}
-
-test("every command of kubectl can be pasted", { timeout: 120_000 }, async () => {
-  const folder = await mkdtemp(join(plane.folder, "checkout-"));
-  for (const name of ["deploy", "engines", "examples"]) await symlink(join(root, name), join(folder, name));
-  await copyFile(join(root, "examples/postgres/cluster.yaml"), join(folder, "orders.yaml")); // the reader's own
-  await plane.kubectl("apply", "--server-side", "-f", monitoringKinds());
-  for (const namespace of ["shop", "argocd"]) await plane.kubectl("create", "namespace", namespace);
-  const terminal = await Terminal.open(folder, binary("kubectl"), plane.kubeconfig);
-  const here = typed().filter((line) => !ELSEWHERE.some((needs) => needs.test(line)));
-  expect(here.length).toBeGreaterThan(30);
-  const refused: string[] = [];
-  for (const line of here) {
-    const filled = line.replaceAll("<revision>", "7c9f").replaceAll("<try>", "1");
-    // What is not there in a cluster without an operator is not the question.
-    await terminal.paste(`cd ${folder}; set -o pipefail; ${filled}`).catch((error: Error) => {
-      if (!/NotFound|not found/.test(error.message)) refused.push(error.message);
-    });
-  }
-  expect(refused).toEqual([]);
 });
 
 test("a field that does not exist would be found", async () => {

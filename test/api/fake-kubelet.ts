@@ -9,7 +9,7 @@ interface NodeObject extends KubeObject {
   readonly status: object;
 }
 
-/** A Node whose kubelet answers with `logs`, by the names of pods. Close it at the end. */
+/** A Node whose kubelet answers with `logs`, by the names of pods, or by pod/container where that is not the engine's. Close it at the end. */
 export async function startKubelet(
   plane: ControlPlane,
   api: KubeClient,
@@ -19,7 +19,8 @@ export async function startKubelet(
   const [key, cert] = await Promise.all([plane.pem("server.key"), plane.pem("server.crt")]);
   const server = createServer({ key, cert }, (request, response) => {
     const [, verb, , pod = "", container] = new URL(request.url ?? "/", "https://kubelet").pathname.split("/");
-    const text = verb === "containerLogs" && container === "engine" ? logs.get(pod) : undefined;
+    const of = container === "engine" ? pod : `${pod}/${container}`;
+    const text = verb === "containerLogs" ? logs.get(of) : undefined;
     response.writeHead(text === undefined ? 404 : 200).end(text ?? "no such container");
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

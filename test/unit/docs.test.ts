@@ -1,4 +1,5 @@
-// What documentation tells people to type must exist: commands and options of the plugin, files, targets of make, other pages.
+// What documentation tells people to type must exist: commands and options of the plugin, files, targets of make, other pages. That every
+// command works is in test/api/documentation.test.ts.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
@@ -15,16 +16,6 @@ const pages = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => join("docs", name)),
 ].map((name) => ({ name, text: readFileSync(join(root, name), "utf8") }));
-
-/** Programs in commands that no test runs as they stand, and why none needs to. */
-const UNTESTED: Readonly<Record<string, string>> = {
-  chmod: "of the machine; what it installs is built by make bundle",
-  cosign: "checks what a release signed; test/unit/hack/release.test.ts reads the workflow that signs",
-  etcdctl: "a client's program against a cluster that runs: test/engine does the same through its own client",
-  printf: "of the machine; the plugin that it installs is run like that by test/api",
-  sha256sum: "of the machine; the sums are made by hack/release",
-  sed: "of the machine; test/api/examples.test.ts applies what it makes",
-};
 
 /** Lines that people are told to type: of `sh` blocks, and those after a prompt. Here-documents are theirs, not commands. */
 function commandsOf(text: string): string[] {
@@ -131,13 +122,6 @@ describe.each(pages)("$name", ({ name, text }) => {
     const calls = commandsOf(text).flatMap((line) => /kubectl quorate ([^|>;&]+)/.exec(line)?.[1] ?? []);
     const problems = await Promise.all(calls.map((call) => problemOf(wordsOf(call))));
     expect(problems.filter((problem) => problem !== undefined)).toEqual([]);
-  });
-
-  test("tells people to type nothing that no test knows", () => {
-    // Those of kubectl are run by test/api/examples.test.ts and test/api/runbooks.test.ts, Helm's by test/api/chart.test.ts.
-    const known = ["kubectl", "helm", "make", ...Object.keys(UNTESTED)];
-    const unknown = commandsOf(text).filter((line) => !known.includes(wordsOf(line)[0] ?? ""));
-    expect(unknown).toEqual([]);
   });
 
   test("names files and targets of make that exist", () => {
