@@ -15,11 +15,13 @@ import { addRules } from "./commands/rules.ts";
 import { addStatus } from "./commands/status.ts";
 import { addWait } from "./commands/wait.ts";
 import { addWhy } from "./commands/why.ts";
+import { VERSION } from "../version.ts";
 
 /** The program with all its commands, ready to parse. */
 export function buildProgram(): Command {
   const program = new Command("kubectl-quorate")
     .usage("[options] [command]")
+    .version(VERSION, "--version", "print the version of the plugin, which should be the operator's")
     .description("Look at quorate's clusters and operate them.")
     .option("--kubeconfig <file>", "kubeconfig to use")
     .option("--context <name>", "context to use")

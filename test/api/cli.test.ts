@@ -6,6 +6,7 @@ import { load } from "js-yaml";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ANNOTATION_LEADER, ANNOTATION_SYNC, API_VERSION, nameOf } from "../../src/api/names.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
+import { VERSION } from "../../src/version.ts";
 import { minimalCluster } from "./crd-cases.ts";
 import { runMember as runMemberAt } from "./fake-members.ts";
 import { startKubelet } from "./fake-kubelet.ts";
@@ -44,6 +45,10 @@ async function file(object: object): Promise<string> {
 function edited(name: string, spec: object): object {
   return minimalCluster({ resources: { requests: { memory: "1Gi" } }, ...spec }, name);
 }
+
+test("the plugin says of which version it is", async () => {
+  expect(await quorate(["--version"])).toEqual({ code: 0, out: `${VERSION}\n`, err: "" });
+});
 
 describe("status", () => {
   test("draws a tree, and prints the object on demand", async () => {

@@ -11,6 +11,7 @@ import { load } from "js-yaml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { sha256Of } from "../../hack/release/archive.ts";
 import { AGENT_IMAGE, VERSION } from "../../src/version.ts";
+import { KUBERNETES_VERSION } from "../api/harness.ts";
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, "../..");
@@ -116,9 +117,9 @@ test("images are named as chart, overlays and operator ask for them", async () =
     expect(manifest.RepoTags).toEqual([`docker.io/quorate/${name}:${VERSION}`]);
   }
   const helm = join(CACHE, "bin/helm-v3.22.0");
-  const { stdout: chart } = await run(helm, ["template", "quorate", join(RELEASE, `quorate-${VERSION}.tgz`)], {
-    maxBuffer: 2 ** 26,
-  });
+  // A Helm that was built from its module takes a cluster for an old one unless it is told.
+  const args = ["template", "quorate", join(RELEASE, `quorate-${VERSION}.tgz`), "--kube-version", KUBERNETES_VERSION];
+  const { stdout: chart } = await run(helm, args, { maxBuffer: 2 ** 26 });
   const unpacked = join(folder, "deploy");
   await mkdir(unpacked);
   await run("tar", ["-C", unpacked, "-xzf", join(RELEASE, `quorate-deploy-${VERSION}.tar.gz`)]);
