@@ -21,6 +21,7 @@ import { MemberAccounts } from "./member-accounts.ts";
 import { PeerMessenger } from "./messenger.ts";
 import type { PeerServer } from "./peers.ts";
 import { PhaseTimer } from "./phase-timer.ts";
+import { restartsInPlace } from "./protocol/office.ts";
 import { PROFILES } from "./protocol/profile.ts";
 import { restMs } from "./protocol/rest.ts";
 import { initialState, type State } from "./protocol/state.ts";
@@ -240,15 +241,19 @@ export class Member {
         this.#report();
       },
       exit: () => void this.#equipment.leave(),
-      // With two members the next leader cannot serve before this one follows it: no wait then.
-      engineStarts: () =>
-        this.#equipment.routes.beforeEngineStarts((this.#intent?.members.length ?? 0) > 2 ? LEAVE_MS : 0),
+      engineStarts: () => this.#equipment.routes.beforeEngineStarts(this.#mayBeSucceeded() ? LEAVE_MS : 0),
       member: (name) => this.#intent?.members.find((member) => member.name === name),
       dispatch: (body) => this.#dispatch(body),
       traced: (name, work) => this.#equipment.trace.within(name, work),
       leaseTimer: (result, seconds) => metrics.leaseSeconds.observe({ result }, seconds),
       fatal: (error) => this.#fatal(error),
     });
+  }
+
+  /** Whether another member may take over before the engine runs again. Of two, the other cannot serve before this one follows it. */
+  #mayBeSucceeded(): boolean {
+    const state = this.#runtime?.state;
+    return (this.#intent?.members.length ?? 0) > 2 && !(state !== undefined && restartsInPlace(state));
   }
 
   #dispatch(body: EventBody): void {

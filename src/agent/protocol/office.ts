@@ -1,4 +1,5 @@
 /** Leaving an office: a candidate that gives up, a leader that lost its lease. */
+import type { State } from "./state.ts";
 import type { Turn } from "./turn.ts";
 
 /**
@@ -46,4 +47,12 @@ export function loseOffice(turn: Turn, reason: string, message: string): void {
 /** Asks for the engine to be dead after it ended by itself, so that what is left of it cannot answer a client. */
 export function clearEngine(turn: Turn): void {
   if (turn.state.engine.status !== "stopping" && turn.state.engine.status !== "stopped") turn.stopEngine("kill");
+}
+
+/**
+ * Whether the engine of a leader that ended is started in place: the Lease still names this boot, which has left nothing to anybody, so
+ * nobody else can lead before it expires.
+ */
+export function restartsInPlace({ role, lease, identity }: State): boolean {
+  return role.kind === "follower" && lease?.view.content.holder === identity.holder;
 }

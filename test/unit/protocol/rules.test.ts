@@ -1,5 +1,6 @@
 // Each safety rule as one story: a cluster of three that runs, something happens, and what each member asks for.
 import { describe, expect, test } from "vitest";
+import { restartsInPlace } from "../../../src/agent/protocol/office.ts";
 import { PROFILES } from "../../../src/agent/protocol/profile.ts";
 import { initialState } from "../../../src/agent/protocol/state.ts";
 import { transition } from "../../../src/agent/protocol/transition.ts";
@@ -239,6 +240,27 @@ describe("safety rules", () => {
     expect(nodeOf(later, "a").engine.mode).toBe("stopped");
     expect((promoted?.atMs ?? Number.POSITIVE_INFINITY) - startMs).toBeLessThanOrEqual(limitMs);
     expect(promoted === undefined).toBe(mode === "Async");
+  });
+
+  test.each([
+    ["Async", true],
+    ["Quorum", false],
+  ] as const)("the engine of a leader ends by itself, %s: whether it waits for a successor", (mode, inPlace) => {
+    const { world } = running({ durability: { mode, whenDegraded: "Block" } });
+    const starts: boolean[] = [];
+    const watching: Protocol = {
+      initialState,
+      transition: (state, event) => {
+        const next = transition(state, event);
+        const isStart = state.identity.member === "a" && next.effects.some(({ type }) => type === "StartEngine");
+        if (isStart) starts.push(restartsInPlace(next.state));
+        return next;
+      },
+    };
+    const ended = deliver(watching, killEngine(world, "a"), "a", { type: "EngineExited" });
+    const later = runPlain(watching, ended, 8);
+    expect(starts).toEqual([inPlace]);
+    expect(later.register.content).toMatchObject({ leader: inPlace ? "a" : "b", epoch: 2 });
   });
 
   test("a set that is on its way into the Lease is in force until it is known not to be: nothing weaker meanwhile", () => {
