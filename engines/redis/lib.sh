@@ -15,6 +15,8 @@ readonly REPLACED=$DATA.replaced
 readonly RECORD=quorate.position
 # What a Secret holds has reached every node after so long: a minute between two looks of the kubelet, and a minute of its cache.
 readonly SPREAD_SECONDS=120
+# The parameters that the running server was last told.
+readonly APPLIED=$QUORATE_RUN_DIR/parameters.applied
 # The hash of quorate's former password, while servers take both, see passwords.
 readonly FORMER=$QUORATE_RUN_DIR/former-password
 # There while the server shows its certificate.

@@ -2,8 +2,6 @@
 
 # What quorate sets itself; the same list as parameters.fixed, by which a ClusterSpec is refused earlier and more kindly.
 readonly FIXED=" @FIXED@ "
-# What the running server was last told.
-readonly APPLIED=$QUORATE_RUN_DIR/parameters.applied
 
 # read_parameters FILE NAME: lines `name<TAB>value` into the associative array NAME.
 read_parameters() {

@@ -173,6 +173,57 @@ describe.skipIf(!hasRedis)("redis", () => {
     expect((await a.observe()).position.history).toBe(after.history);
   });
 
+  /** The leader is killed with writes that others have and nobody saw of it; the others are sealed, as by a candidate. */
+  async function killAfterUnseenWrites(leader: HostMember, ...others: HostMember[]): Promise<void> {
+    for (let n = 0; n < 50; n++) write(leader, `unseen-${n}`);
+    for (const other of others) await expect.poll(() => countOf(other, "unseen-*"), { timeout: 10_000 }).toBe(50);
+    await leader.kill();
+    for (const other of others) await other.run("seal");
+  }
+
+  it("a leader that was killed leads again: followers that have more than was seen of it need not be made anew", async () => {
+    for (let round = 0; round < 2; round++) {
+      await a.observe();
+      await killAfterUnseenWrites(a, b, c);
+      await a.start();
+      await cluster.promote(a, [], 0);
+      for (const follower of [b, c]) await follower.follow(a);
+      await untilEqual(a, b, c);
+      expect([a, b, c].map((member) => countOf(member, "unseen-*"))).toEqual([50, 50, 50]);
+      ask(a, "app", "del", ...Array.from({ length: 50 }, (_, n) => `unseen-${n}`));
+      await untilEqual(a, b, c);
+    }
+  });
+
+  it.each([
+    ["a write may reach them before the log", true],
+    ["so it may since the last look", false],
+  ])("followers with a tail that the leader's log may lack are refused: %s", async (_, isLookedAt) => {
+    await a.observe();
+    setParameters(a, "appendfsync\teverysec\n");
+    await a.run("reload");
+    if (isLookedAt) await a.observe();
+    await killAfterUnseenWrites(a, b, c);
+    await a.start();
+    await cluster.promote(a, [], 0);
+    await expect(b.follow(a)).rejects.toMatchObject({ code: 3, message: expect.stringContaining("diverged") });
+  });
+
+  it("one that led and then followed does not speak for its next leader's log", async () => {
+    await a.observe();
+    await a.stop();
+    await cluster.promote(b, [], 0);
+    await a.start();
+    for (const follower of [a, c]) await follower.follow(b);
+    await untilEqual(b, a, c);
+    await a.run("seal");
+    await killAfterUnseenWrites(b, c);
+    await a.kill();
+    await a.start();
+    await cluster.promote(a, [], 0);
+    await expect(c.follow(a)).rejects.toMatchObject({ code: 3, message: expect.stringContaining("diverged") });
+  });
+
   it("positions stay comparable over failovers, also for one that slept through two of them", async () => {
     await c.stop();
     const slept = (await a.observe()).position;
