@@ -105,6 +105,33 @@ control_timeline() {
   printf '%d' $((checkpoint > recovery ? checkpoint : recovery))
 }
 
+# A follower that is killed while it begins to receive a new timeline has that timeline's first piece without all of what the piece
+# shares with the timeline before. The server reads the newer of two pieces and no other: it would wait for a leader before it answers,
+# and quorate for an answer before it names a leader. What ends before its timeline begins holds nothing that the older piece lacks.
+drop_begun_timeline() {
+  local wal=$DATA/pg_wal history fork segment_bytes page_bytes page piece suffix found=
+  history=$(cd "$wal" && printf '%s\n' *.history | tail -n1)
+  [[ -e $wal/$history ]] || return 0
+  control_data
+  segment_bytes=$(control 'Bytes per WAL segment')
+  page_bytes=$(control 'WAL block size')
+  fork=$(awk -F '\t' 'NF > 1 { at = $2 } END { print at }' "$wal/$history")
+  fork=$(lsn_number "$fork")
+  segment_suffix "$fork" "$segment_bytes"
+  piece=$wal/${history%.history}$suffix
+  [[ -e $piece ]] || return 0
+  # Every page says where in the log it belongs, after 8 bytes of its head; one of a recycled piece says another place.
+  page=$((fork - fork % page_bytes))
+  found=$(od -An -tu8 -j $((page % segment_bytes + 8)) -N 8 "$piece")
+  ((found == page)) || rm "$piece"
+}
+
+# segment_suffix NUMBER SEGMENT_BYTES: sets suffix, of the names of the pieces that the position lies in, on whatever timeline.
+segment_suffix() {
+  local segment=$(($1 / $2)) each=$((4294967296 / $2))
+  printf -v suffix '%08X%08X' $((segment / each)) $((segment % each))
+}
+
 # lsn_number 1/2A: the position as a decimal number; lsn_text NUMBER: the reverse.
 lsn_number() { printf '%d' $(((16#${1%/*} << 32) + 16#${1#*/})); }
 lsn_text() { printf '%X/%X' $(($1 >> 32)) $(($1 & 0xFFFFFFFF)); }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
@@ -87,6 +87,37 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     await comeBack(old, next);
     await expect.poll(() => rowsOf(old)).toEqual([{ n: 1 }, { n: 2 }]);
   });
+
+  /** What a follower has that is killed when it begins to receive a new timeline: its history, and a first piece with `kept` bytes in it. */
+  const beginTimeline = (member: HostMember, leader: HostMember, kept: number): void => {
+    const [own, other] = [member, leader].map((one) => join(one.dataDir, "pg_wal"));
+    const newest = (pattern: RegExp) =>
+      readdirSync(other ?? "")
+        .filter((name) => pattern.test(name))
+        .toSorted()
+        .at(-1) ?? "";
+    const history = newest(/\.history$/);
+    copyFileSync(join(other ?? "", history), join(own ?? "", history));
+    const first = readdirSync(other ?? "").find((name) => name.startsWith(history.slice(0, 8)) && name.length === 24);
+    const piece = readFileSync(join(other ?? "", first ?? ""));
+    writeFileSync(join(own ?? "", first ?? ""), piece.fill(0, kept));
+  };
+
+  it.each([0, 8192])(
+    "a follower killed when it had %i bytes of a new timeline answers by itself, and follows",
+    async (kept) => {
+      const [old, next, rest] = [get(a), get(b), get(c)];
+      await sql(old, "INSERT INTO rows SELECT generate_series(1, 2000)"); // more than a page
+      await untilCaughtUp(old, next, rest);
+      await rest.kill();
+      await old.stop();
+      await cluster.promote(next, [], 0);
+      beginTimeline(rest, next, kept);
+      await rest.start();
+      await rest.follow(next);
+      await expect.poll(() => sql(rest, "SELECT count(*)::int AS n FROM rows")).toEqual([{ n: 2000 }]);
+    },
+  );
 
   it("follow refuses a tail before connecting: nothing is confirmed that the member does not have", async () => {
     const [old, next, rest] = [get(a), get(b), get(c)];
