@@ -101,10 +101,18 @@ let findings = 0;
 const ending = new AbortController();
 const evidence = { isKept: false };
 
+/** A fault and the pod that it is about. */
+interface Aimed extends Drawn<Fault> {
+  readonly pod: LeaderPod;
+}
+
+/** Looks up whom a fault is about, before anything is broken: the API server may be gone when its time comes. */
+async function aim({ subject }: Target, drawn: Drawn<Fault>): Promise<Aimed> {
+  return { ...drawn, pod: drawn.at === "leader" ? await subject.leader() : pick(await podsOf(subject)) };
+}
+
 /** Injects one fault when its time comes, and heals it. @returns whether there was anything to break. */
-async function breakMember({ subject }: Target, { name, at, fromMs, toMs }: Drawn<Fault>): Promise<boolean> {
-  // Looked up beforehand: the API server may be gone when the time comes.
-  const pod = at === "leader" ? await subject.leader() : pick(await podsOf(subject));
+async function breakMember({ subject }: Target, { name, pod, fromMs, toMs }: Aimed): Promise<boolean> {
   await pause(fromMs);
   let injected: Injected;
   try {
@@ -175,9 +183,12 @@ async function round(number: number): Promise<void> {
   }));
   process.stdout.write(`round ${number}\n`);
   const clients = await Promise.all(TARGETS.map((target) => target.startClient()));
+  const aimed = await Promise.all(
+    drawn.map(({ target, faults }) => Promise.all(faults.map((fault) => aim(target, fault)))),
+  );
   const breaking = everybodys === undefined ? undefined : breakEverybody(everybodys);
   const injected = await Promise.all(
-    drawn.map(({ target, faults }) => Promise.all(faults.map((fault) => breakMember(target, fault)))),
+    drawn.map(({ target }, at) => Promise.all((aimed[at] ?? []).map((fault) => breakMember(target, fault)))),
   );
   await breaking;
   await healEverything();

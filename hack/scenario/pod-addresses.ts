@@ -24,12 +24,14 @@ export function podAddresses(pods: PodsOf): () => Promise<readonly string[]> {
   let atMs = Number.NEGATIVE_INFINITY;
   const look = async (): Promise<void> => {
     atMs = performance.now();
-    const found = await lookUp(pods).catch((error: unknown) => {
+    try {
+      const found = await lookUp(pods);
+      if (found.length > 0) known = found;
+    } catch (error) {
       if (known.length === 0) throw error; // else the API server may just be away
-      return [];
-    });
-    if (found.length > 0) known = found;
-    looking = undefined;
+    } finally {
+      looking = undefined;
+    }
   };
   return async () => {
     if (performance.now() - atMs > OLD_MS) looking ??= look();
