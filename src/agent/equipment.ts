@@ -1,7 +1,6 @@
 /** What every member has, whoever elects its leader: engine driver, volume, reports, parameters, one-shots, intent. */
 import { join } from "node:path";
 import type { Logger } from "pino";
-import type { Identification } from "../api/authority-note.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { Intent } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
@@ -26,7 +25,9 @@ import type { AgentMetrics } from "./metrics.ts";
 import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
 import { PeerClient, PeerServer } from "./peers.ts";
+import type { CommonReport } from "./report.ts";
 import { Replacement } from "./replacement/replacement.ts";
+import { hasNoRoom, spaceOf, VOLUME_FULL } from "./room.ts";
 import { shardContext } from "./slots.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
 import { type Teller, tellerOf } from "./teller.ts";
@@ -85,6 +86,7 @@ export class Equipment {
   readonly peers: PeerClient;
   readonly #certificate: CertificateKeeper;
   #server: PeerServer | undefined;
+  #isVolumeFull = false;
   readonly #parts: MemberParts;
   readonly #ports: EquipmentPorts;
   readonly #pod: ObjectRef & { readonly uid: string };
@@ -183,8 +185,9 @@ export class Equipment {
     return this.#server;
   }
 
-  /** Puts in force what changed outside of the engine: certificate and parameters. Called again and again; fails only over a bug. */
+  /** Puts in force what changed outside of the engine: certificate and parameters; and looks for room on the volume. Called again and again; fails only over a bug. */
   async keepUp(): Promise<void> {
+    await this.#lookForRoom();
     this.#certificate.apply();
     const { identity } = this.#certificate;
     await this.parameters.apply();
@@ -193,9 +196,28 @@ export class Equipment {
     if (await this.#certificate.engineRead(identity)) this.#ports.changed();
   }
 
-  /** What this member identifies itself and others by. */
-  get certificate(): Identification | undefined {
-    return this.#certificate.inForce;
+  /** What of this member's report has nothing to do with who elects its leader. */
+  get report(): CommonReport {
+    const { inForce: certificate } = this.#certificate;
+    const { report: agent } = this.replacement;
+    const { refused } = this.parameters;
+    return {
+      agentVersion: VERSION,
+      ...this.oneShots.answers,
+      ...(agent === undefined ? {} : { agent }),
+      ...(certificate === undefined ? {} : { certificate }),
+      ...(refused === undefined ? {} : { parametersRefused: refused }),
+      ...(this.#isVolumeFull ? { volumeFull: true } : {}),
+    };
+  }
+
+  async #lookForRoom(): Promise<void> {
+    const space = await spaceOf(this.#parts.settings.QUORATE_DATA_DIR);
+    const isFull = space !== undefined && hasNoRoom(space, this.#isVolumeFull);
+    if (isFull === this.#isVolumeFull) return;
+    this.#isVolumeFull = isFull;
+    if (isFull) this.tell("warning", VOLUME_FULL.reason, VOLUME_FULL.message);
+    this.#ports.changed();
   }
 
   #takeCertificate(): void {

@@ -5,7 +5,6 @@ import { lagBucket } from "./cluster/member-report.ts";
 import { distanceBehind, type Position } from "./protocol/position.ts";
 import type { MemberView } from "./protocol/types.ts";
 import { NOT_RECEIVING } from "./receiving.ts";
-import { VERSION } from "../version.ts";
 
 /** Everything the report is made of. */
 export interface ReportParts {
@@ -17,17 +16,28 @@ export interface ReportParts {
   readonly leaderPosition: Position | null;
   readonly leaderSince: string | null;
   readonly switchover: MemberReport["switchover"];
-  readonly parametersRefused: string | undefined;
   readonly accountsMissing: string | undefined;
-  readonly certificate: MemberReport["certificate"];
   readonly slotsHeldUp?: string | undefined;
   /** It follows, and has received nothing for too long. */
   readonly isCutOff: boolean;
   /** The Lease does not exist. */
   readonly leaseGone: boolean;
-  readonly agent: MemberReport["agent"];
-  readonly answers: Pick<MemberReport, "restart" | "rebuild" | "hook">;
+  readonly common: CommonReport;
 }
+
+/** What of a report is the same whoever elects the leader. */
+export type CommonReport = Pick<
+  MemberReport,
+  | "agentVersion"
+  | "agent"
+  | "restart"
+  | "rebuild"
+  | "hook"
+  | "defragment"
+  | "certificate"
+  | "parametersRefused"
+  | "volumeFull"
+>;
 
 /** How far this member is behind; null when it cannot be known. */
 export function lagOf(parts: Pick<ReportParts, "view" | "observation" | "leaderPosition">): bigint | null {
@@ -53,19 +63,13 @@ export function buildReport(parts: ReportParts): MemberReport {
     ...(view.role === "leader" && parts.intentGeneration !== undefined
       ? { intentGeneration: parts.intentGeneration }
       : {}),
-    agentVersion: VERSION,
-    ...(parts.agent === undefined ? {} : { agent: parts.agent }),
     engineVersion: observation?.version ?? null,
     leaderSince: parts.leaderSince,
     switchover: parts.switchover,
-    restart: parts.answers.restart,
-    rebuild: parts.answers.rebuild,
-    hook: parts.answers.hook,
     ...(parts.leaseGone ? { leaseGone: true } : {}),
-    ...(parts.certificate === undefined ? {} : { certificate: parts.certificate }),
     ...(view.role === "leader" && observation?.shard !== undefined ? { shard: observation.shard } : {}),
     ...(parts.slotsHeldUp === undefined ? {} : { slotsHeldUp: parts.slotsHeldUp }),
     ...(parts.accountsMissing === undefined ? {} : { accountsMissing: parts.accountsMissing }),
-    ...(parts.parametersRefused === undefined ? {} : { parametersRefused: parts.parametersRefused }),
+    ...parts.common,
   };
 }

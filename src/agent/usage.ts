@@ -2,9 +2,10 @@
  * What the member's container uses of what it may use, from its own cgroup and volume: the figures that a kubelet would show,
  * also where nobody scrapes kubelets. Both versions of cgroups.
  */
-import { readFile, statfs } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { spaceOf } from "./room.ts";
 
 /** Usage at one moment; what the machine does not tell is undefined. */
 export interface Usage {
@@ -29,7 +30,7 @@ const NO_LIMIT_BYTES = 2 ** 60;
 export async function readUsage(volume: string, cgroup = "/sys/fs/cgroup"): Promise<Usage> {
   const isVersion2 = (await textOf(join(cgroup, "cgroup.controllers"))) !== undefined;
   const [used, space] = await Promise.all([isVersion2 ? readVersion2(cgroup) : readVersion1(cgroup), spaceOf(volume)]);
-  return { ...used, ...space };
+  return { ...used, volumeSizeBytes: space?.sizeBytes, volumeFreeBytes: space?.freeBytes };
 }
 
 type Used = Omit<Usage, "volumeSizeBytes" | "volumeFreeBytes">;
@@ -103,14 +104,5 @@ async function textOf(file: string): Promise<string | undefined> {
     return (await readFile(file, "utf8")).trim();
   } catch {
     return undefined;
-  }
-}
-
-async function spaceOf(volume: string): Promise<Pick<Usage, "volumeSizeBytes" | "volumeFreeBytes">> {
-  try {
-    const { blocks, bavail, bsize } = await statfs(volume);
-    return { volumeSizeBytes: blocks * bsize, volumeFreeBytes: bavail * bsize };
-  } catch {
-    return { volumeSizeBytes: undefined, volumeFreeBytes: undefined }; // not mounted yet
   }
 }

@@ -188,6 +188,8 @@ export const MemberReport = z.object({
   leaseGone: z.boolean().optional(),
   /** Why the member could not make the accounts that the intent asks for; it goes on trying. */
   accountsMissing: z.string().optional(),
+  /** Nothing more can be written to the member's volume. Agents of earlier versions do not say. */
+  volumeFull: z.boolean().optional(),
 });
 export type MemberReport = z.infer<typeof MemberReport>;
 

@@ -170,6 +170,7 @@ export function stateOf({ pod }: MemberView): string {
   if (report?.state === "Stalled")
     return "it receives nothing from the leader: order a Rebuild if the log it needs is gone";
   const said = report?.state === "Running" ? `lag ${report.lagBucket}` : report?.state;
+  if (report?.volumeFull === true) return "no room is left on its volume";
   return pod?.trouble ?? report?.reason ?? said ?? "it has not reported yet";
 }
 

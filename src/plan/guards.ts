@@ -167,6 +167,10 @@ export const GUARDS = {
     holds: "the StorageClass of a volume that shall grow allows expansion",
     override: "Set `allowVolumeExpansion: true` on the StorageClass, if its driver can.",
   },
+  VolumeHasRoom: {
+    holds: "there is room left on the volume of every member",
+    override: "Make `spec.storage.data.size` larger, or delete data that nobody wants.",
+  },
   VolumeGrown: {
     holds: "the volume that grows has grown, and its file system with it",
     override: "Replace the pod, if the driver needs that. What a driver refuses, only the storage can mend.",

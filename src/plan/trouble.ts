@@ -5,11 +5,11 @@ import { deadNodeTrouble } from "./dead-node.ts";
 import { listedMembers, type World } from "./facts.ts";
 import { priorityBlock } from "./gates.ts";
 import { formatBytes, parseQuantity } from "../build/quantity.ts";
-import type { MemberView } from "./observation.ts";
+import type { MemberView, VolumeView } from "./observation.ts";
 import { operationCommand, patchCommand } from "./override.ts";
 import type { Block } from "./plan.ts";
 import { planLostMajority } from "./recovery.ts";
-import { growth } from "./volume-growth.ts";
+import { growth, wantedBytes } from "./volume-growth.ts";
 
 const GRACE_MS = 120_000; // twice the pods' grace period
 
@@ -101,7 +101,17 @@ function volumeTrouble(world: World, member: MemberView): readonly Block[] {
     const override = patchCommand(world.cluster, { storage: { data: { size } } });
     return [{ guard: "VolumeKept", object: volume.name, message, override }];
   }
-  return [];
+  return fullVolume(world, member, volume);
+}
+
+/** One that grows already is shown as a change. */
+function fullVolume(world: World, { name, pod }: MemberView, volume: VolumeView): readonly Block[] {
+  const isGrowing = volume.capacityBytes < Math.max(wantedBytes(world), volume.requestedBytes);
+  if (pod?.report?.volumeFull !== true || isGrowing) return [];
+  const message = `${volume.name} has no room left: ${name} cannot write to it, and not start without. Make spec.storage.data.size larger; volumes grow one after the other while members run, where their StorageClass allows it.`;
+  const size = formatBytes(2 * volume.requestedBytes);
+  const override = patchCommand(world.cluster, { storage: { data: { size } } });
+  return [{ guard: "VolumeHasRoom", object: volume.name, message, override }];
 }
 
 function nodeTrouble(world: World, member: MemberView): readonly Block[] {

@@ -16,7 +16,6 @@ import type { PeerServer } from "../peers.ts";
 import { type Profile, PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
 import { runHook } from "../update-hooks.ts";
-import { VERSION } from "../../version.ts";
 import { coordinator, decideActive } from "./active.ts";
 import { decide, isMissing, standing } from "./decide.ts";
 import { FoundingLease } from "./founding-lease.ts";
@@ -383,21 +382,13 @@ export class GroupMember {
   #report(): void {
     const view = this.#view();
     if (view === undefined) return;
-    const { answers } = this.#equipment.oneShots;
-    const { certificate, parameters, replacement } = this.#equipment;
-    const { refused } = parameters;
     const { missing } = this.#accounts;
-    const agent = replacement.report;
     this.#equipment.reports.report({
       ...describeGroup(view, this.#verdict),
-      agentVersion: VERSION,
-      ...(agent === undefined ? {} : { agent }),
       engineVersion: this.#watch?.observation?.version ?? null,
       leaderSince: this.#route.since,
       switchover: this.#switchover,
-      ...answers,
-      ...(refused === undefined ? {} : { parametersRefused: refused }),
-      ...(certificate === undefined ? {} : { certificate }),
+      ...this.#equipment.report,
       ...(missing === undefined ? {} : { accountsMissing: missing }),
     });
     showGroup(this.#parts.metrics, view, this.#watch?.observation?.contention);

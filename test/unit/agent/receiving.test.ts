@@ -41,13 +41,10 @@ describe("a follower that receives nothing", () => {
       leaderPosition: null,
       leaderSince: null,
       switchover: null,
-      parametersRefused: undefined,
       accountsMissing: undefined,
-      certificate: undefined,
-      agent: undefined,
       isCutOff,
       leaseGone: false,
-      answers: { restart: null, rebuild: null, hook: null },
+      common: { agentVersion: "1", restart: null, rebuild: null, hook: null },
     } satisfies ReportParts);
     expect(report).toMatchObject({ state: shown, reason: shown === "Stalled" ? "NotReceiving" : null });
     const said = stateOf({ pod: { report } } as unknown as MemberView);

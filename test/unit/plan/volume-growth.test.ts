@@ -69,3 +69,17 @@ test("a new member starts with the new size", () => {
   world.settle();
   expect(asked(world)).toHaveLength(5);
 });
+
+test("a volume without room is told with the command that makes it larger, until it grows", () => {
+  const world = running(3);
+  const pod = world.pods.get("orders-1");
+  if (pod?.report === undefined) throw new Error("orders-1 reports nothing");
+  pod.report = { ...pod.report, volumeFull: true };
+  const { blocked } = world.plan();
+  expect(blocked).toMatchObject([{ guard: "VolumeHasRoom", object: "orders-1-data" }]);
+  expect(blocked[0]?.override).toBe(
+    `kubectl patch -n shop clusterspec/orders --type=merge -p '{"spec":{"storage":{"data":{"size":"20Gi"}}}}'`,
+  );
+  world.change(LARGER);
+  expect(world.plan().blocked).toEqual([]);
+});
