@@ -6,6 +6,7 @@
 HOST_TOOLS=(
   containerd:containerd ctr:containerd runc:runc nft:nftables iptables:iptables ipset:ipset
   conntrack:conntrack ip:iproute2 nsenter:util-linux openssl:openssl curl:curl
+  mkfs.xfs:xfsprogs
 )
 # command:package, needed only while an image or a program is missing from the cache
 IMAGE_TOOLS=(mmdebstrap:mmdebstrap cc:gcc)

@@ -98,6 +98,14 @@ metadata: {name: local, annotations: {storageclass.kubernetes.io/is-default-clas
 provisioner: $PROVISIONER
 volumeBindingMode: WaitForFirstConsumer
 reclaimPolicy: Delete
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: disk}
+provisioner: $PROVISIONER
+volumeBindingMode: WaitForFirstConsumer
+reclaimPolicy: Delete
+allowVolumeExpansion: true
 TEXT
 }
 
