@@ -1,5 +1,6 @@
-// When a revision that is being tried has failed. Only what its own members do counts: a node that is away, a copy that
-// takes long or a member at another revision says nothing about it.
+// When a revision that is being tried has failed. Only what its own members do counts: a node that is away, a volume
+// that went with it, a copy that takes long, a majority that is gone or a member at another revision says nothing about it.
+import { isGoneWithNode } from "./dead-node.ts";
 import { isInSync, type World } from "./facts.ts";
 import { analyses, burningBudgets, urgentUntilMs } from "./gates.ts";
 import type { MemberView, PodView } from "./observation.ts";
@@ -7,6 +8,8 @@ import { isAborted, wantedRecord } from "./revisions.ts";
 import { unjudged } from "./stages.ts";
 
 const BUSY = ["Cloning", "Rewinding"];
+/** What a member says that waits for others: one at a time is rolled, so it is not the roll that took the majority. */
+const WAITS_FOR_OTHERS = ["QuorumLost", "MajorityPresent"];
 
 /** Why the revision failed; undefined while it has not. @param updated - The members that are at it. */
 export function failureOf(world: World, updated: readonly MemberView[]): string | undefined {
@@ -46,9 +49,8 @@ export function failureDueMs(world: World, updated: readonly MemberView[]): numb
 }
 
 function failureOfMember(world: World, member: MemberView): string | undefined {
-  const { pod } = member;
-  if (pod === undefined || isInSync(world, member) || isCopying(pod)) return undefined;
-  return failureOfPod(world, member.name, pod);
+  const pod = judgedPod(world, member);
+  return pod === undefined ? undefined : failureOfPod(world, member.name, pod);
 }
 
 /** Why the revision failed on this pod, as far as pods show it. @param name - Whose pod it is, for people. */
@@ -64,20 +66,24 @@ export function failureOfPod(world: World, name: string, pod: PodView): string |
 }
 
 function dueMs(world: World, member: MemberView): number | undefined {
-  const { pod } = member;
-  return pod === undefined || isInSync(world, member) || isCopying(pod) ? undefined : dueMsOf(world, pod);
+  const pod = judgedPod(world, member);
+  return pod === undefined ? undefined : dueMsOf(world, pod);
 }
 
-function isCopying({ report }: PodView): boolean {
-  return BUSY.includes(report?.state ?? "");
+/** The member's pod when the revision has to answer for it: not in sync, not copying, and with a volume that a node can take. */
+function judgedPod(world: World, member: MemberView): PodView | undefined {
+  const { pod, volume } = member;
+  if (pod === undefined || isInSync(world, member) || BUSY.includes(pod.report?.state ?? "")) return undefined;
+  return isGoneWithNode(volume) ? undefined : pod;
 }
 
 /** By when the pod must be ready; undefined for one that is, or that cannot be blamed on the revision. */
 export function dueMsOf(world: World, pod: PodView): number | undefined {
   if (pod.deletingSinceMs !== undefined || pod.ready) return undefined;
   const node = pod.node === undefined ? undefined : world.seen.nodes.get(pod.node);
-  if (node?.ready === false) return undefined;
-  // A node that came back is given the whole time anew.
-  const sinceMs = Math.max(pod.createdMs, pod.readySinceMs ?? 0, node?.readySinceMs ?? 0);
+  if (node?.ready === false || WAITS_FOR_OTHERS.includes(pod.report?.reason ?? "")) return undefined;
+  // A node that came back is given the whole time anew, and so is whoever must find a new leader.
+  const ledSinceMs = Date.parse(world.leader?.pod?.report?.leaderSince ?? "");
+  const sinceMs = Math.max(pod.createdMs, pod.readySinceMs ?? 0, node?.readySinceMs ?? 0, ledSinceMs || 0);
   return sinceMs + world.cluster.intent.update.progressDeadlineSeconds * 1000;
 }

@@ -42,6 +42,31 @@ describe("a rollout", () => {
     expect(replaced(world)).toEqual(["orders-1"]);
   });
 
+  test.each([
+    {
+      what: "a volume that went with its node",
+      happen: (world: Simulator) =>
+        Object.assign(world.volumes.get("orders-2") ?? {}, { homes: [{ node: "node-c", gone: "Deleted" }] }),
+    },
+    {
+      what: "a majority that is gone",
+      happen: (world: Simulator) => world.report("orders-2", { state: "Blocked", reason: "QuorumLost" }),
+    },
+  ])("$what is not the revision's fault", ({ happen }) => {
+    const world = rolling(3, { progressDeadlineSeconds: 60, minReadySeconds: 0 });
+    while (replaced(world).length === 0 || world.pods.get("orders-2") === undefined) {
+      world.pass();
+      if (replaced(world).length === 0 || world.pods.get("orders-2") === undefined) world.move();
+    }
+    Object.assign(world.pods.get("orders-2") ?? {}, { works: false, ready: false });
+    world.nowMs += 61_000;
+    const { pods } = world;
+    expect(pods.size).toBe(3);
+    happen(world);
+    world.pass();
+    expect(world.status.rollout?.failed ?? []).toEqual([]);
+  });
+
   test("waits until the replaced member was ready for minReadySeconds, and says no one is to blame", () => {
     const world = rolling(3, { minReadySeconds: 30 });
     run(world);
