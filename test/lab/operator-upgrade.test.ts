@@ -140,7 +140,9 @@ async function untilReady(): Promise<void> {
     await until(`${cluster} to be ready`, 300_000, async () => {
       const { metadata, spec, status } = (await readCluster(NAMESPACE, cluster)) ?? {};
       const ready = status?.conditions?.find(({ type }) => type === "Ready");
-      const isWhole = status?.readyMembers === spec?.members && (status?.blocked ?? []).length === 0;
+      // A new operator shows what it would do to members otherwise, and waits for consent or the next change.
+      const isHeldUp = (status?.blocked ?? []).some(({ guard }) => guard !== "TemplateAccepted");
+      const isWhole = status?.readyMembers === spec?.members && !isHeldUp;
       return ready?.status === "True" && isWhole && status?.observedGeneration === metadata?.generation
         ? true
         : undefined;
