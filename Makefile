@@ -51,6 +51,10 @@ $(MKDOCS):
 site: $(MKDOCS) ## The documentation as a site: dist/site, made by MkDocs (python3)
 	$(MKDOCS) build --strict --quiet
 
+.PHONY: pin-base
+pin-base: image-roots ## Pin the libraries that images take from the distribution, after a look at what it changed
+	cd dist/image-roots/operator && sha256sum opt/quorate/lib/* >../../../hack/release/base.sha256
+
 .PHONY: release
 release: sbom ## Pack a release into dist/release: images, chart, CRDs, overlays, plugin, SBOM, checksums (RELEASE_URL=…)
 	hack/lab/lab build-checkers

@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 import { dump } from "js-yaml";
 import { VERSION } from "../../src/version.ts";
 import { packNew, sha256Of } from "./archive.ts";
+import { checkBase } from "./base.ts";
 import { packImage } from "./image.ts";
 import { installationOf } from "./installation.ts";
 import { krewManifest, PLUGIN_PROGRAM } from "./krew.ts";
@@ -84,6 +85,7 @@ if (url === undefined || !URL.canParse(url)) {
     "RELEASE_URL is not set: the address of the folder from which the files of this release are downloaded",
   );
 }
+for (const image of IMAGES) await checkBase(join(ROOT, "dist/image-roots", image));
 await rm(RELEASE, { recursive: true, force: true });
 await mkdir(RELEASE, { recursive: true });
 await packImages();
