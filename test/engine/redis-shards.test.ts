@@ -8,35 +8,51 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ShardClient } from "../../hack/scenario/shard-client.ts";
 import { HostCluster } from "../../src/conformance/host-cluster.ts";
 import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
+import { claimPortRow, secondPort } from "../../src/conformance/ports.ts";
 import { HostAuthority } from "./host-authority.ts";
 import { shippedSpec } from "./host-cluster.ts";
 import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
 
 const PASSWORDS = { quorate: `q:u'o "r\\#`, app: "app-password" } as const;
-const FIRST_PORT = 25_470;
 const MEMBERS = 2;
+const MOST_SHARDS = 3;
+/** From here on the kernel gives ports to connections. */
+const FIRST_GIVEN_PORT = 32_768;
 const spec = shippedSpec("redis");
+
+/** Port of the first member's server; the others' follow. */
+let firstPort: number;
+
+/** Claims ports of servers whose member ports no connection can have. */
+async function claimRow(): Promise<number> {
+  const count = MOST_SHARDS * MEMBERS;
+  for (;;) {
+    const first = await claimPortRow(count);
+    if (memberPortOf(first + count) < FIRST_GIVEN_PORT) return first;
+  }
+}
+
+/** As the servers' configuration has it when nothing else is said. */
+const memberPortOf = (port: number): number => port + 10_000;
 
 /** Whom members trust when they speak TLS; undefined when they do not. */
 let authority: HostAuthority | undefined;
-const tlsPortOf = (port: number): number => port + 100;
 
 /** Where other members find the server whose plain port that is. */
 function meetingPort(port: number): number {
-  return authority === undefined ? port : tlsPortOf(port);
+  return authority === undefined ? port : secondPort(port);
 }
 
-/** Servers' member ports are 10000 above their own, as their configuration has it when nothing else is said. */
 function peersOf(shards: number): string {
   return Array.from({ length: shards * MEMBERS }, (_, at) => {
-    const port = FIRST_PORT + at;
+    const port = firstPort + at;
     const member = `cache-s${Math.floor(at / MEMBERS)}-${String.fromCodePoint(97 + (at % MEMBERS))}`;
-    return `${member}=127.0.0.1:${meetingPort(port)}:${port + 10_000}`;
+    return `${member}=127.0.0.1:${meetingPort(port)}:${memberPortOf(port)}`;
   }).join(",");
 }
 
 function makeShard(index: number, shards: number): HostCluster {
-  const ports = Array.from({ length: MEMBERS }, (_, at) => FIRST_PORT + index * MEMBERS + at);
+  const ports = Array.from({ length: MEMBERS }, (_, at) => firstPort + index * MEMBERS + at);
   const shard = new HostCluster(ports, {
     spec,
     user: userOf("nobody"),
@@ -44,7 +60,7 @@ function makeShard(index: number, shards: number): HostCluster {
     programs: REDIS_PROGRAMS,
     name: `cache-s${index}`,
     context: { QUORATE_SHARD_PEERS: peersOf(shards), QUORATE_PEER_DIR: authority?.folder ?? "" },
-    ...(authority === undefined ? {} : { tlsPortOf }),
+    ...(authority === undefined ? {} : { tlsPortOf: secondPort }),
   });
   const defaults = Object.entries(spec.parameters.defaults).map(([name, value]) => `${name}\t${value}\n`);
   for (const member of shard.members) writeFileSync(member.parametersFile, defaults.join(""));
@@ -130,7 +146,8 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
       .toBe(true);
   }
 
-  beforeAll(() => {
+  beforeAll(async () => {
+    firstPort = await claimRow();
     authority = how === "with TLS" ? new HostAuthority("*.cache-s0-members.shop.svc") : undefined;
   });
   afterAll(() => authority?.remove());
@@ -168,7 +185,7 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
       // The bus: whoever comes with TLS is shown the certificate, and there is no other way in.
       for (const { port } of members) {
         const shown = await new Promise<string | undefined>((resolve, reject) => {
-          const socket = connect({ host: "127.0.0.1", port: port + 10_000, rejectUnauthorized: false }, () => {
+          const socket = connect({ host: "127.0.0.1", port: memberPortOf(port), rejectUnauthorized: false }, () => {
             resolve(socket.getPeerX509Certificate()?.subject);
             socket.destroy();
           });
@@ -185,7 +202,7 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
       const nodes = (encrypted: boolean) =>
         ask(first, ["cluster nodes"], encrypted).filter((line) => !line.includes(":1@1"));
       const portsOf = (lines: readonly string[]) => lines.map((line) => /:(\d+)@/.exec(line)?.[1] ?? line).toSorted();
-      expect(portsOf(nodes(true))).toEqual(members.map(({ port }) => String(tlsPortOf(port))).toSorted());
+      expect(portsOf(nodes(true))).toEqual(members.map(({ port }) => String(secondPort(port))).toSorted());
       expect(portsOf(nodes(false))).toEqual(members.map(({ port }) => String(port)).toSorted());
       const answers = ask(
         first,
