@@ -42,31 +42,6 @@ describe("a rollout", () => {
     expect(replaced(world)).toEqual(["orders-1"]);
   });
 
-  test.each([
-    {
-      what: "a volume that went with its node",
-      happen: (world: Simulator) =>
-        Object.assign(world.volumes.get("orders-2") ?? {}, { homes: [{ node: "node-c", gone: "Deleted" }] }),
-    },
-    {
-      what: "a majority that is gone",
-      happen: (world: Simulator) => world.report("orders-2", { state: "Blocked", reason: "QuorumLost" }),
-    },
-  ])("$what is not the revision's fault", ({ happen }) => {
-    const world = rolling(3, { progressDeadlineSeconds: 60, minReadySeconds: 0 });
-    while (replaced(world).length === 0 || world.pods.get("orders-2") === undefined) {
-      world.pass();
-      if (replaced(world).length === 0 || world.pods.get("orders-2") === undefined) world.move();
-    }
-    Object.assign(world.pods.get("orders-2") ?? {}, { works: false, ready: false });
-    world.nowMs += 61_000;
-    const { pods } = world;
-    expect(pods.size).toBe(3);
-    happen(world);
-    world.pass();
-    expect(world.status.rollout?.failed ?? []).toEqual([]);
-  });
-
   test("waits until the replaced member was ready for minReadySeconds, and says no one is to blame", () => {
     const world = rolling(3, { minReadySeconds: 30 });
     run(world);
@@ -204,6 +179,31 @@ describe("a revision that never gets ready", () => {
     expect(world.status.rollout?.failed?.[0]?.reason).toContain("orders-2 was not ready within 60 s: ImagePullBackOff");
     const [block] = world.status.blocked ?? [];
     expect(block).toMatchObject({ guard: "RevisionFailed", object: "orders" });
+  });
+
+  test.each([
+    { what: "nothing else", happen: () => undefined, failures: 1 },
+    {
+      what: "a volume that went with its node",
+      happen: (world: Simulator) =>
+        Object.assign(world.volumes.get("orders-2") ?? {}, { homes: [{ node: "node-c", gone: "Deleted" }] }),
+      failures: 0,
+    },
+    {
+      what: "a majority that is gone",
+      happen: (world: Simulator) => {
+        const report = { ...world.pods.get("orders-1")?.report, role: "none", state: "Blocked", reason: "QuorumLost" };
+        Object.assign(world.pods.get("orders-2") ?? {}, { report });
+      },
+      failures: 0,
+    },
+  ])("is to blame when there is $what: $failures", ({ happen, failures }) => {
+    const world = broken(3);
+    live(world, 30);
+    happen(world);
+    expect(world.status.rollout?.failed ?? []).toEqual([]);
+    live(world, 60);
+    expect(world.status.rollout?.failed ?? []).toHaveLength(failures);
   });
 
   test("is not waited for when it crashes again and again", () => {
