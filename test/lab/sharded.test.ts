@@ -37,6 +37,19 @@ function clientPod(name: string, script: string): string {
   });
 }
 
+/** Starts a client and waits until its container runs: before that it has no log to be read. */
+async function startClient(name: string, script: string): Promise<void> {
+  await apply(clientPod(name, script));
+  await kubectl(
+    "-n",
+    NAMESPACE,
+    "wait",
+    `pod/${name}`,
+    "--for=jsonpath={.status.containerStatuses[0].started}=true",
+    "--timeout=60s",
+  );
+}
+
 /** Numbers of the lines `WORD NUMBER` that a client has printed. */
 async function numbers(pod: string, word: string): Promise<number[]> {
   const text = await kubectl("-n", NAMESPACE, "logs", pod);
@@ -78,9 +91,7 @@ test("a leader's pod that is deleted, and a shard more, under a client with TLS:
     .replace("shards: 3, batchSlots: 64, slotsPerSecond: 32", "shards: 2, batchSlots: 512, slotsPerSecond: 512");
   await apply(small);
   await untilReady(2);
-  await apply(
-    clientPod("writer", 'for ((n = 0; ; n++)); do [[ $(ask set "key $n" "$n") != OK ]] || echo "acked $n"; done'),
-  );
+  await startClient("writer", 'for ((n = 0; ; n++)); do [[ $(ask set "key $n" "$n") != OK ]] || echo "acked $n"; done');
   await untilWritten(50);
 
   const leader = await podBySelector(NAMESPACE, `quorate.io/cluster=${CLUSTER}-s0,quorate.io/role=leader`);
@@ -98,7 +109,7 @@ test("a leader's pod that is deleted, and a shard more, under a client with TLS:
   const read = `for ((n = 0; n <= ${Math.max(...acked)}; n++)); do
       for try in 1 2 3; do [[ $(ask get "key $n") != "$n" ]] || { echo "found $n"; break; }; done
     done; echo "over 1"`;
-  await apply(clientPod("reader", read));
+  await startClient("reader", read);
   await until("the reader", 600_000, async () => ((await numbers("reader", "over")).length > 0 ? true : undefined));
   const found = new Set(await numbers("reader", "found"));
   process.stdout.write(`sharded: ${acked.length} acknowledged\n`);
