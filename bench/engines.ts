@@ -130,6 +130,23 @@ const ENGINES: Readonly<Record<string, Entry>> = {
 };
 const RESHARDING = "3-5-3-shards";
 
+/** How often a cluster is made anew that does not form: a plain Galera hangs for ever when the copy of one that joins breaks off. */
+const CREATIONS = 3;
+
+/** Makes the contender's cluster. @throws {TimeoutError} when it does not form however often it is made. */
+async function create(contender: Contender): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await contender.create();
+      return;
+    } catch (error) {
+      if (!(error instanceof TimeoutError) || attempt === CREATIONS) throw error;
+      process.stdout.write(`${contender.subject.writer.namespace} does not form, and is made anew: ${error.message}\n`);
+      await contender.remove();
+    }
+  }
+}
+
 /** What the runs of one case have come to for one contender. */
 interface Tally {
   readonly gapsMs: number[];
@@ -217,7 +234,7 @@ async function measureCase(engine: string, contenders: readonly Contender[], one
         process.stdout.write(`${namespace} ${one.name} ${run} could not be measured: ${(error as Error).message}\n`);
       }
       await contender.remove();
-      await contender.create();
+      await create(contender);
     }
   }
   for (const [at, { name }] of contenders.entries()) {
@@ -238,7 +255,7 @@ for (const engine of wanted) {
   const entry = ENGINES[engine];
   if (entry === undefined) throw new Error(`unknown engine ${engine}; there are ${Object.keys(ENGINES).join(", ")}`);
   const contenders = (await entry.contenders()).filter(({ name }) => only === undefined || only.includes(name));
-  for (const contender of contenders) await contender.create();
+  for (const contender of contenders) await create(contender);
   for (const one of CASES) {
     if (isWanted(one.name) && !entry.without.includes(one.name)) await measureCase(engine, contenders, one);
   }
