@@ -1,7 +1,9 @@
 /** Accounts of applications in a real etcd that is a group of its own. */
 import { spawnSync } from "node:child_process";
 import { chownSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { HostCluster } from "../../src/conformance/host-cluster.ts";
 import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
@@ -14,6 +16,17 @@ const PASSWORDS = { root: `r'o"o\\t:`, app: "a''p\\p%$(id)" } as const;
 const NASTY = `n'a"s\\t:y$(id)`;
 const APP = "app\tapp\tapp";
 const SHOP = "shop\tgoods\tshop";
+
+/** What is answered over HTTP to whoever sends no header but those that have to be. */
+function post(port: number, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const call = request({ host: "127.0.0.1", port, method: "POST", path }, (response) => {
+      text(response).then(resolve, reject);
+    });
+    call.on("error", reject);
+    call.end("{}");
+  });
+}
 
 describe("accounts of applications in etcd", () => {
   let authority: HostAuthority;
@@ -40,6 +53,16 @@ describe("accounts of applications in etcd", () => {
   };
   const asRoot = (...command: readonly string[]): string => ask("root", PASSWORDS.root, ...command);
 
+  const untilItLeads = (): Promise<unknown> =>
+    vi.waitUntil(
+      () =>
+        member.observe().then(
+          ({ writable }) => writable,
+          () => false,
+        ),
+      { timeout: 60_000, interval: 100 },
+    );
+
   beforeAll(async () => {
     authority = new HostAuthority("orders-rw.shop.svc");
     const [port = 0, memberPort = 0] = await claimPorts(2);
@@ -58,14 +81,7 @@ describe("accounts of applications in etcd", () => {
     member = cluster.member(0);
     await member.run("initialize");
     member.spawnServer();
-    await vi.waitUntil(
-      () =>
-        member.observe().then(
-          ({ writable }) => writable,
-          () => false,
-        ),
-      { timeout: 60_000, interval: 100 },
-    );
+    await untilItLeads();
     setPassword("shop", NASTY);
     setPassword("reports", "of-reports");
     setPassword("blank", "two words");
@@ -148,6 +164,18 @@ describe("accounts of applications in etcd", () => {
     setPassword("root", "of-a-former-leader");
     await expect(member.run("takePasswords", { QUORATE_EPOCH: "11" })).rejects.toThrow("later epoch");
     expect(ask("root", "root-second", "get", "goods/1")).toContain("goods/1");
+  });
+
+  it("gives nobody the members' rights by way of HTTP, whichever listener that is passed on to", {
+    timeout: 120_000,
+  }, async () => {
+    for (let start = 0; start < 10; start++) {
+      await member.stop();
+      member.spawnServer();
+      await untilItLeads();
+      // Without the header Accept: what the server passes on to itself is marked by it, and by nothing else.
+      expect(await post(member.port, "/v3/auth/user/list")).not.toContain("root");
+    }
   });
 
   it.each([
