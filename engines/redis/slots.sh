@@ -3,15 +3,29 @@
 # Which slots a shard owns is part of its data: a function library that says so, in order with the writes and on every follower.
 # So whoever leads next claims just what belongs to the copy that it leads with. What the servers tell each other about slots
 # (the server's own cluster mode) only brings that to clients: nodes.conf is written anew before every start, and a server
-# starts as a follower of nobody, which owns nothing and can write nothing.
+# starts as a follower of nobody, which owns nothing and can write nothing. Of the former one it keeps who led the other shards.
 
 readonly NODES=$DATA/nodes.conf
 # The leader of those that follow nobody: an entry of nodes.conf, at an address where nothing listens.
 readonly NOBODY_ID=0000000000000000000000000000000000000000
 readonly LIBRARY=quorate_slots
 
-# node_id MEMBER: a member's node has the same identity for ever, whatever becomes of its volume.
-node_id() { printf '%s/%s' "$QUORATE_NAMESPACE" "$1" | sha1sum | cut -d' ' -f1; }
+# What was found by find_id before: lines `MEMBER ID`. Every look needs all of them.
+readonly IDS=$QUORATE_RUN_DIR/node-ids
+declare -A KNOWN_IDS=()
+
+# find_id MEMBER: into ID. A member's node has the same identity for ever, whatever becomes of its volume.
+find_id() {
+  local member
+  if [[ ${#KNOWN_IDS[@]} == 0 && -e $IDS ]]; then
+    while read -r member ID; do [[ ! $ID =~ ^[0-9a-f]{40}$ ]] || KNOWN_IDS[$member]=$ID; done <"$IDS"
+  fi
+  ID=${KNOWN_IDS[$1]:-}
+  [[ -z $ID ]] || return 0
+  ID=$(printf '%s/%s' "$QUORATE_NAMESPACE" "$1" | sha1sum | cut -d' ' -f1)
+  KNOWN_IDS[$1]=$ID
+  printf '%s %s\n' "$1" "$ID" >>"$IDS"
+}
 
 # former_epoch: the highest epoch of the servers' own that was ever heard of here. A leader that did not go beyond it would be told
 # that its slots are its predecessor's, and give them up.
@@ -21,13 +35,40 @@ former_epoch() {
   printf '%s' "${epoch:-0}"
 }
 
-# Writes nodes.conf as of a follower of nobody that knows no other node.
+# former_leaders: the lines of other shards' leaders in nodes.conf as the server last left it. One that is promoted before it knows a
+# majority of all leaders is held back by the server for five seconds, as one that was cut off. Where they are now it finds out anew.
+former_leaders() {
+  local entry line range has_slots
+  local -A others=()
+  [[ -e $NODES ]] && grep -q '^vars currentEpoch ' "$NODES" || return 0
+  for entry in ${QUORATE_SHARD_PEERS//,/ }; do
+    entry=${entry%%=*}
+    [[ ${entry%-*} != "${QUORATE_MEMBER%-*}" ]] || continue
+    find_id "$entry"
+    others[$ID]=1
+  done
+  while IFS= read -r line; do
+    [[ -n ${others[${line%% *}]:-} && $line =~ $LEADER_LINE ]] || continue
+    has_slots=''
+    for range in ${BASH_REMATCH[5]}; do
+      has_slots=yes
+      ((${range#*-} < 16384)) || continue 2
+    done
+    [[ -z $has_slots ]] || say "$line"
+  done <"$NODES"
+}
+# A server does not start with a line that it does not understand.
+readonly LEADER_LINE='^[0-9a-f]{40} [0-9.]+:[0-9]+@[0-9]+(,[^ ]*)? master(,nofailover)?(,fail[?]?)? - [0-9]+ [0-9]+ [0-9]+ (connected|disconnected)(( [0-9]+(-[0-9]+)?)*)$'
+
+# Writes nodes.conf as of a follower of nobody.
 write_nodes() {
   local epoch port=${QUORATE_MEMBER_PORT:-$((QUORATE_PORT + 10000))}
   epoch=$(former_epoch)
+  find_id "$QUORATE_MEMBER"
   cat >"$NODES.new" <<NODES
 $NOBODY_ID $NOBODY_HOST:$NOBODY_PORT@$NOBODY_PORT master,fail - 1 1 0 disconnected
-$(node_id "$QUORATE_MEMBER") :$(peer_port "$QUORATE_PORT")@$port myself,slave $NOBODY_ID 0 0 0 connected
+$ID :$(peer_port "$QUORATE_PORT")@$port myself,slave $NOBODY_ID 0 0 0 connected
+$(former_leaders)
 vars currentEpoch $epoch lastVoteEpoch 0
 NODES
   mv "$NODES.new" "$NODES"
@@ -89,6 +130,7 @@ ranges() {
 without() {
   local slot
   local -a left=() some=()
+  [[ -n $2 ]] || { printf '%s' "$1"; return; } # as a rule, and thousands are not counted for it
   expand "$1" left
   expand "$2" some
   for slot in "${some[@]}"; do unset "left[slot]"; done
@@ -170,29 +212,39 @@ tell() {
   said=$("$1" --pipe 2>&1) || die "the server refuses slots: $(grep -v '^All data\|^Last reply\|^errors: ' <<<"$said" | head -n 1)"
 }
 
-# claim SLOTS: the own server's from now on. The last one is taken as an import, because others are told of that at once.
-claim() {
-  local slot last=''
-  local -a wanted=() has=() missing=()
-  read_bus own
-  expand "$1" wanted
-  expand "$BUS_OWNED" has
-  for slot in "${wanted[@]}"; do [[ -n ${has[slot]:-} ]] || missing[slot]=$slot; done
-  [[ ${#missing[@]} -gt 0 ]] || return 0
-  for last in "${!missing[@]}"; do :; done
-  {
-    for slot in "${!missing[@]}"; do
-      [[ $slot != "$last" ]] || printf 'cluster setslot %s importing %s\n' "$slot" "$NOBODY_ID"
-      printf 'cluster setslot %s node %s\n' "$slot" "$BUS_ID"
-    done
-  } | tell own
+# take SLOTS: the own server's as far as it knows. In one go where nobody is known to have any of them (after a start), or all are known
+# to be somebody's (the former leader's): thousands, one by one, cost a new leader a second on a busy machine.
+take() {
+  local range slot
+  local -a bounds=() slots=()
+  for range in ${1//,/ }; do bounds+=("${range%-*}" "${range#*-}"); done
+  if own cluster addslotsrange "${bounds[@]}" &>/dev/null; then return; fi
+  if own cluster delslotsrange "${bounds[@]}" &>/dev/null && own cluster addslotsrange "${bounds[@]}" &>/dev/null; then return; fi
+  expand "$1" slots
+  for slot in "${slots[@]}"; do printf 'cluster setslot %s node %s\n' "$slot" "$BUS_ID"; done | tell own
 }
 
-# meet HOST PORT MEMBER_PORT: makes the own server know that node, and the node's cluster the own server.
+# claim SLOTS: the own server's from now on. The last one is taken as an import, because others are told of that at once.
+claim() {
+  local missing rest range last
+  read_bus own
+  missing=$(without "$1" "$BUS_OWNED")
+  [[ -n $missing ]] || return 0
+  range=${missing##*,} last=${missing##*[,-]}
+  rest=${missing%"$range"}
+  if [[ $range != "$last" ]]; then rest+=${range%-*}-$((last - 1)); fi
+  rest=${rest%,}
+  [[ -z $rest ]] || take "$rest"
+  printf 'cluster setslot %s importing %s\ncluster setslot %s node %s\n' "$last" "$NOBODY_ID" "$last" "$BUS_ID" | tell own
+}
+
+# meet HOST PORT MEMBER_PORT [LINE]: makes the own server know that node, and the node's cluster the own server. LINE is what the own
+# server knows of it; nothing is done when that is where it is.
 meet() {
   local address
   address=$(timeout 2 getent ahostsv4 "$1" | sed -n '1s/ .*//p')
   [[ -n $address ]] || die "the address of $1 is not known"
+  [[ ${4:-} != "$address:"* ]] || return 0
   own cluster meet "$address" "$2" "$3" >/dev/null
 }
 
@@ -210,17 +262,19 @@ meet_leader() {
   done
 }
 
-# meet_others: one node after another that the shards have and the own server does not know; those that are gone it forgets.
+# meet_others: one node after another that the shards have and the own server does not know, or knows where it is no more; those that
+# are gone it forgets.
 meet_others() {
-  local peer id host port member_port gone='^[^ ]+ [^ ]*fail[, ]'
+  local peer line id host port member_port gone='^[^ ]+ [^ ]*fail[, ]'
   local -A wanted=([$NOBODY_ID]=1)
   read_bus own
   for peer in ${QUORATE_SHARD_PEERS//,/ }; do
-    id=$(node_id "${peer%%=*}")
-    wanted[$id]=1
-    [[ -z ${BUS[$id]:-} || ${BUS[$id]} == *noaddr* ]] || continue
+    find_id "${peer%%=*}"
+    wanted[$ID]=1
+    line=${BUS[$ID]:-}
+    [[ -z $line || $line == *noaddr* || $line == *' disconnected'* ]] || continue
     IFS=: read -r host port member_port <<<"${peer#*=}"
-    (meet "$host" "$port" "$member_port") || true # not there yet; asked again at the next look
+    (meet "$host" "$port" "$member_port" "$line") || true # not there yet; asked again at the next look
   done
   for id in "${!BUS[@]}"; do
     [[ -n ${wanted[$id]:-} || ! ${BUS[$id]} =~ $gone ]] || own cluster forget "$id" >/dev/null
