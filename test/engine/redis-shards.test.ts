@@ -11,7 +11,7 @@ import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
 import { claimPortRow, secondPort } from "../../src/conformance/ports.ts";
 import { HostAuthority } from "./host-authority.ts";
 import { shippedSpec } from "./host-cluster.ts";
-import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
+import { hasRedis, INSISTENT_CLIENT, REDIS_PROGRAMS } from "./host-redis.ts";
 
 const PASSWORDS = { quorate: `q:u'o "r\\#`, app: "app-password" } as const;
 const MEMBERS = 2;
@@ -68,11 +68,16 @@ function makeShard(index: number, shards: number): HostCluster {
 }
 
 /** Sends commands as account `app`, as a client that goes where servers send it. @returns the answers, a line each. */
-function ask(member: HostMember, commands: readonly string[], encrypted = authority !== undefined): string[] {
+function ask(
+  member: HostMember,
+  commands: readonly string[],
+  encrypted = authority !== undefined,
+  ...options: readonly string[]
+): string[] {
   const env = { ...process.env, REDISCLI_AUTH: PASSWORDS.app };
   const how = encrypted ? ["--tls", "--cacert", join(authority?.folder ?? "", "ca.crt")] : [];
   const port = encrypted ? meetingPort(member.port) : member.port;
-  const args = ["-c", "-p", String(port), ...how, "--user", "app"];
+  const args = ["-c", "-p", String(port), ...how, "--user", "app", ...options];
   const { stdout } = spawnSync(REDIS_PROGRAMS["redis-cli"], args, {
     env,
     encoding: "utf8",
@@ -271,6 +276,18 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     expect(present(second)).toBe(KEYS.length);
   });
 
+  it("a server that has just read its log is not taken for a leader", async () => {
+    const [shard] = shards as [HostCluster];
+    // Long enough to read for somebody to ask meanwhile.
+    const many = Array.from({ length: 60_000 }, (_, at) => `set {2}${at} ${at}`);
+    expect(ask(first, many, undefined, "--pipe").at(-1)).toBe("errors: 0, replies: 60000");
+    writeFileSync(join(shard.root, "bin", "redis-cli"), INSISTENT_CLIENT, { mode: 0o755 });
+    for (let time = 0; time < 3; time++) {
+      await first.kill();
+      expect(await first.start()).toMatchObject({ writable: false, receiving: false });
+    }
+  });
+
   it("a leader that was killed and leads again takes writes at once, and keys are within reach of all others", async () => {
     await first.kill();
     await first.start();
@@ -300,6 +317,7 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     }
     await untilMet();
     await untilReached(first);
+    expect(ask(first, ["cluster nodes"]).join()).not.toContain("192.0.2.1");
   });
 
   it("everybody killed: each shard is led again, with its slots and all keys", async () => {
