@@ -9,8 +9,22 @@ import type { Manifest } from "./manifest.ts";
 /** What users decide about a shard: all of its spec but its place among the others. */
 export type ShardSpec = Omit<ClusterIntent, "shard">;
 
+/** What is wanted of shards that stay, and of those that go. */
+interface WantedSpecs {
+  readonly stays: ShardSpec;
+  readonly goes: ShardSpec;
+}
+
+const wantedSpecs = new WeakMap<ClusterIntent, WantedSpecs>(); // asked for about every shard in every pass
+
 /** What the whole's spec wants of a shard. @param stays - False for one that is to go: its volumes follow whenScaled. */
 export function shardSpec({ intent }: Pick<BuildContext, "intent">, stays: boolean): ShardSpec {
+  const wanted = wantedSpecs.get(intent) ?? { stays: specFrom(intent, true), goes: specFrom(intent, false) };
+  wantedSpecs.set(intent, wanted);
+  return stays ? wanted.stays : wanted.goes;
+}
+
+function specFrom(intent: ClusterIntent, stays: boolean): ShardSpec {
   const { sharding: _, shard: __, services: ___, topology: ____, volumeRetention, ...spec } = intent;
   const { whenDeleted, whenScaled } = volumeRetention;
   return {

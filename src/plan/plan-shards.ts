@@ -4,13 +4,13 @@ import type { AuthorityNote } from "../api/authority-note.ts";
 import type { ShardPlace, SlotRequest } from "../api/sharding.ts";
 import { shardedCertificateHosts } from "../build/certificate.ts";
 import type { BuildContext } from "../build/context.ts";
-import { canonicalJson } from "../build/hash.ts";
+import { canonicalJson, contentHash, isSameJson } from "../build/hash.ts";
 import { buildShardedService } from "../build/services.ts";
 import { buildShard, shardSpec, type ShardSpec } from "../build/shard.ts";
 import { certificateDueMs, type CertifiedCluster, issueCertificates, lateBlocks } from "./certificates.ts";
 import { planPasswords } from "./children.ts";
 import type { Decision } from "./decision.ts";
-import { applyIfDifferent } from "./difference.ts";
+import { applyRecipe } from "./difference.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
 import { refuseOperations } from "./operations.ts";
@@ -42,6 +42,7 @@ const RECHECK_MS = 10_000; // what shards report arrives as an event; this is th
 /** Decides what to do for a cluster of topology Sharded. */
 export function planShards(seen: Observation, cluster: ClusterView, context: BuildContext): Decision {
   const whole: Whole = { seen, cluster, context, shards: shardsOf(seen, cluster), wanted: wantedShards(cluster) };
+  const service = { of: "service", inputs: "", build: () => [buildShardedService(context)] };
   const slots = planSlots(whole);
   const turn = turnOf(whole);
   const certificates = planSharedCertificate(whole);
@@ -59,7 +60,7 @@ export function planShards(seen: Observation, cluster: ClusterView, context: Bui
         whole,
         `${cluster.name} is parted into shards: name one of them in spec.clusterName, such as ${whole.wanted[0] ?? ""}`,
       ),
-      ...applyIfDifferent(buildShardedService(context), seen.children),
+      ...applyRecipe(context, service, seen.children),
       ...certificates.steps,
       ...planPasswords(whole, certificates.steps),
       ...applyShards(whole, turn.mayChange, slots.request),
@@ -119,6 +120,7 @@ function applyShards(whole: Whole, mayChange: (name: string) => boolean, asked: 
   // Passwords come first: shards' members start with them. So they do with a certificate that has their names.
   if (seen.named.credentialsUid === undefined) return [];
   const names = allShards(whole);
+  const sorted = names.toSorted();
   const tls = speaksTls(whole);
   const isCertified = !tls || seen.named.peerHosts === certified(whole).hosts.join(",");
   return names.flatMap((name) => {
@@ -128,12 +130,22 @@ function applyShards(whole: Whole, mayChange: (name: string) => boolean, asked: 
     const spec = now !== undefined && !mayChange(name) ? now : shardSpec(context, wanted.includes(name));
     const place: ShardPlace = {
       of: context.name,
-      shards: names.toSorted(),
+      shards: sorted,
       ...(asked?.shard === name ? { request: asked.request } : {}),
       ...(tls ? { tls } : {}),
     };
-    return applyIfDifferent(buildShard(context, name, spec, place), seen.children);
+    const inputs = `${specHash(spec)} ${canonicalJson(place)}`;
+    const build = () => [buildShard(context, name, spec, place)];
+    return applyRecipe(context, { of: `shard ${name}`, inputs, build }, seen.children);
   });
+}
+
+const specHashes = new WeakMap<ShardSpec, string>(); // what a shard is or was told is the same object in every pass
+
+function specHash(spec: ShardSpec): string {
+  const hash = specHashes.get(spec) ?? contentHash(spec);
+  specHashes.set(spec, hash);
+  return hash;
 }
 
 interface Turn {
@@ -168,8 +180,14 @@ function turnOf(whole: Whole): Turn {
   return { mayChange: () => false, change: `Changing ${first.name}`, blocked: [block] };
 }
 
+const foundSame = new WeakMap<ShardSpec, ShardSpec>(); // what a shard was told, and what it was last found to be the same as
+
 function isSame(now: ShardSpec | undefined, wanted: ShardSpec): boolean {
-  return now !== undefined && canonicalJson(now) === canonicalJson(wanted);
+  if (now === undefined || specHash(now) !== specHash(wanted)) return false;
+  if (foundSame.get(now) === wanted) return true;
+  const isFound = isSameJson(now, wanted);
+  if (isFound) foundSame.set(now, wanted);
+  return isFound;
 }
 
 function listed(names: readonly string[]): string {
@@ -272,6 +290,7 @@ function heldUp({ shards }: Whole, name: string): readonly Block[] {
 function planLeaving(whole: Whole): readonly Step[] {
   const { seen, cluster, shards, context } = whole;
   if (cluster.intent.paused || cluster.intent.stopped || seen.stateMayHaveGoneBack) return [];
+  if (shards.every(({ name }) => whole.wanted.includes(name))) return [];
   const emptied = emptiedShards(situationOf(whole));
   return shards.flatMap(({ name, uid, deleting, spec, ...shard }) => {
     const mayGo = emptied.includes(name) && tellsSlots({ name, uid, deleting, spec, ...shard });

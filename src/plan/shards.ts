@@ -5,7 +5,7 @@ import { DEFAULT_SHARDING, type SlotRequest } from "../api/sharding.ts";
 import { nameOf } from "../api/names.ts";
 import { shardIndex, type ShardSpec } from "../build/shard.ts";
 import type { ClusterView, Observation } from "./observation.ts";
-import { parseSlots, type SlotMap, type SlotMove } from "./slots.ts";
+import { parseSlots, type SlotMap, type SlotMove, type SlotRange } from "./slots.ts";
 
 /** One shard. */
 export interface ShardView {
@@ -16,6 +16,10 @@ export interface ShardView {
   readonly spec: ShardSpec | undefined;
   readonly request: SlotRequest | undefined;
   readonly status: ClusterStatus;
+  /** Slots that it says it owns. */
+  readonly slots: readonly SlotRange[];
+  /** Slots that it says are on their way from it. */
+  readonly move: SlotMove | undefined;
   /** It is as it was last told to be, and serves. */
   readonly isSettled: boolean;
   /** It says that it does not serve as it should; one that was only just told something else is not in trouble. */
@@ -73,9 +77,16 @@ function parseShard({ metadata, spec, status }: LiveShard): Omit<ShardView, "uid
     spec: intent === undefined ? undefined : (rest as ShardSpec),
     request: shard?.request,
     status: said,
+    slots: parseSlots(said.shard?.slots ?? ""),
+    move: moveOf(metadata.name, said),
     isSettled: isCurrent && conditionOf(said, "Ready") === "True",
     isInTrouble: conditionOf(said, "Ready") !== "True",
   };
+}
+
+function moveOf(name: string, { shard }: ClusterStatus): SlotMove | undefined {
+  if (shard === undefined || shard.moving === "") return undefined;
+  return { from: name, to: shard.movingTo, slots: parseSlots(shard.moving) };
 }
 
 /** Status of a condition; undefined when it is not told. */
@@ -104,15 +115,11 @@ export function slotsOf(shards: readonly ShardView[]): {
   readonly owned: SlotMap;
   readonly moving: SlotMove | null;
 } {
-  const moves = shards.flatMap(({ name, status: { shard } }): SlotMove[] =>
-    shard === undefined || shard.moving === ""
-      ? []
-      : [{ from: name, to: shard.movingTo, slots: parseSlots(shard.moving) }],
-  );
-  const owned = shards.map(({ name, status: { shard } }) => {
+  const moves = shards.flatMap(({ move }) => move ?? []);
+  const owned = shards.map(({ name, slots: said }) => {
     const arriving = moves.filter(({ to }) => to === name).flatMap(({ slots }) => slots);
     const leaving = moves.filter(({ from }) => from === name).flatMap(({ slots }) => slots);
-    return [name, unite(subtract(parseSlots(shard?.slots ?? ""), arriving), leaving)] as const;
+    return [name, unite(subtract(said, arriving), leaving)] as const;
   });
   return { owned: Object.fromEntries(owned), moving: moves[0] ?? null };
 }

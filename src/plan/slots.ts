@@ -156,7 +156,14 @@ export function parseSlots(text: string): readonly SlotRange[] {
 
 /** How many slots a text names. */
 export function countSlots(text: string): number {
-  return parseSlots(text).reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  return lengthOf(parseSlots(text));
+}
+
+/** How many slots there are in ranges. */
+export function lengthOf(ranges: readonly SlotRange[]): number {
+  let sum = 0;
+  for (const { first, last } of ranges) sum += last - first + 1;
+  return sum;
 }
 
 function slotsWhere(owners: readonly (string | null)[], isMeant: (owner: string | null) => boolean): number[] {
@@ -174,7 +181,7 @@ function toRanges(slots: readonly number[]): readonly SlotRange[] {
 }
 
 function sizeOf(owned: SlotMap, shard: string): number {
-  return (owned[shard] ?? []).reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  return lengthOf(owned[shard] ?? []);
 }
 
 function compareNames(a: string, b: string): number {

@@ -3,7 +3,7 @@ import type { ShardSummary } from "../api/cluster-status.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { ClusterView, Observation } from "../plan/observation.ts";
 import { conditionOf, shardsOf, type ShardView, wantedShards } from "../plan/shards.ts";
-import { countSlots } from "../plan/slots.ts";
+import { lengthOf } from "../plan/slots.ts";
 import type { Verdict } from "./conditions.ts";
 
 /** The shards of a whole, in numbers and one by one. */
@@ -16,14 +16,22 @@ export interface ShardsCount {
 
 /** Counts the shards. */
 export function countShards(seen: Observation, cluster: ClusterView): ShardsCount {
-  const found = shardsOf(seen, cluster).filter(({ deleting }) => !deleting);
-  const shards = found.map(toSummary);
+  const shards = stayingShards(seen, cluster).map(toSummary);
   const ready = shards.filter((shard) => shard.ready).length;
   return { ready, desired: wantedShards(cluster).length, revision: undefined, shards };
 }
 
-function toSummary({ name, status }: ShardView): ShardSummary {
-  const leader = conditionOf(status, "Available") === "True" ? status.leader : undefined;
+function stayingShards(seen: Observation, cluster: ClusterView): readonly ShardView[] {
+  return shardsOf(seen, cluster).filter(({ deleting }) => !deleting);
+}
+
+function leaderOf({ status }: ShardView): string | undefined {
+  return conditionOf(status, "Available") === "True" ? status.leader : undefined;
+}
+
+function toSummary(shard: ShardView): ShardSummary {
+  const { name, status } = shard;
+  const leader = leaderOf(shard);
   const slots = status.shard?.slots ?? "";
   return { name, ready: conditionOf(status, "Ready") === "True", ...(leader === undefined ? {} : { leader }), slots };
 }
@@ -36,9 +44,10 @@ export function shardsVerdicts(
   cluster: ClusterView,
   engine: EngineSpec | undefined,
 ): readonly [available: Verdict, degraded: Verdict] {
-  const { shards } = countShards(seen, cluster);
-  const led = shards.filter(({ leader }) => leader !== undefined);
-  const served = led.reduce((sum, { slots }) => sum + countSlots(slots), 0);
+  const found = stayingShards(seen, cluster);
+  const shards = found.map(toSummary);
+  const led = found.filter((shard) => leaderOf(shard) !== undefined);
+  const served = led.reduce((sum, { slots }) => sum + lengthOf(slots), 0);
   const all = engine?.slots ?? 0;
   const available: Verdict =
     all > 0 && served >= all

@@ -70,6 +70,7 @@ export const shardSubject: Subject<ShardsWorld> = {
   },
   begin: (choose) => {
     const world = new ShardsWorld(BASE, choose);
+    world.looksWhenTold = true;
     world.settle();
     return world;
   },

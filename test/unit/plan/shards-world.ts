@@ -17,7 +17,8 @@ import { computeStatus } from "../../../src/status/status.ts";
 import { engine, intentOf } from "./fixture.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
 import { SimulatedCertificates } from "./simulated-certificates.ts";
-import type { Choose } from "./simulator.ts";
+import { isSameNews } from "./news.ts";
+import { type Choose, RESYNC_MS } from "./simulator.ts";
 import { describe } from "./views.ts";
 
 export const SLOTS = 64;
@@ -50,10 +51,16 @@ interface Shard {
 
 type ShardSpec = Pick<ClusterIntent, "shard" | "stopped" | "paused">;
 
+const toldBy = new WeakMap<Manifest, string>(); // manifests never change
+
 /** What a shard is told to be, its place among the others left out. */
 function told(manifest: Manifest): string {
+  const known = toldBy.get(manifest);
+  if (known !== undefined) return known;
   const { shard: _, ...spec } = manifest["spec"] as ShardSpec;
-  return canonicalJson(spec);
+  const spoken = canonicalJson(spec);
+  toldBy.set(manifest, spoken);
+  return spoken;
 }
 
 /** One cluster `shop/orders` of topology Sharded. */
@@ -78,9 +85,16 @@ export class ShardsWorld {
   readonly broken = new Map<string, readonly string[]>();
   /** How often the operator looked, since this world began or was forked. */
   looks = 0;
+  /** As in simulator.ts: the operator looks only when it would in production. Otherwise it looks at every turn. */
+  looksWhenTold = false;
   /** The most shards that were not settled at once since it was set, those that are new left out. */
   mostUnsettled = 0;
   readonly #choose: Choose;
+  #lastLook: { readonly seen: Observation; readonly dueMs: number } | undefined;
+  /** Something may have changed since the operator looked last. */
+  #isTouched = true;
+  /** Nothing could happen by itself when that was asked last, and nothing has changed since. */
+  #isStill = false;
   #serial = 0;
 
   constructor(spec: object = {}, choose: Choose = () => 0) {
@@ -90,28 +104,21 @@ export class ShardsWorld {
 
   change(spec: object): void {
     this.spec = intentOf({ topology: "Sharded", ...spec });
+    this.touch();
   }
 
-  /** It is looked at in every turn: there is nobody to be told. */
+  /** Says that something was changed from outside: there may be news for the operator, and something to do for others. */
   touch(): void {
-    return undefined;
+    this.#isTouched = true;
+    this.#isStill = false;
   }
 
   /** Another world in the same state. What happens in one of them does not happen in the other. */
   fork(): ShardsWorld {
     const other = new ShardsWorld({}, this.#choose.fork?.() ?? this.#choose);
-    const { spec, status, nowMs, hasPasswords, certified, annotations, engine: declared, mostUnsettled } = this;
-    Object.assign(other, {
-      spec,
-      status,
-      nowMs,
-      hasPasswords,
-      certified,
-      annotations,
-      engine: declared,
-      mostUnsettled,
-    });
-    Object.assign(other, { certificates: this.certificates.fork() });
+    const { spec, status, nowMs, hasPasswords, certified, annotations, mostUnsettled, looksWhenTold } = this;
+    Object.assign(other, { spec, status, nowMs, hasPasswords, certified, annotations, mostUnsettled, looksWhenTold });
+    Object.assign(other, { engine: this.engine, certificates: this.certificates.fork() });
     for (const [name, shard] of this.shards) other.shards.set(name, { ...shard, owned: new Set(shard.owned) });
     for (const [key, manifest] of this.others) other.others.set(key, manifest);
     for (const [name, hash] of this.connections) other.connections.set(name, hash);
@@ -120,6 +127,9 @@ export class ShardsWorld {
     for (const name of this.away) other.away.add(name);
     other.trace.push(...this.trace);
     other.#serial = this.#serial;
+    other.#lastLook = this.#lastLook;
+    other.#isTouched = this.#isTouched;
+    other.#isStill = this.#isStill;
     return other;
   }
 
@@ -127,6 +137,7 @@ export class ShardsWorld {
     const intent = OperationIntent.parse({ clusterName: "orders", ...operation });
     const identity = { uid: `op-${name}`, resourceVersion: "1" };
     this.operations.set(name, { ...identity, name, createdMs: this.nowMs, intent, status: {} });
+    this.touch();
   }
 
   shard(index: number): Shard {
@@ -150,9 +161,16 @@ export class ShardsWorld {
    *   look, as in production; what was safe by what was seen may not be so any more, and is not judged.
    */
   pass(meanwhile?: () => void): boolean {
-    const seen = this.observe();
-    const plan = planCluster(seen);
+    const isDue = !this.looksWhenTold || this.nowMs >= (this.#lastLook?.dueMs ?? 0);
+    const seen = isDue || this.#isTouched ? this.observe() : undefined;
+    this.#isTouched = false;
+    if (seen === undefined || (!isDue && isSameNews(this.#lastLook?.seen, seen))) {
+      meanwhile?.();
+      return false;
+    }
     this.looks += 1;
+    const plan = planCluster(seen);
+    this.#lastLook = { seen, dueMs: this.nowMs + Math.min(RESYNC_MS, plan.requeueAfterMs ?? RESYNC_MS) };
     meanwhile?.();
     for (const step of plan.steps) {
       if (meanwhile === undefined) this.#assertSafe(step);
@@ -181,9 +199,12 @@ export class ShardsWorld {
 
   /** One thing happens in the world, if anything can. */
   move(): boolean {
+    if (this.looksWhenTold && this.#isStill) return false;
     const moves = [...this.shards].flatMap(([name, shard]) => (this.away.has(name) ? [] : this.#movesOf(shard)));
-    if (moves.length === 0) return false;
+    this.#isStill = moves.length === 0;
+    if (this.#isStill) return false;
     moves[this.#choose(moves.length)]?.();
+    this.touch();
     const owners = [...this.shards.values()].flatMap(({ owned }) => [...owned]);
     if (new Set(owners).size !== owners.length) throw new Error("S1: a slot has two owners");
     return true;
@@ -232,8 +253,8 @@ export class ShardsWorld {
   /** Whether it is yet to become what it was told to be, and that works there. */
   #canSettle({ manifest, settled, generation }: Shard): boolean {
     if (settled === generation) return false;
-    const spec = JSON.stringify(manifest["spec"]);
-    return ![...this.broken].some(([image, at]) => at.includes(manifest.metadata.name) && spec.includes(`"${image}"`));
+    const names = (image: string): boolean => told(manifest).includes(`"${image}"`);
+    return ![...this.broken].some(([image, at]) => at.includes(manifest.metadata.name) && names(image));
   }
 
   #movesOf(shard: Shard): (() => void)[] {
@@ -310,10 +331,11 @@ export class ShardsWorld {
 
   /** The same view for as long as nothing in it differs: what is parsed of it is parsed once. */
   #view(of: Shard): ChildView {
-    const { manifest, owned, ...state } = of;
+    const { manifest, owned, moving, certificate, uid, version, generation, told: from, settled, leads } = of;
     const known = views.get(manifest) ?? new Map<string, ChildView>();
     views.set(manifest, known);
-    const key = `${JSON.stringify(state)} ${[...owned].join()}`;
+    const parts = [moving?.to, moving?.slots.join(), certificate?.trusts, certificate?.shows, [...owned].join()];
+    const key = `${uid} ${version} ${generation} ${from} ${settled} ${leads} ${parts.join(" ")}`;
     const view = known.get(key) ?? this.#look(of);
     known.set(key, view);
     return view;
@@ -357,6 +379,7 @@ export class ShardsWorld {
   }
 
   #take(step: Step): void {
+    this.touch();
     if (step.kind === "ReportOperation") this.#answer(step);
     else if (step.kind === "IssueCertificates")
       this.certified = this.certificates.issue(this.certified, step, this.nowMs);

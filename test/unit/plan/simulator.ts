@@ -44,7 +44,8 @@ export interface Choose {
 }
 
 const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
-const RESYNC_MS = 600_000;
+/** How long the operator does without a look at the most. */
+export const RESYNC_MS = 600_000;
 const NEW_VOLUME = { resize: { state: "None", message: "" }, homes: [] } as const;
 
 /** @param isDeep - What changes in place must be another object there. */
