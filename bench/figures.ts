@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { appendFile, mkdir } from "node:fs/promises";
 import { loadavg } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** One figure; percentiles are of `n` values. */
 export interface Figure {
@@ -25,6 +25,10 @@ export interface Figure {
   readonly gapsMs?: readonly number[];
   /** How many clusters were not whole again in time after their last fault. */
   readonly broken?: number;
+  /** How many of what was counted did not end as they should. */
+  readonly violations?: number;
+  /** How long processors were at it. */
+  readonly cpuSeconds?: number;
   /** How long it took what the values were taken of. */
   readonly seconds?: number;
   /** How many keys were there before it, and are counted as lost when they are not there after it. */
@@ -45,6 +49,19 @@ export function percentile(sorted: readonly number[], fraction: number): number 
   return sorted[Math.max(0, Math.ceil(fraction * sorted.length) - 1)] ?? 0;
 }
 
+let running: string | undefined;
+
+/** The commit of the code that runs: that of the first time it was asked for, because a checkout may move on meanwhile. */
+export function commit(): string {
+  running ??= execFileSync("git", ["-C", ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  return running;
+}
+
+/** Where a bench's figures are: in the folder RESULTS (bench/results). */
+export function resultsFile(bench: string): string {
+  return join(process.env["RESULTS"] ?? join(ROOT, "bench/results"), `${bench}.jsonl`);
+}
+
 /** Appends the figure of `values` in the folder RESULTS (bench/results), and prints it. `further` fields go with it. */
 export async function record(about: About, values: readonly number[], further: object = {}): Promise<void> {
   const sorted = values.toSorted((a, b) => a - b);
@@ -57,11 +74,11 @@ export async function record(about: About, values: readonly number[], further: o
     max: sorted.at(-1) ?? 0,
     ...further,
     load: Number((loadavg()[0] ?? 0).toFixed(1)),
-    commit: execFileSync("git", ["-C", ROOT, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
+    commit: commit(),
     date: new Date().toISOString(),
   };
-  const folder = process.env["RESULTS"] ?? join(ROOT, "bench/results");
-  await mkdir(folder, { recursive: true });
-  await appendFile(join(folder, `${about.bench}.jsonl`), `${JSON.stringify(line)}\n`);
+  const file = resultsFile(about.bench);
+  await mkdir(dirname(file), { recursive: true });
+  await appendFile(file, `${JSON.stringify(line)}\n`);
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
