@@ -67,6 +67,30 @@ interface Found {
 
 const lastFound = new WeakMap<BuildContext, Map<string, Found>>();
 
+const MOST_REMEMBERED = 64; // of one context; few recipes ever have other inputs
+const hashesMade = new WeakMap<BuildContext, Map<string, readonly (string | undefined)[]>>();
+
+/** Makes the manifests of a recipe. What was hashed of them before has its hash at once: hashing costs more than making them. */
+function madeFrom(context: BuildContext, { of, inputs, build }: Recipe): readonly Manifest[] {
+  const manifests = build();
+  const known = hashesMade.get(context)?.get(`${of} ${inputs}`) ?? [];
+  for (const [at, hash] of known.entries()) {
+    const manifest = manifests[at];
+    if (manifest !== undefined && hash !== undefined) hashes.set(manifest, hash);
+  }
+  return manifests;
+}
+
+function rememberHashes(context: BuildContext, { of, inputs }: Recipe, manifests: readonly Manifest[]): void {
+  const known = hashesMade.get(context) ?? new Map<string, readonly (string | undefined)[]>();
+  if (known.size >= MOST_REMEMBERED) known.clear();
+  known.set(
+    `${of} ${inputs}`,
+    manifests.map((manifest) => hashes.get(manifest)),
+  );
+  hashesMade.set(context, known);
+}
+
 /**
  * The steps that `compare` finds for all manifests of the recipe.
  *
@@ -75,16 +99,18 @@ const lastFound = new WeakMap<BuildContext, Map<string, Found>>();
  */
 export function applyRecipe(
   context: BuildContext,
-  { of, inputs, build }: Recipe,
+  recipe: Recipe,
   children: ReadonlyMap<string, ChildView>,
   compare = applyIfDifferent,
 ): readonly Step[] {
+  const { of, inputs } = recipe;
   const known = lastFound.get(context) ?? new Map<string, Found>();
   const last = known.get(of);
   const found = last?.inputs === inputs ? last : undefined;
   if (found?.live?.every(([key, live]) => isLive(children.get(key), live)) === true) return [];
-  const manifests = found?.manifests ?? build();
+  const manifests = found?.manifests ?? madeFrom(context, recipe);
   const steps = manifests.flatMap((manifest) => compare(manifest, children));
+  rememberHashes(context, recipe, manifests);
   const live = manifests.flatMap(({ kind, metadata: { name } }) => {
     const key = childKey(kind, name);
     const child = children.get(key);

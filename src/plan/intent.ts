@@ -1,7 +1,7 @@
 // The intent that agents shall see next: what the spec says, who belongs to the cluster, and the open requests.
 import type { Intent } from "../api/agent-wire.ts";
 import { buildIntent, buildIntentConfigMap, type IntentState } from "../build/config.ts";
-import { isSameJson } from "../build/hash.ts";
+import { contentHash, isSameJson } from "../build/hash.ts";
 import type { Decision } from "./decision.ts";
 import { applyIfDifferent, applyRecipe } from "./difference.ts";
 import {
@@ -37,12 +37,24 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
   };
   const same = now === undefined ? undefined : buildIntent(context, { ...state, generation: now.generation });
   const resourceVersion = seen.intent?.resourceVersion;
-  if (same === undefined || !isSameJson(same, now)) {
+  if (now === undefined || same === undefined || !isSameJson(same, now)) {
     const next = buildIntent(context, { ...state, generation: nextGeneration(now, seen.nowMs) });
     return applyIfDifferent(buildIntentConfigMap(context, next, resourceVersion), seen.children);
   }
-  const build = () => [buildIntentConfigMap(context, same, resourceVersion)];
-  return applyRecipe(context, { of: "intent", inputs: `${resourceVersion}`, build }, seen.children);
+  const recipe = {
+    of: "intent",
+    inputs: `${resourceVersion} ${intentHash(now)}`,
+    build: () => [buildIntentConfigMap(context, same, resourceVersion)],
+  };
+  return applyRecipe(context, recipe, seen.children);
+}
+
+const intentHashes = new WeakMap<Intent, string>(); // by the intent that was read, which never changes
+
+function intentHash(intent: Intent): string {
+  const hash = intentHashes.get(intent) ?? contentHash(intent);
+  intentHashes.set(intent, hash);
+  return hash;
 }
 
 /** The leader and its epoch, for requests to a shard's leader. */
