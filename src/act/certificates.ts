@@ -1,4 +1,5 @@
 // The authority of one cluster and the certificate its members share. Both live in Secrets; nothing is kept in memory.
+import { isIP } from "node:net";
 // oxlint-disable-next-line import/no-unassigned-import -- it has no exports; x509's decorators need it loaded before them
 import "reflect-metadata";
 import {
@@ -50,7 +51,7 @@ export async function createAuthority(cluster: string, now: Date): Promise<KeyPa
 /**
  * Signs a certificate for all members of one cluster, server and client side, valid for three years.
  *
- * @param hosts - DNS names, wildcards allowed.
+ * @param hosts - DNS names, wildcards allowed, and IP addresses.
  */
 export async function issueCertificate(
   authority: KeyPair,
@@ -76,7 +77,7 @@ export async function issueCertificate(
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-      new SubjectAlternativeNameExtension(hosts.map((value) => ({ type: "dns", value }))),
+      new SubjectAlternativeNameExtension(hosts.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value }))),
     ],
   });
   return {

@@ -19,6 +19,15 @@ test("members trust each other by name, and nobody else's authority", async () =
   expect(certificate.checkHost("orders-0-0.orders-members.other.svc")).toBeUndefined();
 });
 
+test("a certificate is for addresses, too", async () => {
+  const now = new Date();
+  const leaf = await issueCertificate(await createAuthority("orders", now), ["127.0.0.1", "::1", "localhost"], now);
+  const certificate = new X509Certificate(leaf.certificate);
+  expect(certificate.checkIP("127.0.0.1")).toBe("127.0.0.1");
+  expect(certificate.checkIP("127.0.0.2")).toBeUndefined();
+  expect(certificate.checkHost("localhost")).toBe("localhost");
+});
+
 test("a certificate outlives an operator that is away for years, and its authority outlives it", async () => {
   const now = new Date("2030-01-01T00:00:00Z");
   const authority = await createAuthority("orders", now);
