@@ -5,6 +5,7 @@ import { rightsNotes } from "./test/api/rights-notes.ts";
 /** Minutes of real servers, or servers that are slow to start. */
 const LONG_ENGINE_TESTS = [
   "test/engine/conformance.test.ts",
+  "test/engine/conformance-groups.test.ts",
   "test/engine/etcd-accounts.test.ts",
   "test/engine/galera-accounts.test.ts",
   "test/engine/passwords.test.ts",

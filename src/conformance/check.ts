@@ -11,8 +11,8 @@ export class Finding extends Error {
   override readonly name = "Finding";
 }
 
-/** Three members of which `a` leads and the others follow, or, with `unformed`, nothing but their folders. */
-export interface World {
+/** Three members of which `a` leads and the others follow, or, with `formed` 0, nothing but their folders. */
+export interface LeaseWorld {
   readonly cluster: HostCluster;
   readonly spec: EngineSpec;
   readonly a: HostMember;
@@ -20,21 +20,26 @@ export interface World {
   readonly c: HostMember;
 }
 
-/** One rule of the contract, tried with real processes. */
-export interface Check {
+/** One rule of the contract, tried with real processes in a world of its own. */
+export interface Check<World> {
   /** One word, for --only. */
   readonly name: string;
   /** The rule, as a sentence. */
   readonly rule: string;
-  /** Begins with empty folders instead of a formed cluster. */
-  readonly unformed?: boolean;
+  /** How many members the cluster is formed of; the others are empty folders. All when absent. */
+  readonly formed?: number;
+  /** When it finds nothing the cluster is of all members in the end, so that the next check need not form another. */
+  readonly leavesWhole?: boolean;
   /** Throws a {@link Finding} or an ActionError when the Engine breaks the rule. */
   readonly run: (world: World) => Promise<void>;
 }
 
 /** How long a server may take for what it is not told to wait for. */
 const PATIENCE_MS = 20_000;
+/** The same where members join, elect, and bring each other up to date. */
+export const GROUP_PATIENCE_MS = 90_000;
 const POLL_MS = 50;
+const RETRY_MS = 200;
 
 /** Says what is wrong unless it holds. */
 export function demand(holds: boolean, otherwise: string): asserts holds {
@@ -42,8 +47,12 @@ export function demand(holds: boolean, otherwise: string): asserts holds {
 }
 
 /** Waits until it holds. @throws {Finding} what `otherwise` says when it does not in time; errors of actions count as "not yet". */
-export async function demandSoon(ask: () => Promise<boolean>, otherwise: string | (() => string)): Promise<void> {
-  const endMs = performance.now() + PATIENCE_MS;
+export async function demandSoon(
+  ask: () => Promise<boolean>,
+  otherwise: string | (() => string),
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  const endMs = performance.now() + patienceMs;
   let last = "";
   while (performance.now() < endMs) {
     try {
@@ -56,6 +65,20 @@ export async function demandSoon(ask: () => Promise<boolean>, otherwise: string 
     await pause(POLL_MS);
   }
   throw new Finding(`${typeof otherwise === "string" ? otherwise : otherwise()}${last}`);
+}
+
+/** Tries again until it works, as agents do. @throws {ActionError} the last one. */
+export async function insist(work: () => Promise<unknown>, patienceMs = GROUP_PATIENCE_MS): Promise<void> {
+  const endMs = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!(error instanceof ActionError) || performance.now() > endMs) throw error;
+    }
+    await pause(RETRY_MS);
+  }
 }
 
 /** How the copy of one stands to that of another, both running. */

@@ -1,10 +1,17 @@
 /** Tries an Engine against the contract, check after check, each with members of its own. */
 import { randomBytes } from "node:crypto";
 import { ActionError } from "../agent/engine/driver.ts";
-import { type Check, Finding } from "./check.ts";
+import type { EngineSpec } from "../api/engine.ts";
+import type { Topology } from "../api/topology.ts";
+import { ACTIVE_CHECKS, formActive } from "./active-checks.ts";
+import { type Check, Finding, type LeaseWorld } from "./check.ts";
+import { CONSENSUS_CHECKS } from "./consensus-checks.ts";
+import { formConsensus } from "./consensus-group.ts";
+import type { GroupWorld } from "./group-checks.ts";
 import { HostCluster, type HostSoftware } from "./host-cluster.ts";
+import { type GroupSeat, HostGroup } from "./host-group.ts";
 import { StartError } from "./host-member.ts";
-import { LEASE_CHECKS, problemOf } from "./lease-checks.ts";
+import { LEASE_CHECKS } from "./lease-checks.ts";
 import { claimPorts } from "./ports.ts";
 
 /** How a check ended; without `problem` the Engine keeps the rule. */
@@ -16,44 +23,149 @@ export interface CheckResult {
   readonly logs?: readonly string[];
 }
 
+/** What is to be tried. */
+export interface Trial {
+  /** Names of checks; all when empty or absent. */
+  readonly only?: readonly string[];
+  /** Of those of the Engine; when absent the first that can be tried. */
+  readonly topology?: Topology | undefined;
+}
+
+/** Members for one check, and how they become a cluster. */
+interface Site<World> {
+  readonly cluster: HostCluster;
+  readonly world: World;
+  /** Forms the cluster of the first so many. */
+  readonly form: (count: number) => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+/** How Engines of one topology are tried. */
+interface Suite {
+  readonly names: readonly string[];
+  readonly run: (only: readonly string[], software: HostSoftware) => AsyncGenerator<CheckResult>;
+}
+
 const MEMBERS = 3;
 const LOG_LINES = 8;
+
+function suite<World>(checks: readonly Check<World>[], open: (software: HostSoftware) => Promise<Site<World>>): Suite {
+  return {
+    names: checks.map(({ name }) => name),
+    async *run(only, software) {
+      let kept: Site<World> | undefined;
+      try {
+        for (const check of checks.filter(({ name }) => only.length === 0 || only.includes(name))) {
+          if (check.formed !== undefined) {
+            await kept?.close();
+            kept = undefined;
+          }
+          const isFormed = kept !== undefined;
+          const site: Site<World> = kept ?? (await open(software));
+          kept = site;
+          const result = await tryCheck(check, site, isFormed);
+          if (result.problem !== undefined || check.leavesWhole !== true) {
+            await site.close();
+            kept = undefined;
+          }
+          yield result;
+        }
+      } finally {
+        await kept?.close();
+      }
+    },
+  };
+}
+
+const SUITES: Partial<Record<Topology, Suite>> = {
+  ActivePassive: suite<LeaseWorld>(LEASE_CHECKS, async (software) => {
+    const cluster = new HostCluster(await claimPorts(MEMBERS), software);
+    const waits = software.spec.durabilityModes.some((mode) => mode !== "Async");
+    const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
+    return {
+      cluster,
+      world: { cluster, spec: software.spec, a, b, c },
+      form: () => cluster.form(waits ? 1 : 0),
+      close: () => cluster.close(),
+    };
+  }),
+  Consensus: suite(CONSENSUS_CHECKS, (software) => openGroup(software, formConsensus)),
+  ActiveActive: suite(ACTIVE_CHECKS, (software) => openGroup(software, formActive)),
+};
+
+async function openGroup(
+  software: HostSoftware,
+  form: (seats: readonly GroupSeat[]) => Promise<void>,
+): Promise<Site<GroupWorld>> {
+  const group = await HostGroup.create(MEMBERS, software);
+  const [a, b, c] = [group.seat(0), group.seat(1), group.seat(2)];
+  return {
+    cluster: group.cluster,
+    world: { group, spec: software.spec, a, b, c },
+    form: (count) => form(group.seats.slice(0, count)),
+    close: () => group.close(),
+  };
+}
 
 /** A password for every account, of the letters that generated ones have. */
 export function testPasswords(accounts: readonly { readonly name: string }[]): Readonly<Record<string, string>> {
   return Object.fromEntries(accounts.map(({ name }) => [name, randomBytes(24).toString("base64url")]));
 }
 
-/** Names of all checks. */
-export const CHECK_NAMES: readonly string[] = LEASE_CHECKS.map(({ name }) => name);
+/** Names of the checks of a topology; none where there are no checks. */
+export function checkNames(topology: Topology): readonly string[] {
+  return SUITES[topology]?.names ?? [];
+}
+
+/** Names of all checks, of whatever topology. */
+export const CHECK_NAMES: readonly string[] = [
+  ...new Set(Object.values(SUITES).flatMap(({ names }) => [...names])),
+].toSorted();
 
 /**
  * Runs the checks one after the other, with the engine's programs on this host.
  *
- * @param only - Names of checks; all when empty.
- * @throws {Error} when the Engine cannot be tried here at all.
+ * @throws {Error} when the Engine cannot be tried here at all, or not as it was asked for; it says what to change.
  */
-export async function* tryEngine(software: HostSoftware, only: readonly string[]): AsyncGenerator<CheckResult> {
-  const problem = problemOf(software.spec);
-  if (problem !== undefined) throw new Error(problem);
-  for (const check of LEASE_CHECKS) if (only.length === 0 || only.includes(check.name)) yield tryCheck(check, software);
+export async function* tryEngine(software: HostSoftware, trial: Trial = {}): AsyncGenerator<CheckResult> {
+  const { suite: found, topology } = suiteFor(software.spec, trial.topology);
+  const only = trial.only ?? [];
+  const unknown = only.find((name) => !found.names.includes(name));
+  if (unknown !== undefined)
+    throw new Error(`topology ${topology} has no check ${unknown}: choose from ${found.names.join(", ")}`);
+  if (software.spec.actions.probeWrite === undefined)
+    throw new Error("declare the action probeWrite: the checks write by it");
+  yield* found.run(only, software);
 }
 
-async function tryCheck(check: Check, software: HostSoftware): Promise<CheckResult> {
-  const { name, rule } = check;
-  const cluster = new HostCluster(await claimPorts(MEMBERS), software);
+function suiteFor(
+  { topologies }: Pick<EngineSpec, "topologies">,
+  asked: Topology | undefined,
+): { readonly suite: Suite; readonly topology: Topology } {
+  if (asked !== undefined && !topologies.includes(asked))
+    throw new Error(`the Engine has no topology ${asked}: choose from ${topologies.join(", ")}`);
+  const [topology] = (asked === undefined ? topologies : [asked]).filter((one) => SUITES[one] !== undefined);
+  const found = topology === undefined ? undefined : SUITES[topology];
+  if (topology === undefined || found === undefined) {
+    const other = topologies.find((one) => SUITES[one] !== undefined);
+    const instead = other === undefined ? "try it with members: deploy it on a cluster of your own" : `choose ${other}`;
+    throw new Error(
+      `no checks exist for topology ${asked ?? topologies.join()}, only for ${Object.keys(SUITES).join(", ")}: ${instead}`,
+    );
+  }
+  return { suite: found, topology };
+}
+
+async function tryCheck<World>(check: Check<World>, site: Site<World>, isFormed: boolean): Promise<CheckResult> {
+  const { name, rule, formed = MEMBERS } = check;
   try {
-    const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
-    const waits = software.spec.durabilityModes.some((mode) => mode !== "Async");
-    if (check.unformed !== true) await cluster.form(waits ? 1 : 0);
-    await check.run({ cluster, spec: software.spec, a, b, c });
+    if (formed > 0 && !isFormed) await site.form(formed);
+    await check.run(site.world);
     return { name, rule };
   } catch (error) {
     if (!(error instanceof Finding) && !(error instanceof ActionError) && !(error instanceof StartError)) throw error;
-    const logs = cluster.members.flatMap((member) => lastLines(member.name, member.log));
+    const logs = site.cluster.members.flatMap((member) => lastLines(member.name, member.log));
     return { name, rule, problem: error.message, logs };
-  } finally {
-    await cluster.close();
   }
 }
 

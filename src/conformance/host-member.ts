@@ -57,6 +57,35 @@ export class StartError extends Error {
   override readonly name = "StartError";
 }
 
+/** A driver whose actions can be killed while they run, as the end of their container would. */
+class CuttableDriver extends EngineDriver {
+  #cut: AbortSignal | undefined;
+
+  override run(
+    name: ActionName,
+    context: Partial<ActionContext> = {},
+    signal: AbortSignal | undefined = this.#cut,
+  ): Promise<ActionResult> {
+    return super.run(name, context, signal);
+  }
+
+  /** Runs what runs actions, and kills the one that is under way after so long. @throws {ActionError} when an action was killed, or failed. */
+  async cutShort(afterMs: number, work: () => Promise<unknown>): Promise<void> {
+    const kill = new AbortController();
+    const timer = setTimeout(() => {
+      kill.abort();
+      this.closeSessions();
+    }, afterMs);
+    this.#cut = kill.signal;
+    try {
+      await work();
+    } finally {
+      clearTimeout(timer);
+      this.#cut = undefined;
+    }
+  }
+}
+
 /** A member that can be started, killed and asked. */
 export class HostMember {
   readonly name: string;
@@ -64,7 +93,7 @@ export class HostMember {
   /** Where its engine speaks TLS; undefined where that is nowhere. */
   readonly tlsPort: number | undefined;
   readonly folder: string;
-  readonly driver: EngineDriver;
+  readonly driver: CuttableDriver;
   readonly #place: HostPlace;
   #server: ChildProcess | undefined;
 
@@ -101,7 +130,7 @@ export class HostMember {
       QUORATE_SYNC_ACK: "0",
       ...(place.context as ActionContext | undefined),
     };
-    this.driver = new EngineDriver(specAsUser(spec, place), context, () => undefined);
+    this.driver = new CuttableDriver(specAsUser(spec, place), context, () => undefined);
   }
 
   get dataDir(): string {
@@ -174,8 +203,13 @@ export class HostMember {
 
   /** Starts the server's main process and returns at once. */
   spawnServer(context: Partial<ActionContext> = {}): void {
-    const log = openSync(this.#logFile, "a");
     const { argv, env } = this.driver.startCommand(context);
+    this.launch(argv, env);
+  }
+
+  /** The same with a command line and an environment that somebody else made. */
+  launch(argv: readonly string[], env: Readonly<Record<string, string>>): void {
+    const log = openSync(this.#logFile, "a");
     const [program = "", ...args] = asUser(this.#place, argv);
     this.#server = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", log, log] });
   }
@@ -185,7 +219,19 @@ export class HostMember {
     await this.#end(() => this.#server?.kill(this.driver.spec.stop.signal));
   }
 
-  /** SIGKILL to the main process and all its children at once, as the end of a container does. */
+  /** The same, and kills it after so long. @returns whether it ended before. */
+  async stopWithin(graceMs: number): Promise<boolean> {
+    let isInTime = true;
+    const timer = setTimeout(() => {
+      isInTime = false;
+      for (const pid of this.#processes()) killQuietly(pid);
+    }, graceMs);
+    await this.stop();
+    clearTimeout(timer);
+    return isInTime;
+  }
+
+  /** SIGKILL to the main process and all that it began at once, as the end of a container does. */
   async kill(): Promise<void> {
     await this.#end(() => {
       for (const pid of this.#processes()) killQuietly(pid);
@@ -214,12 +260,17 @@ export class HostMember {
     this.#server = undefined;
   }
 
-  /** The main process and its children; the server's children leave its process group. */
+  /** The main process and all that it began; the server's children leave its process group. */
   #processes(): readonly number[] {
     const main = this.#server?.pid;
     if (main === undefined) return [];
-    const children = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && parentOf(pid) === main);
-    return [main, ...children.map(Number)];
+    const all = readdirSync("/proc").flatMap((pid) =>
+      /^\d+$/.test(pid) ? [{ pid: Number(pid), parent: parentOf(pid) }] : [],
+    );
+    const found = [main];
+    // What is appended is looked at as well.
+    for (const one of found) found.push(...all.filter(({ parent }) => parent === one).map(({ pid }) => pid));
+    return found;
   }
 
   #give(path: string): void {

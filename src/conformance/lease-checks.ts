@@ -1,9 +1,9 @@
 /** What the contract asks of an Engine whose leader the members elect (topology ActivePassive). */
-import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { comparePositions } from "../agent/protocol/position.ts";
-import { type Check, demand, demandSoon, exitCode, order, untilCaughtUp, type World, write } from "./check.ts";
+import { type Check, demand, demandSoon, exitCode, type LeaseWorld, order, untilCaughtUp, write } from "./check.ts";
 import { HostMember } from "./host-member.ts";
+import { demandSecrecy } from "./secrecy.ts";
 
 /** How long after it was asked for an action is killed, to see that it can be run again. */
 const KILLED_AFTER_MS = [5, 30, 100, 300] as const;
@@ -24,10 +24,10 @@ async function runKilled(member: HostMember, action: "initialize" | "clone", lea
   await member.run(action, context);
 }
 
-const initializing: Check = {
+const initializing: Check<LeaseWorld> = {
   name: "initialize",
   rule: "initialize can be killed at any point and run again, and its engine starts as a follower of nobody",
-  unformed: true,
+  formed: 0,
   run: async ({ a }) => {
     await runKilled(a, "initialize");
     const first = (await a.start()).position;
@@ -43,7 +43,7 @@ const initializing: Check = {
   },
 };
 
-const roles: Check = {
+const roles: Check<LeaseWorld> = {
   name: "roles",
   rule: "observe tells the truth about who writes and who follows, also after a restart and a change of leader",
   run: async ({ cluster, a, b, c }) => {
@@ -69,7 +69,7 @@ const roles: Check = {
   },
 };
 
-const writes: Check = {
+const writes: Check<LeaseWorld> = {
   name: "writes",
   rule: "probeWrite succeeds on the leader and moves its position, and fails on a follower",
   run: async ({ cluster, a, b }) => {
@@ -83,7 +83,7 @@ const writes: Check = {
   },
 };
 
-const seals: Check = {
+const seals: Check<LeaseWorld> = {
   name: "seal",
   rule: "after seal nothing more arrives, whatever the leader does, also after a restart; and follow goes on from there",
   run: async ({ cluster, a, b, c }) => {
@@ -109,7 +109,7 @@ const seals: Check = {
   },
 };
 
-const clones: Check = {
+const clones: Check<LeaseWorld> = {
   name: "clone",
   rule: "clone can be killed at any point and run again, and its copy follows the leader",
   run: async ({ cluster, a, b }) => {
@@ -123,7 +123,7 @@ const clones: Check = {
   },
 };
 
-const failovers: Check = {
+const failovers: Check<LeaseWorld> = {
   name: "failover",
   rule: "positions stay comparable over changes of leader: whoever followed is behind the new one",
   run: async ({ cluster, a, b, c }) => {
@@ -177,7 +177,7 @@ async function bringBack(member: HostMember, leader: HostMember): Promise<void> 
   await untilCaughtUp(leader, member);
 }
 
-const divergence: Check = {
+const divergence: Check<LeaseWorld> = {
   name: "divergence",
   rule: "a member with a tail that the leader lacks refuses to follow with exit code 3, and is brought back by rejoin or clone",
   run: async ({ cluster, a, b, c }) => {
@@ -198,7 +198,7 @@ const divergence: Check = {
   },
 };
 
-const handovers: Check = {
+const handovers: Check<LeaseWorld> = {
   name: "handover",
   rule: "a leader that is stopped cleanly under load leaves its followers with everything it holds",
   run: async ({ cluster, a, b, c }) => {
@@ -221,7 +221,7 @@ const handovers: Check = {
   },
 };
 
-const promises: Check = {
+const promises: Check<LeaseWorld> = {
   name: "durability",
   rule: "a synchronous set holds back writes until so many of it have them; an Engine of mode Async refuses one",
   run: async ({ cluster, spec, a, b, c }) => {
@@ -242,20 +242,13 @@ const promises: Check = {
   },
 };
 
-const secrecy: Check = {
+const secrecy: Check<LeaseWorld> = {
   name: "secrets",
   rule: "no password is on a command line or in what the engine prints",
-  run: async ({ cluster, a, b, c }) => {
-    const passwords = Object.values(cluster.software.passwords);
-    const shows = (text: string): boolean => passwords.some((password) => text.includes(password));
-    const commandLines = readdirSync("/proc").flatMap((pid) => (/^\d+$/.test(pid) ? commandLineOf(pid) : []));
-    demand(!commandLines.some(shows), "start or an action: a password is on the command line of a running process");
-    const chatty = [a, b, c].find((member) => shows(member.log));
-    demand(chatty === undefined, "start: the engine prints a password");
-  },
+  run: async ({ cluster }) => demandSecrecy(cluster),
 };
 
-const reloads: Check = {
+const reloads: Check<LeaseWorld> = {
   name: "reload",
   rule: "reload without a changed parameter succeeds, and leaves role and data alone",
   run: async ({ a }) => {
@@ -267,16 +260,8 @@ const reloads: Check = {
   },
 };
 
-function commandLineOf(pid: string): string[] {
-  try {
-    return [readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")];
-  } catch {
-    return []; // ended meanwhile
-  }
-}
-
 /** In the order in which a beginner of an Engine meets them. */
-export const LEASE_CHECKS: readonly Check[] = [
+export const LEASE_CHECKS: readonly Check<LeaseWorld>[] = [
   initializing,
   roles,
   writes,
@@ -289,11 +274,3 @@ export const LEASE_CHECKS: readonly Check[] = [
   reloads,
   secrecy,
 ];
-
-/** Rejects what a World needs and an Engine lacks. */
-export function problemOf(spec: World["spec"]): string | undefined {
-  if (!spec.topologies.includes("ActivePassive")) {
-    return `no checks exist for topology ${spec.topologies.join()}: only ActivePassive can be tried without a cluster`;
-  }
-  return spec.actions.probeWrite === undefined ? "declare the action probeWrite: the checks write by it" : undefined;
-}

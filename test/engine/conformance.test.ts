@@ -1,45 +1,26 @@
-/** The built-in Engines keep the contract, and an Engine that breaks a rule is told which. */
+/** The built-in Engines whose leader the members elect keep the contract, and an Engine that breaks a rule is told which. */
 import { describe, expect, it } from "vitest";
-import { type CheckResult, CHECK_NAMES, testPasswords, tryEngine } from "../../src/conformance/conformance.ts";
+import { checkNames } from "../../src/conformance/conformance.ts";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
-import { userOf } from "../../src/conformance/host-member.ts";
 import { hasServer, shippedSpec } from "./host-cluster.ts";
-import { hasRedis, REDIS_PROGRAMS } from "./host-redis.ts";
+import { hasRedis } from "./host-redis.ts";
+import { POSTGRES, problemsOf, REDIS, software, withFiles } from "./trial.ts";
 
 type Spec = HostSoftware["spec"];
 
-function redis(spec: Spec): HostSoftware {
-  return { spec, user: userOf("nobody"), passwords: testPasswords(spec.accounts), programs: REDIS_PROGRAMS };
-}
-
-function postgres(): HostSoftware {
-  const spec = shippedSpec("postgres");
-  return { spec, user: userOf("postgres"), passwords: testPasswords(spec.accounts), programs: {} };
-}
-
-async function problemsOf(software: HostSoftware, ...only: string[]): Promise<CheckResult[]> {
-  const results: CheckResult[] = [];
-  for await (const result of tryEngine(software, only)) results.push(result);
-  expect(results.length).toBe(only.length);
-  return results.filter(({ problem }) => problem !== undefined);
-}
-
 describe("a built-in Engine keeps every rule", () => {
-  it.skipIf(!hasRedis).each(CHECK_NAMES)("redis: %s", async (name) => {
-    expect(await problemsOf(redis(shippedSpec("redis")), name)).toEqual([]);
+  it.skipIf(!hasRedis).each(checkNames("ActivePassive"))("redis: %s", async (name) => {
+    expect(await problemsOf(software(REDIS), name)).toEqual([]);
   });
 
-  it.skipIf(!hasServer).each(CHECK_NAMES)("postgres: %s", async (name) => {
-    expect(await problemsOf(postgres(), name)).toEqual([]);
+  it.skipIf(!hasServer).each(checkNames("ActivePassive"))("postgres: %s", async (name) => {
+    expect(await problemsOf(software(POSTGRES), name)).toEqual([]);
   });
 });
 
 /** The Engine with one file changed. */
 function withFile(name: string, change: (text: string) => string): Spec {
-  const spec = shippedSpec("redis");
-  const text = change(spec.files[name] ?? "");
-  expect(text).not.toBe(spec.files[name]);
-  return { ...spec, files: { ...spec.files, [name]: text } };
+  return withFiles("redis", { [name]: change });
 }
 
 describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
@@ -95,12 +76,7 @@ describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
   ];
 
   it.each(broken)("%s", async (_, check, problem, spec) => {
-    const [found] = await problemsOf(redis(spec()), check);
+    const [found] = await problemsOf(software(REDIS, spec()), check);
     expect(found?.problem).toContain(problem);
-  });
-
-  it("that cannot be tried without a cluster", async () => {
-    const results = tryEngine({ ...redis(shippedSpec("etcd")) }, []);
-    await expect(results.next()).rejects.toThrow("topology Consensus");
   });
 });

@@ -3,12 +3,14 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { load } from "js-yaml";
 import { parseEngine } from "../../api/parse.ts";
+import { Topology } from "../../api/topology.ts";
 import { CHECK_NAMES, type CheckResult, testPasswords, tryEngine } from "../../conformance/conformance.ts";
 import type { Palette } from "../palette.ts";
 import { EXIT, palette } from "./session.ts";
 
 interface TestOptions {
   readonly only?: readonly string[];
+  readonly topology?: Topology;
 }
 
 /** Adds the command below `engine`. */
@@ -16,19 +18,25 @@ export function addEngineTest(engine: Command): void {
   engine
     .command("test")
     .argument("<file>", "an Engine object with its files, as node engines/assemble.ts writes it")
+    .addOption(
+      new Option(
+        "--topology <topology>",
+        "which of the Engine's topologies; the first that can be tried when absent",
+      ).choices(Topology.options),
+    )
     .addOption(new Option("--only <checks...>", "names of checks to run").choices(CHECK_NAMES))
     .description(
-      "Try an Engine of topology ActivePassive against the contract, with members as processes of this machine: run it where the engine's programs are, for example in its image. Exits with 2 when a rule is broken.",
+      "Try an Engine of topology ActivePassive, Consensus or ActiveActive against the contract, with members as processes of this machine: run it where the engine's programs are, for example in its image. Exits with 2 when a rule is broken.",
     )
-    .action((file: string, { only = [] }: TestOptions) => testEngine(file, only));
+    .action((file: string, options: TestOptions) => testEngine(file, options));
 }
 
-async function testEngine(file: string, only: readonly string[]): Promise<void> {
+async function testEngine(file: string, options: TestOptions): Promise<void> {
   const { spec } = parseEngine(load(await readFile(file, "utf8")));
   const user = { uid: spec.runAs.user, gid: spec.runAs.group };
   const software = { spec, user, passwords: testPasswords(spec.accounts), programs: {} };
   const colours = palette();
-  for await (const result of tryEngine(software, only)) {
+  for await (const result of tryEngine(software, options)) {
     process.stdout.write(
       describeResult(result, colours)
         .map((line) => `${line}\n`)
