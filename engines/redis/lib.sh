@@ -95,8 +95,44 @@ peer_port() { if has_tls; then printf '%d' $(($1 + QUORATE_TLS_PORT - QUORATE_PO
 # client PASSWORD ARGUMENT…: as account quorate, whose password is in the client's environment, which only this user can read.
 client() { REDISCLI_AUTH=$1 redis-cli -e --user quorate "${@:2}"; }
 
+# The connection to the own server that a session keeps, see session; empty elsewhere.
+LINK=''
+
+# converse COMMAND…: sends it over LINK, and prints the answer as the client does.
+converse() {
+  local LC_ALL=C argument request=''
+  for argument; do request+="\$${#argument}"$'\r\n'"$argument"$'\r\n'; done
+  printf '*%d\r\n%s' $# "$request" >&"$LINK"
+  print_reply
+}
+
+# print_reply: the next one of LINK, of an array what is in it, a line each. Lengths are bytes: LC_ALL is C.
+print_reply() {
+  local line text count
+  IFS= read -r -t "$SILENCE_SECONDS" -u "$LINK" line || die "the server does not answer"
+  line=${line%$'\r'} count=${line:1}
+  case $line in
+    [+:]*) say "$count" ;;
+    '$-1' | '*-1') say '' ;;
+    '$'*)
+      IFS= read -r -t "$SILENCE_SECONDS" -N $((count + 2)) -u "$LINK" text || die "the server does not answer"
+      say "${text%$'\r\n'}"
+      ;;
+    '*'*) while ((count-- > 0)); do print_reply; done ;;
+    *)
+      say "$count" >&2
+      return 1
+      ;;
+  esac
+}
+readonly SILENCE_SECONDS=4
+
 # own COMMAND…: asks the own server; remote HOST PORT COMMAND…: asks another; leader COMMAND…: the one at QUORATE_LEADER_HOST.
 own() {
+  if [[ -n $LINK ]]; then
+    converse "$@"
+    return
+  fi
   [[ -n ${TAKEN:-} ]] || read_taken
   client "$TAKEN" -s "$SOCKET" "$@"
 }

@@ -69,8 +69,8 @@ is_log_whole() { [[ ${INFO[aof_enabled]} == 1 && ! -e $DATA/appendonlydir/temp-a
 # The first look after a start. Until the log is whole a crash would lose what is written meanwhile: not up yet.
 settle() {
   [[ ${INFO[loading]} == 0 ]] || die "the data is still being loaded"
-  # Every server is started as a follower. One of shards comes round to that only after it has read its data; till then it says that it leads.
-  [[ ${INFO[role]} == slave ]] || die "the server has not come round to whom it follows"
+  # A server of shards comes round to whom it follows only after it has read its data; till then it says that it leads.
+  ! is_shard || [[ ${INFO[role]} == slave ]] || die "the server has not come round to whom it follows"
   [[ ${INFO[aof_enabled]} == 1 ]] || own config set appendonly yes >/dev/null
   is_log_whole || die "the log is still being written anew"
   if [[ ${INFO[master_replid]} == "$HISTORY" ]]; then say - >"$BLANK"; else say "${INFO[master_replid]}" >"$BLANK"; fi
@@ -107,7 +107,7 @@ locate() {
     HISTORY=${INFO[master_replid]} VALUE=${INFO[master_repl_offset]}
     write_record "$DATA" "$HISTORY" "$VALUE" "$ANCESTORS"
     # The next start must find the log, see configure.
-    [[ ${INFO[master_sync_in_progress]:-0} == 1 ]] || ! is_log_whole || rm -f "$SNAPSHOT"
+    if [[ -e $SNAPSHOT && ${INFO[master_sync_in_progress]:-0} == 0 ]] && is_log_whole; then rm -f "$SNAPSHOT"; fi
     note_led
   fi # else the copy is what was recorded: a server that made up an id, or one that is just loading its leader's snapshot
   unlock_position

@@ -139,10 +139,10 @@ without() {
 
 # read_slots ASK: OWNED, and MOVING with MOVING_TO (the shard that they are on their way to), as the data of that server has it.
 read_slots() {
-  local code
+  local code said=$'\n''-- owned[|]([^|]*)[|]([^|]*)[|]([^'$'\n''"]*)'
   code=$("$1" function list libraryname "$LIBRARY" withcode) || die "the server does not say which slots its shard owns"
   OWNED='' MOVING='' MOVING_TO=''
-  while IFS='|' read -r OWNED MOVING MOVING_TO; do break; done < <(sed -n 's/^-- owned|//p' <<<"$code")
+  [[ ! $code =~ $said ]] || OWNED=${BASH_REMATCH[1]} MOVING=${BASH_REMATCH[2]} MOVING_TO=${BASH_REMATCH[3]}
 }
 
 # peer COMMAND…: asks the server at PEER_HOST and PEER_PORT, which may be gone.
@@ -194,7 +194,7 @@ TEXT
 # read_bus ASK: what that server knows of nodes: BUS_ID and BUS_OWNED of itself, and in BUS a line of CLUSTER NODES for each by its id.
 declare -A BUS=()
 read_bus() {
-  local id text line
+  local id text line range owned
   text=$("$1" cluster nodes) || die "the server does not say which others it knows"
   BUS=() BUS_ID='' BUS_OWNED=''
   while read -r id line; do
@@ -202,7 +202,9 @@ read_bus() {
     [[ $line == *myself,* ]] || continue
     # After address, flags, leader, three numbers and the link come the slots; in brackets those on their way.
     read -r _ _ _ _ _ _ _ BUS_OWNED <<<"$line"
-    BUS_ID=$id BUS_OWNED=$(sed 's/\[[^]]*\]//g; s/ *$//; s/  */,/g' <<<"$BUS_OWNED")
+    BUS_ID=$id owned=''
+    for range in $BUS_OWNED; do [[ $range == '['* ]] || owned+=${owned:+,}$range; done
+    BUS_OWNED=$owned
   done <<<"$text"
 }
 
@@ -262,21 +264,38 @@ meet_leader() {
   done
 }
 
-# meet_others: one node after another that the shards have and the own server does not know, or knows where it is no more; those that
-# are gone it forgets.
-meet_others() {
-  local peer line id host port member_port gone='^[^ ]+ [^ ]*fail[, ]'
+# find_strangers: by what read_bus has found, STRANGERS are members of which the own server does not know where they are, and GONE the
+# ids of nodes that are no members any more.
+find_strangers() {
+  local peer line id gone='^[^ ]+ [^ ]*fail[, ]'
   local -A wanted=([$NOBODY_ID]=1)
-  read_bus own
+  STRANGERS=() GONE=()
   for peer in ${QUORATE_SHARD_PEERS//,/ }; do
     find_id "${peer%%=*}"
     wanted[$ID]=1
     line=${BUS[$ID]:-}
-    [[ -z $line || $line == *noaddr* || $line == *' disconnected'* ]] || continue
-    IFS=: read -r host port member_port <<<"${peer#*=}"
-    (meet "$host" "$port" "$member_port" "$line") || true # not there yet; asked again at the next look
+    if [[ -z $line || $line == *noaddr* || $line == *' disconnected'* ]]; then STRANGERS+=("$peer"); fi
   done
   for id in "${!BUS[@]}"; do
-    [[ -n ${wanted[$id]:-} || ! ${BUS[$id]} =~ $gone ]] || own cluster forget "$id" >/dev/null
+    if [[ -z ${wanted[$id]:-} && ${BUS[$id]} =~ $gone ]]; then GONE+=("$id"); fi
   done
+}
+
+# knows_others: whether there is nobody to meet and nobody to forget, by what read_bus has found.
+knows_others() {
+  find_strangers
+  ((${#STRANGERS[@]} + ${#GONE[@]} == 0))
+}
+
+# meet_others: one stranger after another; who is gone is forgotten.
+meet_others() {
+  local peer id host port member_port
+  read_bus own
+  find_strangers
+  for peer in "${STRANGERS[@]}"; do
+    find_id "${peer%%=*}"
+    IFS=: read -r host port member_port <<<"${peer#*=}"
+    (meet "$host" "$port" "$member_port" "${BUS[$ID]:-}") || true # not there yet; asked again at the next look
+  done
+  for id in "${GONE[@]}"; do own cluster forget "$id" >/dev/null; done
 }

@@ -29,13 +29,13 @@ describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
       "that says of a leader that it does not write",
       "roles",
       "observe: writable is false on orders-a",
-      () => withFile("observe", (text) => text.replace("writable=true", "writable=false")),
+      () => withFile("look.sh", (text) => text.replace("writable=true", "writable=false")),
     ],
     [
       "whose position stands still",
       "writes",
       "observe: the leader's position is not further after writes",
-      () => withFile("observe", (text) => text.replace('"$HISTORY" "$VALUE"', '"$HISTORY" 7')),
+      () => withFile("look.sh", (text) => text.replace('"$HISTORY" "$VALUE"', '"$HISTORY" 7')),
     ],
     [
       "whose seal does nothing",

@@ -81,9 +81,13 @@ export class EngineDriver {
     return this.#running > 0;
   }
 
-  /** Sets part of what every action sees from now on. */
+  /** Sets part of what every action sees from now on; a session that runs is begun anew before its next statement. */
   amend(context: Partial<ActionContext>): void {
+    const changes = Object.entries(context).some(([name, value]) => this.#base[name as keyof ActionContext] !== value);
     this.#base = this.#context(context);
+    if (!changes) return;
+    for (const session of this.#sessions.values()) session.retire();
+    this.#sessions.clear();
   }
 
   /** The engine's main process: argv expanded, and its context as environment. */

@@ -65,6 +65,11 @@ export class EngineSession {
     this.#fail(new SessionError("session closed"));
   }
 
+  /** Kills the client once all statements that were given have ended. */
+  retire(): void {
+    this.#tail = this.#tail.then(() => this.close());
+  }
+
   #runNow(statement: string, timeoutMs: number): Promise<StatementResult> {
     return new Promise((resolve, reject) => {
       const marker = `quorate-${process.pid}-${++this.#count}`;

@@ -50,6 +50,24 @@ describe("engine actions", () => {
     expect(await codeOf("ERROR:  no such table")).toBe(1);
   });
 
+  test("of a session see what was amended, as programs do, once what was asked before has ended", async () => {
+    const sessions = [{ name: "shell", command: ["/bin/sh"], markerStatement: "echo $(MARKER); echo $(MARKER) >&2" }];
+    const shows = (command: string): object => ({
+      session: "shell",
+      statement: `${command}; echo "$QUORATE_SHARD_PEERS $$"`,
+    });
+    const driver = driverOf({ seal: shows("sleep 0.2"), follow: shows("true") }, sessions);
+    driver.amend({ QUORATE_SHARD_PEERS: "a" });
+    const slow = driver.run("seal");
+    driver.amend({ QUORATE_SHARD_PEERS: "a,b" });
+    const [of, ofNext] = [(await slow).stdout, (await driver.run("follow")).stdout];
+    expect(of).toMatch(/^a \d+$/);
+    expect(ofNext).toMatch(/^a,b \d+$/);
+    driver.amend({ QUORATE_SHARD_PEERS: "a,b" });
+    expect((await driver.run("follow")).stdout).toBe(ofNext); // the same process: nothing has changed
+    driver.closeSessions();
+  });
+
   test("end with what they started when their time is over or they are not wanted any more", async () => {
     const sleeper = { exec: ["/bin/sh", "-c", "sleep 300 & wait"], timeoutSeconds: 1 };
     await expect(driverOf({ clone: sleeper }).run("clone")).rejects.toMatchObject({ code: 124 });
