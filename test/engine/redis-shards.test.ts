@@ -334,7 +334,9 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     expect(await slotsOf(second)).toMatchObject({ slots: "8192-16383" });
   });
 
-  it("slots move with their keys to a new shard and back, under a client that counts", async () => {
+  it("slots move with their keys to a new shard and back, under a client that counts", {
+    timeout: 300_000,
+  }, async () => {
     const third = makeShard(2, 3);
     shards.push(third);
     await third.form(0);

@@ -152,22 +152,12 @@ describe.skipIf(!hasRedis)("redis with TLS", () => {
     const spec = { ...cluster.software, context: { QUORATE_PEER_DIR: authority.folder } };
     cluster = new HostCluster(await claimPorts(2), spec);
     [server, follower] = [cluster.member(0), cluster.member(1)];
-    const without = { QUORATE_TLS_PORT: "" };
-    await server.run("initialize");
     // What its first looks see is what a server has that its Engine gave no port.
-    await server.run("configure", without);
-    server.spawnServer(without);
-    await expect
-      .poll(
-        () =>
-          server.run("observe", without).then(
-            () => true,
-            () => false,
-          ),
-        SOON,
-      )
-      .toBe(true);
+    server.driver.amend({ QUORATE_TLS_PORT: "" });
+    await server.run("initialize");
+    await server.start();
     await expect(client()).rejects.toThrow("ECONNREFUSED");
+    server.driver.amend({ QUORATE_TLS_PORT: String(server.tlsPort) });
     await server.observe();
     expect(await shownAt(server.tlsPort)).toBeDefined();
     await cluster.promote(server, [], 0);
