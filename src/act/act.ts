@@ -69,7 +69,7 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
     case "GenerateCredentials":
       return note(ledger, generateCredentials({ api, source: secretSource }, step.metadata, step.keys, { signal }));
     case "WriteConnection":
-      return note(ledger, writeConnection(api, step, { signal }));
+      return note(ledger, writeConnection({ api, source: secretSource }, step, clock.now(), { signal }));
     case "ReportOperation": {
       const { namespace, name, uid, resourceVersion, status } = step;
       const ref = { apiVersion: API_VERSION, kind: "ClusterOperation", namespace, name };

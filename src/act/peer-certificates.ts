@@ -11,9 +11,13 @@ import type { CallOptions } from "../kube/api.ts";
 import { isAlreadyExists } from "../kube/api-error.ts";
 import type { KubeObject, ObjectRef, Stored } from "../kube/object.ts";
 import type { Step } from "../plan/plan.ts";
-import type { KeyPair } from "./certificates.ts";
+import type { Issued, KeyPair } from "./certificates.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
+import type { SecretSource } from "./secret-source.ts";
 import { decode, encode, type Secret, SECRET, type SecretPorts } from "./secret-object.ts";
+
+/** In what members have: the authorities whose certificates clients are known by. */
+const CLIENTS_AUTHORITY = "clients-ca.crt";
 
 type Issue = Omit<Extract<Step, { kind: "IssueCertificates" }>, "kind" | "reason">;
 
@@ -22,6 +26,15 @@ interface Authorities {
   readonly current: KeyPair;
   readonly next: KeyPair | undefined;
 }
+
+/** Where the Secret of the authority holds them. */
+interface Place {
+  readonly current: string;
+  readonly next: string;
+}
+
+const OF_MEMBERS: Place = { current: "ca", next: "next" };
+const OF_CLIENTS: Place = { current: "clients-ca", next: "clients-next" };
 
 /**
  * Writes the members' certificate, signed by the cluster's authority, which is made when there is none. Every stage may be
@@ -35,23 +48,25 @@ export async function issuePeerCertificates(
   now: Date,
   call: CallOptions,
 ): Promise<Stored<KubeObject>> {
-  const { metadata, hosts } = issue;
+  const { metadata, hosts, hasClients } = issue;
   const ref = { ...SECRET, namespace: metadata.namespace, name: nameOf.peerSecret(metadata.name) };
   const live = await api.get<Secret>(ref, call);
   const before = live === undefined ? undefined : readAuthorityNote(live.metadata.annotations);
   if (live !== undefined && (before?.stage ?? "Settled") !== issue.from) return live;
-  const { current, next } = await authoritiesFor({ api, source }, issue, now, call);
+  const { members, clients } = await authoritiesFor({ api, source }, issue, now, call);
+  const { next } = members;
   // A next one that nobody asked for is left of a Secret that was lost: members may go by it, so it is trusted from here on.
   const stage: AuthorityStage = next === undefined ? "Settled" : issue.to === "Sign" ? "Sign" : "Trust";
-  const leaf = await source.issueCertificate(stage === "Sign" && next !== undefined ? next : current, hosts, now);
-  const trusted = [current, ...(next === undefined ? [] : [next])].map(({ certificate }) => certificate.trimEnd());
-  const files = { "ca.crt": `${trusted.join("\n")}\n`, "tls.crt": leaf.certificate, "tls.key": leaf.key };
+  const leaf = await source.issueCertificate(signerOf(members, stage), hosts, now);
+  const forClients = clients === undefined ? undefined : await filesForClients(source, clients, stage, now);
+  const files = { "ca.crt": bundle(members), "tls.crt": leaf.certificate, "tls.key": leaf.key, ...forClients };
   const note: AuthorityNote = {
     ...stageTimes(before, { stage, overlapMs: issue.overlapMs }, now.getTime()),
     notAfter: leaf.authorityNotAfter.toISOString(),
     request: issue.request,
-    trusts: fingerprint(files["ca.crt"]),
+    trusts: fingerprint(files["ca.crt"] + (forClients?.[CLIENTS_AUTHORITY] ?? "")),
     shows: fingerprint(files["tls.crt"]),
+    ...(hasClients ? { hasClients } : {}),
   };
   const annotations = {
     [ANNOTATION_NOT_AFTER]: leaf.notAfter.toISOString(),
@@ -68,29 +83,87 @@ export async function issuePeerCertificates(
   return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
 }
 
-/** The authorities as the stage needs them, made or put into office where they are not yet. */
+/** The authorities as the stage needs them, made or put into office where they are not yet; of clients if they have one. */
 async function authoritiesFor(
   { api, source }: SecretPorts,
-  { metadata, from, to }: Issue,
+  { metadata, from, to, hasClients }: Issue,
   now: Date,
   call: CallOptions,
-): Promise<Authorities> {
+): Promise<{ readonly members: Authorities; readonly clients: Authorities | undefined }> {
   const ref = { ...SECRET, namespace: metadata.namespace, name: nameOf.authoritySecret(metadata.name) };
   const kept = await ensureAuthority({ api, source }, { ref, metadata }, now, call);
-  const { current, next } = authoritiesOf(kept);
-  const change = (data: Record<string, string | null>) =>
-    api.mergePatch<Secret>(ref, { metadata: { resourceVersion: kept.metadata.resourceVersion }, data }, call);
-  if (to === "Trust" && next === undefined) {
-    const made = await source.createAuthority(metadata.name, now);
-    await change({ "next.crt": encode(made.certificate), "next.key": encode(made.key) });
-    return { current, next: made };
+  const create = () => source.createAuthority(metadata.name, now);
+  const change: Record<string, string | null> = {};
+  const put = (name: string, pair: KeyPair | undefined): void => {
+    change[`${name}.crt`] = pair === undefined ? null : encode(pair.certificate);
+    change[`${name}.key`] = pair === undefined ? null : encode(pair.key);
+  };
+  const bring = async (place: Place): Promise<Authorities> => {
+    let current = keyPairOf(kept, place.current);
+    let next = keyPairOf(kept, place.next);
+    if (current === undefined) put(place.current, (current = await create()));
+    if (to === "Trust" && next === undefined) put(place.next, (next = await create()));
+    if (from === "Sign" && to === "Settled" && next !== undefined) {
+      put(place.current, (current = next));
+      put(place.next, (next = undefined));
+    }
+    return { current, next };
+  };
+  const members = await bring(OF_MEMBERS);
+  const clients = hasClients ? await bring(OF_CLIENTS) : undefined;
+  if (Object.keys(change).length > 0) {
+    const { resourceVersion } = kept.metadata;
+    await api.mergePatch<Secret>(ref, { metadata: { resourceVersion }, data: change }, call);
   }
-  if (from === "Sign" && to === "Settled" && next !== undefined) {
-    const data = { "ca.crt": encode(next.certificate), "ca.key": encode(next.key), "next.crt": null, "next.key": null };
-    await change(data);
-    return { current: next, next: undefined };
+  return { members, clients };
+}
+
+/** What the engine needs to know clients by their certificates. */
+async function filesForClients(source: SecretSource, clients: Authorities, stage: AuthorityStage, now: Date) {
+  const nobody = await source.issueClientCertificate(signerOf(clients, stage), undefined, now);
+  return { [CLIENTS_AUTHORITY]: bundle(clients), "nobody.crt": nobody.certificate, "nobody.key": nobody.key };
+}
+
+function signerOf({ current, next }: Authorities, stage: AuthorityStage): KeyPair {
+  return stage === "Sign" && next !== undefined ? next : current;
+}
+
+function bundle({ current, next }: Authorities): string {
+  const trusted = [current, ...(next === undefined ? [] : [next])].map(({ certificate }) => certificate.trimEnd());
+  return `${trusted.join("\n")}\n`;
+}
+
+/** An account of a cluster. */
+interface AccountOf {
+  readonly namespace: string;
+  readonly cluster: string;
+  readonly account: string;
+  /** How far the members are at the time: whose certificates they know clients by. */
+  readonly stage: AuthorityStage;
+}
+
+/**
+ * Makes a certificate by which a client is known as an account.
+ *
+ * @throws {RetryableError} while clients have no authority.
+ */
+export async function issueAccountCertificate(
+  { api, source }: SecretPorts,
+  { namespace, cluster, account, stage }: AccountOf,
+  now: Date,
+  call: CallOptions,
+): Promise<Issued> {
+  const ref = { ...SECRET, namespace, name: nameOf.authoritySecret(cluster) };
+  const secret = await api.get<Secret>(ref, call);
+  const current = secret === undefined ? undefined : keyPairOf(secret, OF_CLIENTS.current);
+  if (secret === undefined || current === undefined) {
+    throw new RetryableError("A client's certificate needs an authority, which is not there yet", {
+      reason: "SecretIncomplete",
+      object: `Secret ${namespace}/${ref.name}`,
+    });
   }
-  return { current, next };
+  const next = keyPairOf(secret, OF_CLIENTS.next);
+  return source.issueClientCertificate(signerOf({ current, next }, stage), account, now);
 }
 
 async function ensureAuthority(
@@ -116,23 +189,14 @@ async function ensureAuthority(
   }
 }
 
-function authoritiesOf(secret: Stored<Secret>): Authorities {
-  const current = keyPairOf(secret, "ca");
-  if (current === undefined) {
-    // Replacing it would part running members from new ones; a person may have it in a backup.
-    const object = `Secret ${secret.metadata.namespace ?? ""}/${secret.metadata.name}`;
-    throw new RetryableError("The authority has lost ca.crt or ca.key; restore them, or delete the Secret", {
-      reason: "AuthorityDamaged",
-      object,
-    });
-  }
-  return { current, next: keyPairOf(secret, "next") };
-}
-
-function keyPairOf({ data }: Secret, name: "ca" | "next"): KeyPair | undefined {
-  const certificate = data?.[`${name}.crt`];
-  const key = data?.[`${name}.key`];
-  return certificate === undefined || key === undefined
-    ? undefined
-    : { certificate: decode(certificate), key: decode(key) };
+/** @returns undefined when there is none. @throws {RetryableError} when one in office has lost a part, or the members' is gone. */
+function keyPairOf(secret: Stored<Secret>, name: string): KeyPair | undefined {
+  const [certificate, key] = [`${name}.crt`, `${name}.key`].map((file) => secret.data?.[file]);
+  if (certificate !== undefined && key !== undefined) return { certificate: decode(certificate), key: decode(key) };
+  const isNone = certificate === undefined && key === undefined;
+  if (name !== OF_MEMBERS.current && (isNone || name !== OF_CLIENTS.current)) return undefined;
+  // Replacing it would part running members from new ones; a person may have it in a backup.
+  const object = `Secret ${secret.metadata.namespace ?? ""}/${secret.metadata.name}`;
+  const message = `The authority has lost ${name}.crt or ${name}.key; restore them, or delete the Secret`;
+  throw new RetryableError(message, { reason: "AuthorityDamaged", object });
 }

@@ -1,12 +1,14 @@
 // Passwords and connections of one cluster: made here, because what is random or private has no place in a plan.
 import { type Connection, fillIn } from "../build/connection.ts";
-import { ANNOTATION_CONNECTION_HASH } from "../build/labels.ts";
+import { readAuthorityNote } from "../build/certificate.ts";
+import { ANNOTATION_CONNECTION_HASH, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { ManifestMeta } from "../build/manifest.ts";
 import type { CallOptions } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import { RetryableError } from "../errors.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
-import { decode, encode, type Secret, SECRET, type SecretApi, type SecretPorts } from "./secret-object.ts";
+import { issueAccountCertificate } from "./peer-certificates.ts";
+import { decode, encode, type Secret, SECRET, type SecretPorts } from "./secret-object.ts";
 
 /**
  * Makes a password for each of `keys` that the Secret lacks. Those that exist are never changed: data may depend on them.
@@ -28,39 +30,52 @@ export async function generateCredentials(
   return api.mergePatch(ref, { metadata: { resourceVersion }, data }, call);
 }
 
-/** A connection, and the names of the Secrets that complete it. */
+/** A connection, the cluster that it leads to, and the names of the Secrets that complete it. */
 interface Completed {
   readonly connection: Connection;
+  readonly cluster: string;
   readonly credentialsName: string;
   readonly peerName: string;
 }
 
 /** Writes what applications connect with. @returns its Secret. @throws {RetryableError} while what completes it is not there. */
 export async function writeConnection(
-  api: SecretApi,
-  { connection, credentialsName, peerName }: Completed,
+  ports: SecretPorts,
+  { connection, cluster, credentialsName, peerName }: Completed,
+  now: Date,
   call: CallOptions,
 ): Promise<Stored<KubeObject>> {
-  const { metadata, type, fields, uri, tls, passwordKey, hasAuthority, hash } = connection;
-  const part = (name: string, key: string) => partOf(api, { namespace: metadata.namespace, name }, key, call);
-  const all = { ...fields, password: await part(credentialsName, passwordKey) };
-  const authority = hasAuthority ? { "ca.crt": await part(peerName, "ca.crt") } : {};
+  const { metadata, type, fields, uri, tls, passwordKey, hasAuthority, certifies, hash } = connection;
+  const { namespace } = metadata;
+  const read = (name: string) => ports.api.get<Secret>({ ...SECRET, namespace, name }, call);
+  const credentials = await read(credentialsName);
+  const all = { ...fields, password: partOf(credentials, { namespace, name: credentialsName }, passwordKey) };
+  const peer = hasAuthority ? await read(peerName) : undefined;
+  const authority = hasAuthority ? { "ca.crt": partOf(peer, { namespace, name: peerName }, "ca.crt") } : {};
+  const stage = readAuthorityNote(peer?.metadata.annotations)?.stage ?? "Settled";
+  const issued =
+    certifies === undefined
+      ? undefined
+      : await issueAccountCertificate(ports, { namespace, cluster, account: certifies, stage }, now, call);
+  const certificate = issued === undefined ? {} : { "tls.crt": issued.certificate, "tls.key": issued.key };
   const encrypted =
     tls === undefined ? {} : { "tls-port": tls.port, "tls-uri": fillIn(tls.uri, { ...all, port: tls.port }) };
-  const texts = { ...all, uri: fillIn(uri, all), ...encrypted, ...authority };
+  const texts = { ...all, uri: fillIn(uri, all), ...encrypted, ...authority, ...certificate };
   const data = Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, encode(text)]));
-  const annotations = { [ANNOTATION_CONNECTION_HASH]: hash };
+  const annotations = {
+    [ANNOTATION_CONNECTION_HASH]: hash,
+    ...(issued === undefined ? {} : { [ANNOTATION_NOT_AFTER]: issued.notAfter.toISOString() }),
+  };
   const secret: Secret = { ...SECRET, type, metadata: { ...metadata, annotations }, data };
-  return api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
+  return ports.api.apply(secret, { fieldManager: FIELD_MANAGER, force: true, ...call });
 }
 
-async function partOf(
-  api: SecretApi,
+function partOf(
+  secret: Secret | undefined,
   { namespace, name }: { readonly namespace: string; readonly name: string },
   key: string,
-  call: CallOptions,
-): Promise<string> {
-  const value = (await api.get<Secret>({ ...SECRET, namespace, name }, call))?.data?.[key];
+): string {
+  const value = secret?.data?.[key];
   if (value !== undefined) return decode(value);
   throw new RetryableError(`A connection needs the key ${key}, which is not there yet`, {
     reason: "SecretIncomplete",

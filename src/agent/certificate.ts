@@ -2,6 +2,8 @@
  * The certificate that a member speaks with, and the authorities that it believes, followed while the operator renews them: nothing
  * is started anew for that.
  */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import * as z from "zod";
 import type { Identification } from "../api/authority-note.ts";
@@ -28,12 +30,16 @@ export interface CertificateKeeperOptions {
   readonly refused: (error: unknown) => void;
 }
 
+/** Whose certificates of clients the engine admits; only where clients have some. Agents never trust them. */
+const CLIENTS_AUTHORITY = "clients-ca.crt";
+
 const StartedWith = z.object({ trusts: z.string() });
 
 /** Keeps the certificate of one member. */
 export class CertificateKeeper {
   readonly #options: CertificateKeeperOptions;
   #identity: PeerIdentity;
+  #clients: Buffer;
   #notBeforeMs: number;
   #engineStartedWith: string | undefined;
   #inForce: Identification | undefined;
@@ -42,6 +48,7 @@ export class CertificateKeeper {
   constructor(options: CertificateKeeperOptions) {
     this.#options = options;
     this.#identity = usable(options.folder);
+    this.#clients = clientAuthorities(options.folder);
     this.#notBeforeMs = options.nowMs() + LOOK_EVERY_MS;
   }
 
@@ -64,7 +71,7 @@ export class CertificateKeeper {
   async engineStarts(): Promise<void> {
     if (this.#options.readsAuthority !== "Start") return;
     this.#look();
-    const trusts = fingerprint(this.#identity.ca);
+    const trusts = this.#trusts(this.#identity);
     await writeStateFile(this.#options.stateFile, { trusts });
     this.#engineStartedWith = trusts;
   }
@@ -72,10 +79,14 @@ export class CertificateKeeper {
   /** The running engine read `identity`, as far as it reads it while it runs. @returns whether that puts another one in force. */
   async engineRead(identity: PeerIdentity): Promise<boolean> {
     const shows = fingerprint(identity.cert);
-    const trusts = this.#options.readsAuthority === "Start" ? await this.#startedWith() : fingerprint(identity.ca);
+    const trusts = this.#options.readsAuthority === "Start" ? await this.#startedWith() : this.#trusts(identity);
     if (this.#inForce?.shows === shows && this.#inForce.trusts === trusts) return false;
     this.#inForce = { trusts, shows };
     return true;
+  }
+
+  #trusts({ ca }: PeerIdentity): string {
+    return fingerprint(Buffer.concat([ca, this.#clients]));
   }
 
   async #startedWith(): Promise<string> {
@@ -88,8 +99,10 @@ export class CertificateKeeper {
     this.#notBeforeMs = nowMs() + LOOK_EVERY_MS;
     try {
       const found = usable(folder);
-      if (isSame(found, this.#identity)) return;
+      const clients = clientAuthorities(folder);
+      if (isSame(found, this.#identity) && clients.equals(this.#clients)) return;
       this.#identity = found;
+      this.#clients = clients;
     } catch (error) {
       return refused(error);
     }
@@ -102,6 +115,11 @@ function usable(folder: string): PeerIdentity {
   const identity = readPeerIdentity(folder);
   createSecureContext({ ...identity });
   return identity;
+}
+
+function clientAuthorities(folder: string): Buffer {
+  const file = join(folder, CLIENTS_AUTHORITY);
+  return existsSync(file) ? readFileSync(file) : Buffer.alloc(0);
 }
 
 function isSame(one: PeerIdentity, other: PeerIdentity): boolean {

@@ -10,7 +10,7 @@ export type AuthorityStage = z.infer<typeof AuthorityStage>;
 
 /** Which files a member goes by: each field is the fingerprint of one of them. */
 export const Identification = z.object({
-  /** Of ca.crt, the authorities that it trusts. */
+  /** Of the authorities that it trusts: those of ca.crt and, where there are any, those of clients. */
   trusts: z.string(),
   /** Of tls.crt, the certificate that it shows. */
   shows: z.string(),
@@ -23,9 +23,14 @@ export const AuthorityNote = Identification.extend({
   since: z.string(),
   /** End of the authority that signed, RFC 3339. */
   notAfter: z.string(),
-  /** In Trust: the next authority signs nothing before, RFC 3339, so that clients can get to know it. */
+  /**
+   * The next stage does not begin before, RFC 3339. In Trust clients get to know the next authority until then, which signs nothing yet; in
+   * Sign those that have certificates themselves get another one, while the former is trusted.
+   */
   signsFrom: z.string(),
   /** The request for another authority that was answered last; empty when there was none. */
   request: z.string(),
+  /** Whether clients have an authority of their own; it is replaced together with the members'. */
+  hasClients: z.boolean().optional(),
 });
 export type AuthorityNote = z.infer<typeof AuthorityNote>;

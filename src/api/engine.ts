@@ -16,6 +16,12 @@ const TLS_PORT_RULE: CelRule = {
   fieldPath: ".tlsPort",
 };
 
+const CLIENT_CERTIFICATES_RULE: CelRule = {
+  rule: "!has(self.clientCertificates) || !self.clientCertificates || self.clientTls",
+  message: "clientCertificates needs clientTls: set clientTls, or remove clientCertificates",
+  fieldPath: ".clientCertificates",
+};
+
 const MEMBER_PORTS_RULE: CelRule = {
   rule: "!has(self.memberPorts) || has(self.memberPort)",
   message: "memberPorts needs memberPort, the first of them: set memberPort, or remove memberPorts",
@@ -227,6 +233,12 @@ export const EngineSpec = z
       .describe(
         "clientTls says that the engine shows clients the certificate in QUORATE_PEER_DIR; connection Secrets then carry its authority as ca.crt.",
       ),
+    clientCertificates: z
+      .boolean()
+      .optional()
+      .describe(
+        "clientCertificates says that the engine asks clients that speak TLS for a certificate, and knows an account by its common name. Connection Secrets then carry one as tls.crt and tls.key, of an authority that signs for clients alone; the engine finds that authority as clients-ca.crt in QUORATE_PEER_DIR, beside nobody.crt and nobody.key, a client's certificate that is no account's. It must not trust clients-ca.crt where members meet. When it reads the file, readsAuthority says.",
+      ),
     durabilityModes: z
       .array(z.enum(["Async", "Quorum", "All"]))
       .min(1)
@@ -241,6 +253,7 @@ export const EngineSpec = z
       ...topologyRules,
       ...shardedEngineRules,
       TLS_PORT_RULE,
+      CLIENT_CERTIFICATES_RULE,
       MEMBER_PORTS_RULE,
       UPGRADES_RULE,
       ...statelessEngineRules(Object.keys(EngineActions.shape)),

@@ -4,7 +4,7 @@ import { nameOf } from "../api/names.ts";
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { Connection as EngineConnection } from "../api/engine-account.ts";
-import { type BuildContext, clientTlsPort, givesAuthority } from "./context.ts";
+import { type BuildContext, clientTlsPort, givesAuthority, givesCertificates } from "./context.ts";
 import { contentHash } from "./hash.ts";
 import { childLabels, ownerOf } from "./labels.ts";
 import type { ManifestMeta } from "./manifest.ts";
@@ -24,6 +24,8 @@ export interface Connection {
   readonly passwordKey: string;
   /** Whether clients can check the server by the cluster's authority, whose certificate they then get. */
   readonly hasAuthority: boolean;
+  /** The account whose certificate clients get with it; absent where they have none. */
+  readonly certifies?: string;
   /** Differs when anything of it does; what is filled in is known by the versions of its Secrets. */
   readonly hash: string;
 }
@@ -41,6 +43,7 @@ export function buildConnections(
 ): readonly Connection[] {
   const { name: cluster, namespace, engine } = context;
   const hasAuthority = givesAuthority(context);
+  const hasCertificates = givesCertificates(context);
   const entrance = context.intent.topology === "Sharded" ? nameOf.read : nameOf.readWrite;
   return applicationAccounts(engine, context.intent).map(({ name: account, secretKey, connection }) => {
     const { type, database, uri } = connection;
@@ -55,7 +58,9 @@ export function buildConnections(
     const name = nameOf.connectionSecret(cluster, account);
     const metadata = { name, namespace, labels: childLabels(context), ownerReferences: [ownerOf(context)] };
     const versions = [credentialsVersion, ...(hasAuthority ? [peerVersion] : [])];
-    const hash = contentHash([fields, uri, secretKey, ...versions, ...(tls === undefined ? [] : [tls])]);
+    const certified = hasCertificates ? { certifies: account } : {};
+    const extras = [...(tls === undefined ? [] : [tls]), ...(hasCertificates ? [certified] : [])];
+    const hash = contentHash([fields, uri, secretKey, ...versions, ...extras]);
     const made = {
       metadata,
       type: `servicebinding.io/${type}`,
@@ -63,34 +68,60 @@ export function buildConnections(
       uri,
       passwordKey: secretKey,
       hasAuthority,
+      ...certified,
       hash,
     };
     return tls === undefined ? made : { ...made, tls };
   });
 }
 
-interface Hashed extends SecretVersions {
-  readonly hashes: readonly (readonly [name: string, hash: string])[];
+/** What is known of a connection Secret that is there. */
+export interface LiveConnection {
+  /** Of what it was made from. */
+  readonly hash: string;
+  /** End of the client's certificate in it, epoch milliseconds; absent where it has none. */
+  readonly notAfterMs?: number;
 }
 
-const hashed = new WeakMap<BuildContext, Hashed>();
+/** A third of a client's certificate: it lives for a year, and whoever has it needs time for reading the next one. */
+const RENEW_CLIENT_BEFORE_MS = (365 / 3) * 86_400_000;
+
+/** Whether a connection Secret is there as it shall be, with a certificate that lasts where it needs one. */
+export function isAsWanted(
+  { hash, certifies }: Pick<Connection, "hash" | "certifies">,
+  live: LiveConnection | undefined,
+  nowMs: number,
+): boolean {
+  if (live?.hash !== hash) return false;
+  return certifies === undefined || (live.notAfterMs ?? 0) - nowMs > RENEW_CLIENT_BEFORE_MS;
+}
+
+interface Made extends SecretVersions {
+  readonly connections: readonly Connection[];
+}
+
+const madeOf = new WeakMap<BuildContext, Made>();
 
 /**
- * Whether what applications connect with is all there, as it shall be.
- * @param live - Hash of what each connection Secret was made from, by its name.
+ * Those of a cluster's connections that are not there as they shall be.
+ * @param live - The connection Secrets that are there, by their names.
  */
-export function isConnected(
+export function missingConnections(
   context: BuildContext,
-  { connections, ...versions }: SecretVersions & { readonly connections: ReadonlyMap<string, string> },
-): boolean {
-  const { credentialsVersion, peerVersion } = versions;
-  let known = hashed.get(context);
-  if (known?.credentialsVersion !== credentialsVersion || known.peerVersion !== peerVersion) {
-    const made = buildConnections(context, versions);
-    known = { credentialsVersion, peerVersion, hashes: made.map(({ metadata, hash }) => [metadata.name, hash]) };
-    hashed.set(context, known);
+  {
+    connections: live,
+    credentialsVersion,
+    peerVersion,
+  }: SecretVersions & { readonly connections: ReadonlyMap<string, LiveConnection> },
+  nowMs: number,
+): readonly Connection[] {
+  let made = madeOf.get(context);
+  if (made?.credentialsVersion !== credentialsVersion || made.peerVersion !== peerVersion) {
+    const versions = { credentialsVersion, peerVersion };
+    made = { ...versions, connections: buildConnections(context, versions) };
+    madeOf.set(context, made);
   }
-  return known.hashes.every(([name, hash]) => connections.get(name) === hash);
+  return made.connections.filter((one) => !isAsWanted(one, live.get(one.metadata.name), nowMs));
 }
 
 function tlsOf(context: BuildContext, { tlsUri }: EngineConnection): Connection["tls"] {

@@ -142,3 +142,8 @@ export function clientTlsPort(context: BuildContext): number | undefined {
 export function givesAuthority(context: BuildContext): boolean {
   return context.engine.clientTls && hasOneAuthority(context);
 }
+
+/** Whether clients identify themselves by certificates, which they then get. */
+export function givesCertificates(context: BuildContext): boolean {
+  return context.engine.clientCertificates === true && givesAuthority(context);
+}

@@ -37,7 +37,7 @@ export const LABEL_SLICE_MANAGER = "endpointslice.kubernetes.io/managed-by";
 export const SLICE_MANAGER = "quorate.io";
 /** On a connection Secret: hash of what it was made from. */
 export const ANNOTATION_CONNECTION_HASH = `${GROUP}/connection-hash`;
-/** On the peer Secret: RFC 3339 end of the leaf certificate. */
+/** On the peer Secret, and on a connection Secret with a client's certificate: RFC 3339 end of that certificate. */
 export const ANNOTATION_NOT_AFTER = `${GROUP}/not-after`;
 /** On the peer Secret: which authority it is of and what comes next, as JSON. */
 export const ANNOTATION_AUTHORITY = `${GROUP}/authority`;

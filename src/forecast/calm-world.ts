@@ -48,12 +48,13 @@ export function afterSteps(seen: Observation, { steps }: Plan): Observation {
 /** Members take up what is issued at once: their reports keep fitting what is noted of it. */
 function afterIssue(
   { nowMs, named }: Observation,
-  { hosts, to, overlapMs, request }: Extract<Step, { kind: "IssueCertificates" }>,
+  { hosts, to, overlapMs, request, hasClients }: Extract<Step, { kind: "IssueCertificates" }>,
 ): Partial<Observation["named"]> {
   const { authority } = named;
   const { trusts, shows } = authority ?? { trusts: "", shows: "" };
   const notAfter = new Date(nowMs + 10 * YEAR_MS).toISOString();
-  const note = { ...stageTimes(authority, { stage: to, overlapMs }, nowMs), notAfter, request, trusts, shows };
+  const times = stageTimes(authority, { stage: to, overlapMs }, nowMs);
+  const note = { ...times, notAfter, request, trusts, shows, hasClients };
   return { peerNotAfterMs: nowMs + 3 * YEAR_MS, peerHosts: hosts.join(","), peerVersion: "new", authority: note };
 }
 
@@ -70,7 +71,10 @@ function afterStep(seen: Observation, step: Step): Observation {
     return { ...seen, named: { ...seen.named, credentialsUid: "new", credentialKeys: step.keys } };
   }
   if (step.kind === "WriteConnection") {
-    const connections = new Map(seen.named.connections).set(step.metadata.name, step.connection.hash);
+    const { metadata, connection } = step;
+    const certificate = connection.certifies === undefined ? {} : { notAfterMs: seen.nowMs + YEAR_MS };
+    const live = { hash: connection.hash, ...certificate };
+    const connections = new Map(seen.named.connections).set(metadata.name, live);
     return { ...seen, named: { ...seen.named, connections } };
   }
   const { name, status } = step;

@@ -2,6 +2,7 @@
 // valid until when), never as contents.
 import { ANNOTATION_LEADER, nameOf } from "../api/names.ts";
 import { readAuthorityNote } from "../build/certificate.ts";
+import type { LiveConnection } from "../build/connection.ts";
 import { ANNOTATION_CONNECTION_HASH, ANNOTATION_HOSTS, ANNOTATION_NOT_AFTER } from "../build/labels.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
@@ -61,7 +62,7 @@ export class NamedObjects {
       ...peerFacts(peer),
       ...credentialsFacts(credentials),
       connections: new Map(
-        connections.flatMap((one) => (one === undefined ? [] : [[one.metadata.name, connectionHash(one)] as const])),
+        connections.flatMap((one) => (one === undefined ? [] : [[one.metadata.name, connectionFacts(one)] as const])),
       ),
     };
     this.#known.set(key, { view, readMs: nowMs });
@@ -91,7 +92,7 @@ function withObject(view: NamedView, cluster: string, object: Stored<KubeObject>
   if (object.kind === "Lease") return { ...view, ...leaseFacts(object) };
   if (name === nameOf.peerSecret(cluster)) return { ...view, ...peerFacts(object) };
   if (name === nameOf.credentialsSecret(cluster)) return { ...view, ...credentialsFacts(object) };
-  return { ...view, connections: new Map(view.connections).set(name, connectionHash(object)) };
+  return { ...view, connections: new Map(view.connections).set(name, connectionFacts(object)) };
 }
 
 function leaseFacts(lease: Stored<KubeObject> | undefined): Pick<NamedView, "hasLease" | "lastLeader"> {
@@ -101,9 +102,8 @@ function leaseFacts(lease: Stored<KubeObject> | undefined): Pick<NamedView, "has
 function peerFacts(
   peer: Stored<KubeObject> | undefined,
 ): Pick<NamedView, "peerNotAfterMs" | "peerHosts" | "peerVersion" | "authority"> {
-  const ms = Date.parse(annotationOf(peer, ANNOTATION_NOT_AFTER) ?? "");
   return {
-    peerNotAfterMs: Number.isNaN(ms) ? undefined : ms,
+    peerNotAfterMs: endOf(peer),
     peerHosts: annotationOf(peer, ANNOTATION_HOSTS) ?? "",
     peerVersion: peer?.metadata.resourceVersion ?? "",
     authority: readAuthorityNote(peer?.metadata.annotations),
@@ -120,8 +120,16 @@ function credentialsFacts(
   };
 }
 
-function connectionHash(secret: Stored<KubeObject>): string {
-  return annotationOf(secret, ANNOTATION_CONNECTION_HASH) ?? "";
+function connectionFacts(secret: Stored<KubeObject>): LiveConnection {
+  const notAfterMs = endOf(secret);
+  const hash = annotationOf(secret, ANNOTATION_CONNECTION_HASH) ?? "";
+  return { hash, ...(notAfterMs === undefined ? {} : { notAfterMs }) };
+}
+
+/** When the certificate in a Secret ends, epoch milliseconds; undefined when it has none. */
+function endOf(secret: Stored<KubeObject> | undefined): number | undefined {
+  const ms = Date.parse(annotationOf(secret, ANNOTATION_NOT_AFTER) ?? "");
+  return Number.isNaN(ms) ? undefined : ms;
 }
 
 function annotationOf(object: Stored<KubeObject> | undefined, annotation: string): string | undefined {

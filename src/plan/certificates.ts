@@ -3,6 +3,7 @@
 // another does not trust.
 import type { AuthorityNote, AuthorityStage } from "../api/authority-note.ts";
 import { certificateHosts } from "../build/certificate.ts";
+import { givesCertificates } from "../build/context.ts";
 import { ANNOTATION_ROTATE_AUTHORITY, childLabels, ownerOf } from "../build/labels.ts";
 import type { World } from "./facts.ts";
 import { operationCommand } from "./override.ts";
@@ -53,7 +54,8 @@ export function issueCertificates(world: CertifiedCluster): readonly Step[] {
   // A cluster that is new has nothing to go away from: what its annotation asks for is done.
   const isAnswer = issue.to === "Trust" || seen.named.authority === undefined;
   const request = isAnswer ? asked(world) : (seen.named.authority?.request ?? "");
-  return [{ kind: "IssueCertificates", metadata, hosts, overlapMs: 0, ...issue, request }];
+  const hasClients = givesCertificates(context);
+  return [{ kind: "IssueCertificates", metadata, hosts, overlapMs: 0, ...issue, request, hasClients }];
 }
 
 /** When time alone will let the change of authority go on, or be told of; undefined when it never does. */
@@ -96,6 +98,10 @@ function nextIssue(world: CertifiedCluster): Issue | undefined {
   const { stage } = authority;
   if (peerNotAfterMs - world.seen.nowMs < RENEW_BEFORE_MS) return renewal(stage, "a third of its life is over");
   if (peerHosts !== world.hosts.join(",")) return renewal(stage, "it is not for all names of the cluster");
+  const hasClients = givesCertificates(world.context);
+  if ((authority.hasClients ?? false) !== hasClients) {
+    return renewal(stage, `clients ${hasClients ? "need" : "have no use for"} an authority of their own`);
+  }
   return nextStage(world, authority);
 }
 
@@ -113,11 +119,11 @@ function nextStage(world: CertifiedCluster, authority: AuthorityNote): Issue | u
     const isOld = Date.parse(notAfter) - nowMs < REPLACE_BEFORE_MS;
     return isOld ? trust(CLIENTS_READ_MS.due, "more than half of the authority's life is over") : undefined;
   }
-  if (world.late(authority).length > 0) return undefined;
+  if (world.late(authority).length > 0 || nowMs < Date.parse(signsFrom)) return undefined;
   if (stage === "Sign") return { from: stage, to: "Settled", reason: "every member shows the next one's certificate" };
-  return nowMs < Date.parse(signsFrom)
-    ? undefined
-    : { from: stage, to: "Sign", reason: "every member trusts the next authority" };
+  // Clients that have certificates get others now, and as long for reading them as they had for the authority.
+  const overlapMs = authority.hasClients === true ? Date.parse(signsFrom) - Date.parse(authority.since) : 0;
+  return { from: stage, to: "Sign", overlapMs, reason: "every member trusts the next authority" };
 }
 
 /** What the user asks for; each text asks once. */

@@ -3,7 +3,7 @@ import { nameOf } from "../api/names.ts";
 import { buildAccess } from "../build/access.ts";
 import { buildBudget } from "../build/budget.ts";
 import { buildBudgetRecord } from "../build/budget-record.ts";
-import { buildConnections, credentialKeys, isConnected } from "../build/connection.ts";
+import { credentialKeys, missingConnections } from "../build/connection.ts";
 import { buildEngineFiles, buildLease } from "../build/config.ts";
 import { childLabels } from "../build/labels.ts";
 import { childKey, type Manifest } from "../build/manifest.ts";
@@ -81,17 +81,15 @@ export function planPasswords(world: Pick<World, "context" | "seen">, steps: rea
   return steps.some(({ kind }) => kind !== "Create") ? [] : planConnections(world);
 }
 
-/** What applications connect with, made anew when it or the password changed. */
+/** What applications connect with, made anew when it or the password changed, or its certificate is to be another. */
 function planConnections({ context, seen }: Pick<World, "context" | "seen">): readonly Step[] {
-  const { connections } = seen.named;
-  if (isConnected(context, seen.named)) return [];
-  return buildConnections(context, seen.named).flatMap((connection) => {
-    const live = connections.get(connection.metadata.name);
-    if (live === connection.hash) return [];
-    const reason = live === undefined ? "it is missing" : "it, its password or its certificate changed";
-    const credentialsName = nameOf.credentialsSecret(context.name);
-    const names = { credentialsName, peerName: nameOf.peerSecret(context.name) };
-    return [{ kind: "WriteConnection", metadata: connection.metadata, connection, ...names, reason } as const];
+  const { name: cluster } = context;
+  return missingConnections(context, seen.named, seen.nowMs).map((connection) => {
+    const { metadata } = connection;
+    const isThere = seen.named.connections.has(metadata.name);
+    const reason = isThere ? "it, its password or its certificate changed, or is to change" : "it is missing";
+    const names = { cluster, credentialsName: nameOf.credentialsSecret(cluster), peerName: nameOf.peerSecret(cluster) };
+    return { kind: "WriteConnection", metadata, connection, ...names, reason };
   });
 }
 

@@ -5,6 +5,7 @@ import type { OperationIntent, OperationStatus } from "../api/cluster-operation.
 import type { ClusterIntent } from "../api/cluster-spec.ts";
 import type { ClusterStatus } from "../api/cluster-status.ts";
 import type { EngineSpec } from "../api/engine.ts";
+import type { LiveConnection } from "../build/connection.ts";
 import type { BuildSettings } from "../build/context.ts";
 import type { Track } from "../build/deployment.ts";
 import type { Revision } from "../build/stateful-set.ts";
@@ -152,8 +153,8 @@ export interface NamedView {
   readonly credentialKeys: readonly string[];
   /** resourceVersion of the credentials Secret; empty when there is none. */
   readonly credentialsVersion: string;
-  /** Hash of what each connection Secret was made from, by its name; those that are not there are left out. */
-  readonly connections: ReadonlyMap<string, string>;
+  /** The connection Secrets, by their names; those that are not there are left out. */
+  readonly connections: ReadonlyMap<string, LiveConnection>;
 }
 
 /** The intent as agents see it now. */

@@ -38,6 +38,8 @@ export type Step =
       readonly overlapMs: number;
       /** The user's request that is answered by it, or the last one that was. */
       readonly request: string;
+      /** Whether clients have certificates, of an authority of their own. */
+      readonly hasClients: boolean;
       readonly reason: string;
     }
   /** Make a password for every key that has none yet. Existing ones are never changed. */
@@ -47,13 +49,18 @@ export type Step =
       readonly keys: readonly string[];
       readonly reason: string;
     }
-  /** Write what applications connect with, with the password of the credentials Secret and the authority of the peer Secret. */
+  /**
+   * Write what applications connect with, with the password of the credentials Secret, the authority of the peer Secret, and a
+   * certificate of its own where clients have one.
+   */
   | {
       readonly kind: "WriteConnection";
       readonly metadata: ManifestMeta;
       readonly connection: Connection;
       readonly credentialsName: string;
       readonly peerName: string;
+      /** The cluster that it leads to. */
+      readonly cluster: string;
       readonly reason: string;
     }
   /** Only over the version that was seen: a write that comes late must not undo the end of an operation. */

@@ -131,7 +131,7 @@ export class WebhookKeeper {
   #issue(stage: NextStage): Promise<Stored<Secret>> {
     const { api, source, namespace, hosts } = this.#options;
     const metadata = { name: NAME, namespace, labels: { "app.kubernetes.io/name": "quorate" } };
-    const step = { metadata, hosts, overlapMs: 0, ...stage };
+    const step = { metadata, hosts, overlapMs: 0, ...stage, hasClients: false };
     return issuePeerCertificates({ api, source }, step, new Date(this.#nowMs()), {});
   }
 

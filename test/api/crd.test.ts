@@ -10,13 +10,14 @@ import { apiStatusOf } from "../../src/kube/api-error.ts";
 import type { KubeClient } from "../../src/kube/client.ts";
 import type { KubeObject } from "../../src/kube/object.ts";
 import {
-  creations as otherCreations,
+  clusterCreations,
   minimalCluster,
   type NamedObject,
   operation,
   updates as otherUpdates,
   withoutValue,
 } from "./crd-cases.ts";
+import { engineCreations } from "./engine-cases.ts";
 import { LOOSE, LOOSENING, setAt } from "./loosening.ts";
 import { checkout, objectiveCreations } from "./objective-cases.ts";
 import { operationCreations } from "./operation-cases.ts";
@@ -25,7 +26,8 @@ import { shardingCreations, shardingUpdates } from "./sharding-cases.ts";
 import { statelessCreations } from "./stateless-cases.ts";
 
 const creations = [
-  ...otherCreations,
+  ...clusterCreations,
+  ...engineCreations,
   ...objectiveCreations,
   ...operationCreations,
   ...shardingCreations,

@@ -84,7 +84,7 @@ class Visits {
 /** Issues the certificate of a stage, brings it to one member after the other, and waits until all say that they have it. */
 async function enter(from: AuthorityStage, to: AuthorityStage): Promise<void> {
   const metadata = { ...CLUSTER, labels: {} };
-  const step = { metadata, hosts: certificateHosts(CLUSTER), from, to, overlapMs: 0, request: "" };
+  const step = { metadata, hosts: certificateHosts(CLUSTER), from, to, overlapMs: 0, request: "", hasClients: false };
   const written = (await issuePeerCertificates(
     { api: cluster.api, source: randomSecrets },
     step,

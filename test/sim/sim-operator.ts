@@ -125,5 +125,9 @@ const repeatableSecrets: SecretSource = {
     const notAfter = new Date(now.getTime() + CERTIFICATE_MS);
     return Promise.resolve({ certificate: hosts.join(), key: "key", notAfter, authorityNotAfter: AUTHORITY_ENDS });
   },
+  issueClientCertificate: (_authority, account = "nobody", now) => {
+    const notAfter = new Date(now.getTime() + CERTIFICATE_MS);
+    return Promise.resolve({ certificate: account, key: "key", notAfter, authorityNotAfter: AUTHORITY_ENDS });
+  },
   createPassword: () => "password",
 };

@@ -9,6 +9,7 @@ import { leaderOf } from "../../plan/facts.ts";
 import type { ClusterView, Measured, NamedView, Observation } from "../../plan/observation.ts";
 import { certificateHosts } from "../../build/certificate.ts";
 import { buildConnections, credentialKeys } from "../../build/connection.ts";
+import { givesCertificates } from "../../build/context.ts";
 import { ANNOTATION_ROTATE_AUTHORITY } from "../../build/labels.ts";
 import { preflight } from "../../plan/preflight.ts";
 import { observe } from "../../observe/observe.ts";
@@ -134,9 +135,12 @@ function withRest(seen: Observation): Observation {
   const { cluster, engine } = seen;
   const keys = cluster === undefined || engine === undefined ? [] : credentialKeys(engine, cluster.intent);
   const resolved = cluster === undefined || engine === undefined ? undefined : preflight(seen, cluster);
-  const built = resolved?.ok === true ? buildConnections(resolved.context, seen.named) : [];
-  const connections = new Map(built.map(({ metadata, hash }) => [metadata.name, hash]));
-  const peer = cluster === undefined ? {} : keptCertificate(cluster);
+  const context = resolved?.ok === true ? resolved.context : undefined;
+  const built = context === undefined ? [] : buildConnections(context, seen.named);
+  const notAfterMs = Date.now() + 1000 * DAY_MS;
+  const connections = new Map(built.map(({ metadata, hash }) => [metadata.name, { hash, notAfterMs }]));
+  const hasClients = context !== undefined && givesCertificates(context);
+  const peer = cluster === undefined ? {} : keptCertificate(cluster, hasClients);
   return { ...seen, measured, named: { ...seen.named, lastLeader, credentialKeys: keys, connections, ...peer } };
 }
 
@@ -161,7 +165,7 @@ function tracesOf(stores: Stores, namespace: string, name: string): { readonly t
 }
 
 /** A certificate that nothing is to be done about. */
-function keptCertificate(cluster: ClusterView): Pick<NamedView, "peerHosts" | "authority"> {
+function keptCertificate(cluster: ClusterView, hasClients: boolean): Pick<NamedView, "peerHosts" | "authority"> {
   const ends = new Date(Date.now() + 3000 * DAY_MS).toISOString();
   const request = cluster.annotations[ANNOTATION_ROTATE_AUTHORITY] ?? "";
   const note = {
@@ -172,6 +176,7 @@ function keptCertificate(cluster: ClusterView): Pick<NamedView, "peerHosts" | "a
     request,
     trusts: "",
     shows: "",
+    hasClients,
   } as const;
   return { peerHosts: certificateHosts(cluster).join(","), authority: note };
 }

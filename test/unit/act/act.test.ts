@@ -106,8 +106,8 @@ describe("act", () => {
     const { api, calls } = recordingApi();
     const encoded = (text: string) => Buffer.from(text).toString("base64");
     const data = { app: encoded("p/w"), "ca.crt": encoded("authority") };
-    const reading = { ...api, get: () => Promise.resolve({ data }) } as unknown as KubeApi;
-    const names = { credentialsName: "orders-credentials", peerName: "orders-peer" };
+    const reading = { ...api, get: () => Promise.resolve({ metadata: {}, data }) } as unknown as KubeApi;
+    const names = { cluster: "orders", credentialsName: "orders-credentials", peerName: "orders-peer" };
     const step: Step = {
       kind: "WriteConnection",
       metadata: made.metadata,

@@ -7,6 +7,7 @@ import { connect } from "node:tls";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { IntentMember } from "../../../src/api/agent-wire.ts";
 import { CertificateKeeper } from "../../../src/agent/certificate.ts";
+import { fingerprint } from "../../../src/fingerprint.ts";
 import { PeerClient, type PeerIdentity, PeerServer, readPeerIdentity } from "../../../src/agent/peers.ts";
 import { makeIdentity, PEER_NAME } from "./peer-identity.ts";
 
@@ -84,6 +85,28 @@ test("an engine that reads authorities at its start alone trusts what it started
   expect(await next.engineRead(next.identity)).toBe(true);
   expect(next.inForce?.trusts).not.toBe(before?.trusts);
   expect(await next.engineRead(next.identity)).toBe(false);
+});
+
+test("whom clients are known by belongs to it, and is nobody that agents trust", async () => {
+  const [first, second] = [makeIdentity(folder, "first"), makeIdentity(folder, "second")];
+  const authorities = () =>
+    fingerprint(Buffer.concat(["ca.crt", "clients-ca.crt"].map((file) => readFileSync(join(mounted, file)))));
+  mount(first, "ca.crt", "tls.crt", "tls.key");
+  copyFileSync(join(first, "ca.crt"), join(mounted, "clients-ca.crt"));
+  const made = keeper("Start");
+  await made.engineStarts();
+  await made.engineRead(made.identity);
+  const before = authorities();
+  expect(made.inForce?.trusts).toBe(before);
+  copyFileSync(join(second, "ca.crt"), join(mounted, "clients-ca.crt"));
+  look(made);
+  expect(renewed).toHaveLength(1);
+  expect(made.identity).toEqual(readPeerIdentity(first));
+  await made.engineRead(made.identity);
+  expect(made.inForce?.trusts, "the engine has not read them").toBe(before);
+  await made.engineStarts();
+  await made.engineRead(made.identity);
+  expect(made.inForce?.trusts).toBe(authorities());
 });
 
 test("any other engine trusts what it read", async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { EngineSpec } from "../../../src/api/engine.ts";
 import { buildIntent } from "../../../src/build/config.ts";
-import { buildConnections, fillIn } from "../../../src/build/connection.ts";
+import { buildConnections, fillIn, type LiveConnection, missingConnections } from "../../../src/build/connection.ts";
 import type { BuildContext } from "../../../src/build/context.ts";
 import { buildPodTemplate } from "../../../src/build/pod-template.ts";
 import { buildEndpointSlices, buildNetworkPolicy, buildServices } from "../../../src/build/services.ts";
@@ -44,6 +44,31 @@ describe("connections", () => {
     const shown: BuildContext = { ...context, engine: { ...context.engine, clientTls: true } };
     expect(buildConnections(shown, versions)[0]?.hasAuthority).toBe(true);
     expect(hashOf(shown, { ...versions, peerVersion: "4" })).not.toBe(hashOf(shown));
+  });
+
+  test("of an engine that asks for certificates bring one, which is made anew when a third of its life is left", () => {
+    const context = contextOf();
+    const day = 86_400_000;
+    const asking: BuildContext = {
+      ...context,
+      engine: { ...context.engine, clientTls: true, clientCertificates: true },
+    };
+    const shown: BuildContext = { ...context, engine: { ...context.engine, clientTls: true } };
+    const [connection] = buildConnections(asking, versions);
+    expect(connection?.certifies).toBe("app");
+    expect(buildConnections(shown, versions)[0]).not.toHaveProperty("certifies");
+    expect(connection?.hash).not.toBe(hashOf(shown));
+    const missing = (of: BuildContext, live: LiveConnection) =>
+      missingConnections(of, { ...versions, connections: new Map([["orders-app", live]]) }, 1000 * day).length;
+    const hash = connection?.hash ?? "";
+    expect(missing(asking, { hash, notAfterMs: 1122 * day })).toBe(0);
+    expect(missing(asking, { hash, notAfterMs: 1121 * day })).toBe(1);
+    expect(missing(asking, { hash })).toBe(1);
+    expect(missing(asking, { hash: "former", notAfterMs: 1300 * day })).toBe(1);
+    expect(missing(shown, { hash: hashOf(shown) ?? "" })).toBe(0);
+    const sharded: BuildContext = { ...asking, intent: { ...asking.intent, topology: "Sharded" } };
+    expect(buildConnections(sharded, versions)[0], "there is no one authority").not.toHaveProperty("certifies");
+    expect(revisionOf(asking).templateHash).toBe(revisionOf(context).templateHash);
   });
 
   test("of an engine with a port of its own for TLS name that, and so do Services, their slices and the policy", () => {

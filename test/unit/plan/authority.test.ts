@@ -95,6 +95,47 @@ describe("it waits", () => {
   });
 });
 
+describe("clients with certificates", () => {
+  const asking = { ...engine, clientTls: true, clientCertificates: true };
+
+  test("get an authority once the Engine asks for it, and no pod is touched for that", () => {
+    const pods = [...world.pods.values()].map(({ uid }) => uid);
+    world.engine = asking;
+    expect(stages(() => world.settle())).toEqual(["Settled"]);
+    expect(world.certificates.issued.at(-1)?.hasClients).toBe(true);
+    expect(stages(() => world.settle())).toEqual([]);
+    world.engine = { ...engine, clientTls: true };
+    expect(stages(() => world.settle())).toEqual(["Settled"]);
+    expect(world.certificates.issued.at(-1)?.hasClients).toBe(false);
+    expect([...world.pods.values()].map(({ uid }) => uid)).toEqual(pods);
+  });
+
+  test("have an hour for the next authority, and another for the certificate that it signs", () => {
+    world.engine = asking;
+    world.settle();
+    ask();
+    world.pass();
+    expect(stages(() => passes(59))).toEqual([]);
+    expect(stages(() => passes(2))).toEqual(["Sign"]);
+    expect(stages(() => passes(57))).toEqual([]);
+    expect(stages(() => passes(3))).toEqual(["Settled"]);
+  });
+
+  test("get another certificate two thirds through its life, while an operator that is away has four months", () => {
+    world.engine = asking;
+    world.settle();
+    const written = (act: () => void): number => {
+      const before = world.certificates.connected;
+      act();
+      return world.certificates.connected - before;
+    };
+    const later = (days: number) => (world.nowMs += days * 86_400_000);
+    expect(written(() => (later(243), world.settle()))).toBe(0);
+    expect(written(() => (later(1), world.settle()))).toBe(1);
+    expect(written(() => world.settle())).toBe(0);
+  });
+});
+
 /** As many minutes, with all that members do. */
 function passes(minutes: number): void {
   for (let minute = 0; minute < minutes; minute++) {

@@ -9,7 +9,7 @@ import { childKey, type Manifest } from "../../../src/build/manifest.ts";
 import { canonicalJson } from "../../../src/build/hash.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../../src/build/labels.ts";
 import { deepFreeze } from "../../../src/kube/deep-freeze.ts";
-import type { ChildView, Observation, OperationView } from "../../../src/plan/observation.ts";
+import type { ChildView, NamedView, Observation, OperationView } from "../../../src/plan/observation.ts";
 import type { Plan, Step } from "../../../src/plan/plan.ts";
 import { planCluster } from "../../../src/plan/plan-cluster.ts";
 import { formatSlots, parseSlots } from "../../../src/plan/slots.ts";
@@ -71,7 +71,7 @@ export class ShardsWorld {
   readonly shards = new Map<string, Shard>();
   readonly others = new Map<string, Manifest>();
   hasPasswords = false;
-  readonly connections = new Map<string, string>();
+  connections: NamedView["connections"] = new Map();
   readonly operations = new Map<string, OperationView>();
   readonly trace: string[] = [];
   readonly certificates = new SimulatedCertificates();
@@ -121,7 +121,7 @@ export class ShardsWorld {
     Object.assign(other, { engine: this.engine, certificates: this.certificates.fork() });
     for (const [name, shard] of this.shards) other.shards.set(name, { ...shard, owned: new Set(shard.owned) });
     for (const [key, manifest] of this.others) other.others.set(key, manifest);
-    for (const [name, hash] of this.connections) other.connections.set(name, hash);
+    other.connections = this.connections;
     for (const [name, operation] of this.operations) other.operations.set(name, operation);
     for (const [image, shards] of this.broken) other.broken.set(image, shards);
     for (const name of this.away) other.away.add(name);
@@ -315,7 +315,7 @@ export class ShardsWorld {
       children: new Map([...others, ...children]),
       named: {
         ...this.certified,
-        connections: new Map(this.connections),
+        connections: this.connections,
         ...(this.hasPasswords
           ? { credentialsUid: "s", credentialKeys: ["admin", "app"], credentialsVersion: "1" }
           : {}),
@@ -384,7 +384,8 @@ export class ShardsWorld {
     else if (step.kind === "IssueCertificates")
       this.certified = this.certificates.issue(this.certified, step, this.nowMs);
     else if (step.kind === "GenerateCredentials") this.hasPasswords = true;
-    else if (step.kind === "WriteConnection") this.connections.set(step.metadata.name, step.connection.hash);
+    else if (step.kind === "WriteConnection")
+      this.connections = this.certificates.connect(this.connections, step, this.nowMs);
     else if (step.kind === "Delete") this.shards.delete(step.object.name);
     else if ("manifest" in step && step.manifest.kind === "ClusterSpec") this.#apply(step.manifest);
     else if ("manifest" in step)

@@ -6,11 +6,14 @@ import type { Step } from "../../../src/plan/plan.ts";
 
 const DAY_MS = 86_400_000;
 type Issue = Extract<Step, { kind: "IssueCertificates" }>;
+type Connect = Extract<Step, { kind: "WriteConnection" }>;
 
 /** What was issued to one cluster, and who has it. */
 export class SimulatedCertificates {
   /** Everything that was issued, in order. */
   readonly issued: Issue[] = [];
+  /** How often a connection was written. */
+  connected = 0;
   /** Members that do not take up another one. */
   readonly late = new Set<string>();
 
@@ -22,9 +25,17 @@ export class SimulatedCertificates {
     return other;
   }
 
+  /** The connections after one was written, with a certificate for a year where it has one. */
+  connect(connections: NamedView["connections"], step: Connect, nowMs: number): NamedView["connections"] {
+    const { hash, certifies } = step.connection;
+    this.connected++;
+    const live = certifies === undefined ? { hash } : { hash, notAfterMs: nowMs + 365 * DAY_MS };
+    return new Map(connections).set(step.metadata.name, live);
+  }
+
   /** What is found of it afterwards. */
   issue(named: NamedView, step: Issue, nowMs: number): NamedView {
-    const { hosts, to, overlapMs, request } = step;
+    const { hosts, to, overlapMs, request, hasClients } = step;
     this.issued.push(step);
     const kept = to === "Sign" ? undefined : named.authority?.notAfter; // of the one that signs
     const notAfter = kept ?? new Date(nowMs + 3650 * DAY_MS).toISOString();
@@ -34,7 +45,13 @@ export class SimulatedCertificates {
       peerNotAfterMs: nowMs + 1095 * DAY_MS,
       peerHosts: hosts.join(","),
       peerVersion: String(nowMs),
-      authority: { ...stageTimes(named.authority, { stage: to, overlapMs }, nowMs), ...files, notAfter, request },
+      authority: {
+        ...stageTimes(named.authority, { stage: to, overlapMs }, nowMs),
+        ...files,
+        notAfter,
+        request,
+        hasClients,
+      },
     };
   }
 

@@ -418,7 +418,7 @@ export class Simulator {
         };
         return;
       case "WriteConnection": {
-        const connections = new Map(this.#named.connections).set(step.metadata.name, step.connection.hash);
+        const connections = this.certificates.connect(this.#named.connections, step, this.nowMs);
         this.#named = { ...this.#named, connections };
         return;
       }
