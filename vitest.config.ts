@@ -7,6 +7,7 @@ const LONG_ENGINE_TESTS = [
   "test/engine/conformance.test.ts",
   "test/engine/conformance-groups.test.ts",
   "test/engine/etcd-accounts.test.ts",
+  "test/engine/etcd-tls.test.ts",
   "test/engine/galera-accounts.test.ts",
   "test/engine/passwords.test.ts",
   "test/engine/rabbitmq.test.ts",

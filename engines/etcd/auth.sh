@@ -24,5 +24,5 @@ claim() {
 logs_in() {
   local answer
   answer=$(ETCDCTL_API=3 ETCDCTL_USER=$1 ETCDCTL_PASSWORD=$2 etcdctl --dial-timeout=2s --command-timeout=5s \
-    --endpoints="http://${QUORATE_LISTEN_HOST:-127.0.0.1}:$QUORATE_PORT" get "$GIVEN" 2>&1) || [[ $answer == *'permission denied'* ]]
+    --endpoints="http://$(plain_host "${QUORATE_LISTEN_HOST:-127.0.0.1}"):$QUORATE_PORT" get "$GIVEN" 2>&1) || [[ $answer == *'permission denied'* ]]
 }

@@ -8,6 +8,8 @@ readonly ADMIN=unixs://$QUORATE_RUN_DIR/admin.sock
 # Whom the server takes the bearer of that certificate for: its common name.
 readonly AGENT='quorate member'
 readonly LISTEN=${QUORATE_LISTEN_HOST:-0.0.0.0}
+# Authorities by whose certificates clients are known; there are none where an earlier quorate looks after the cluster.
+readonly CLIENTS_AUTHORITY=$QUORATE_PEER_DIR/clients-ca.crt
 
 say() { printf '%s\n' "$1"; }
 
@@ -41,19 +43,39 @@ secret() {
   printf '%s' "$value"
 }
 
+# Where clients are served without TLS: everywhere, or to the scripts of this member alone.
+plain_host() {
+  if is_tls_only; then printf '127.0.0.1'; else printf '%s' "${1:-$LISTEN}"; fi
+}
+
+# A parameter of ours: etcd has no such flag.
+is_tls_only() {
+  local name value
+  [[ -e $QUORATE_PARAMETERS_FILE ]] || return 1
+  while IFS=$'\t' read -r name value; do
+    [[ $name == client-tls-only ]] || continue
+    [[ $value == true || $value == false ]] || die "parameter client-tls-only is \"$value\": set it to true or false"
+    [[ $value == true ]] && return 0
+  done <"$QUORATE_PARAMETERS_FILE"
+  return 1
+}
+
+has_client_tls() { [[ -n ${QUORATE_TLS_PORT:-} && -e $CLIENTS_AUTHORITY ]]; }
+
 # Fills ARGUMENTS with what every server of this member is started with. Members trust whoever has a certificate of the
 # cluster's authority, whatever address it comes from: pods change theirs.
-server_arguments() { # DATA-FOLDER
-  local own
+server_arguments() { # DATA-FOLDER [AUTHORITIES-OF-ALL-WHO-CONNECT]
+  local own clients="http://$QUORATE_OWN_HOST:$QUORATE_PORT"
   own=$(member_address "$QUORATE_OWN_HOST")
+  ! is_tls_only || clients="https://$QUORATE_OWN_HOST:$QUORATE_TLS_PORT"
   rm -f "$QUORATE_RUN_DIR/admin.sock"
   ARGUMENTS=(
     --name="$QUORATE_MEMBER" --data-dir="$1"
     --initial-cluster-token="$QUORATE_NAMESPACE-$QUORATE_CLUSTER"
     --listen-peer-urls="https://$LISTEN:$QUORATE_MEMBER_PORT" --initial-advertise-peer-urls="$own"
-    --advertise-client-urls="http://$QUORATE_OWN_HOST:$QUORATE_PORT"
+    --advertise-client-urls="$clients"
     --cert-file="$QUORATE_PEER_DIR/tls.crt" --key-file="$QUORATE_PEER_DIR/tls.key"
-    --trusted-ca-file="$QUORATE_PEER_DIR/ca.crt" --client-cert-auth
+    --trusted-ca-file="${2:-$QUORATE_PEER_DIR/ca.crt}" --client-cert-auth
     --peer-cert-file="$QUORATE_PEER_DIR/tls.crt" --peer-key-file="$QUORATE_PEER_DIR/tls.key"
     --peer-trusted-ca-file="$QUORATE_PEER_DIR/ca.crt" --peer-client-cert-auth --peer-skip-client-san-verification
     # Passwords are 24 random bytes: a slow hash protects nothing, and costs every client that connects.

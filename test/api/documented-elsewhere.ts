@@ -36,10 +36,16 @@ export const ELSEWHERE: readonly Elsewhere[] = [
     why: "needs a container with a broker in it; the test runs the same program beside a real one",
   },
   {
-    covers: ({ command }) => command.startsWith("etcdctl "),
+    covers: ({ command }) => command.startsWith("etcdctl ") && command.includes("--user="),
     file: "test/engine/etcd-accounts.test.ts",
     says: 'binary("etcdctl")',
     why: "is typed inside a cluster, and asks for a password; the test logs in to a real etcd as such an account",
+  },
+  {
+    covers: ({ command }) => command.startsWith("etcdctl ") && command.includes("--cert="),
+    file: "test/engine/etcd-tls.test.ts",
+    says: "printedCommands()",
+    why: "needs an application's Secret mounted; the test types it with such files beside a real etcd",
   },
   {
     covers: ({ command }) => command.includes(" port-forward "),

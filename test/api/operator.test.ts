@@ -1,5 +1,7 @@
 // The operator against a real API server. What is asserted is the state of the world.
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
@@ -248,6 +250,27 @@ describe("changes", () => {
       const renewed = await read("v1", "Secret", "linked-app");
       expect(text(renewed, "uri")).toBe("postgresql://app:changed%2Fby%20hand@linked-rw.default.svc:5432/app");
     });
+  });
+
+  test("applications of an Engine that asks for certificates get one, of an authority that no member is known by", async () => {
+    await plane.apply(await readFile(join(import.meta.dirname, "../../engines/etcd.yaml"), "utf8"));
+    await createCluster("known", { engine: { name: "etcd" }, topology: "Consensus", accounts: [{ name: "shop" }] });
+    const text = (secret: Stored<Any>, key: string) => Buffer.from(secret.data?.[key] ?? "", "base64").toString();
+    const peer = await eventually(() => read("v1", "Secret", nameOf.peerSecret("known")));
+    const [members, clients] = ["ca.crt", "clients-ca.crt"].map(
+      (key) => new X509Certificate(text(peer, key)).publicKey,
+    );
+    if (members === undefined || clients === undefined) throw new Error("two authorities");
+    for (const account of ["app", "shop"]) {
+      const connection = await eventually(() => read("v1", "Secret", `known-${account}`));
+      const certificate = new X509Certificate(text(connection, "tls.crt"));
+      expect(certificate.subject).toBe(`CN=${account}`);
+      expect([certificate.verify(clients), certificate.verify(members)]).toEqual([true, false]);
+      expect(certificate.checkPrivateKey(createPrivateKey(text(connection, "tls.key")))).toBe(true);
+      expect(text(connection, "tls-uri")).toBe("https://known-rw.default.svc:2378");
+      expect(text(connection, "ca.crt")).toBe(text(peer, "ca.crt"));
+    }
+    expect(new X509Certificate(text(peer, "nobody.crt")).subject).toBe("CN=quorate nobody");
   });
 
   test("an unknown Engine stalls with a sentence that says what to do", async () => {

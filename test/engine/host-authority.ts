@@ -36,6 +36,22 @@ export class HostAuthority {
     this.#give();
   }
 
+  /** Gives clients an authority of their own, as the operator does where an Engine asks for it. */
+  admitClients(): void {
+    this.#openssl(`req -x509 ${NEW_KEY} -days 2 -subj "/CN=clients" -keyout clients.key -out clients-ca.crt`);
+    this.issueClient("nobody", "quorate nobody");
+  }
+
+  /** A client's certificate, `<file>.crt` and `<file>.key` in the folder. */
+  issueClient(file: string, name: string): void {
+    writeFileSync(join(this.folder, "client-ext"), "extendedKeyUsage=clientAuth\n");
+    this.#openssl(`req ${NEW_KEY} -subj "/CN=${name}" -keyout ${file}.key -out ${file}.csr`);
+    this.#openssl(
+      `x509 -req -in ${file}.csr -CA clients-ca.crt -CAkey clients.key -CAcreateserial -days 2 -extfile client-ext -out ${file}.crt`,
+    );
+    this.#give();
+  }
+
   /** Another authority is believed beside the one that signs; it signs from the next `issue` on. */
   announce(): void {
     const former = this.read("own.crt");

@@ -352,7 +352,7 @@ export class MemberCluster {
     await mkdir(join(this.folder, "credentials"));
     for (const { name } of engine.spec.accounts)
       await writeFile(join(this.folder, "credentials", name), `secret-of-${name}`);
-    await this.#certificates.begin();
+    await this.#certificates.begin(engine.spec.clientCertificates === true);
     const { uid, gid } = this.#engine.user;
     for (let at = 0; at < count; at++) await this.#prepareMember(nameOf.member(CLUSTER, at), engine);
     await this.#createClusterObjects(listed);

@@ -6,6 +6,9 @@ import { basename, join } from "node:path";
 
 const NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
+/** What members have mounted; the last three where clients have certificates. */
+const FILES = ["ca.crt", "tls.crt", "tls.key", "clients-ca.crt", "nobody.crt", "nobody.key"];
+
 /** Who the certificate is for, and whose it is. */
 interface Bearer {
   /** Folder of the whole cluster; that of a member is in it, under its name. */
@@ -27,13 +30,19 @@ export class PeerCertificates {
     return join(this.#bearer.folder, "peer");
   }
 
-  /** Makes an authority and the first certificate. */
-  async begin(): Promise<void> {
+  /** Makes an authority and the first certificate. @param hasClients - Makes one of clients, too, and nobody's certificate. */
+  async begin(hasClients: boolean): Promise<void> {
     await mkdir(this.#folder);
     const names = `subjectAltName=DNS:${this.#bearer.name},IP:127.0.0.1`;
     await writeFile(join(this.#folder, "ext"), `${names}\nextendedKeyUsage=serverAuth,clientAuth\n`);
     this.#openssl(`req -x509 ${NEW_KEY} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt`);
     this.issue();
+    if (!hasClients) return;
+    await writeFile(join(this.#folder, "client-ext"), "extendedKeyUsage=clientAuth\n");
+    this.#openssl(`req -x509 ${NEW_KEY} -days 2 -subj /CN=clients -keyout clients-ca.key -out clients-ca.crt`);
+    this.#openssl(`req ${NEW_KEY} -subj "/CN=quorate nobody" -keyout nobody.key -out nobody.csr`);
+    const signed = "-CA clients-ca.crt -CAkey clients-ca.key -CAcreateserial -days 2 -extfile client-ext";
+    this.#openssl(`x509 -req -in nobody.csr ${signed} -out nobody.crt`);
   }
 
   /** Makes another certificate of the same authority. */
@@ -47,7 +56,7 @@ export class PeerCertificates {
     const folder = join(this.#bearer.folder, member, "peer");
     const version = await mkdtemp(join(folder, "..version-"));
     await chmod(version, 0o755);
-    for (const file of ["ca.crt", "tls.crt", "tls.key"]) {
+    for (const file of FILES.filter((one) => existsSync(join(this.#folder, one)))) {
       await copyFile(join(this.#folder, file), join(version, file));
       if (!existsSync(join(folder, file))) await symlink(join("..data", file), join(folder, file));
     }
