@@ -1,6 +1,10 @@
 /** A real group of etcd under the operator: it grows and shrinks, loses members, rolls, restarts, and loses its majority for good. */
-import { readFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect, type ConnectionOptions } from "node:tls";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { removeNamespace } from "../../hack/scenario/example.ts";
 import { inject } from "../../hack/scenario/faults.ts";
@@ -10,11 +14,13 @@ import { apply, kubectl, lab } from "../../hack/scenario/lab.ts";
 import { podAddresses } from "../../hack/scenario/pod-addresses.ts";
 import { until } from "../../hack/scenario/shell.ts";
 import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
+import { binary } from "../api/harness.ts";
 
 const NAMESPACE = "groups";
 const CLUSTER = "settings";
 const PORT = 2379;
 const SUBJECT = quorateSubject(NAMESPACE, CLUSTER);
+const run = promisify(execFile);
 
 let manifest = "";
 
@@ -34,6 +40,37 @@ async function keyClient(): Promise<KeyClient> {
     podAddresses({ namespace: NAMESPACE, selector: `quorate.io/cluster=${CLUSTER}`, port: PORT }),
     Buffer.from(await kubectl(...secret), "base64").toString(),
   );
+}
+
+interface SecretText {
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** What an application has mounted, in a folder of this host. */
+async function mountConnection(account: string): Promise<string> {
+  const text = await kubectl("-n", NAMESPACE, "get", "secret", `${CLUSTER}-${account}`, "-o", "json");
+  const folder = await mkdtemp(join(tmpdir(), "quorate-binding-"));
+  for (const [file, base64] of Object.entries((JSON.parse(text) as SecretText).data)) {
+    await writeFile(join(folder, file), Buffer.from(base64, "base64"));
+  }
+  return folder;
+}
+
+/** Whether the server at this address is one of the cluster's, by name, to a client that shows its certificate. */
+async function isServedTls(folder: string, address: string): Promise<boolean> {
+  const [host = "", port = ""] = address.split(":");
+  const [ca, cert, key] = await Promise.all(
+    ["ca.crt", "tls.crt", "tls.key"].map((file) => readFile(join(folder, file))),
+  );
+  const servername = `${CLUSTER}-rw.${NAMESPACE}.svc`;
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: Number(port), servername, ca, cert, key } as ConnectionOptions, () =>
+      socket.write("GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+    );
+    socket.on("data", (data) => resolve(data.toString().startsWith("HTTP/1.1 200")));
+    socket.on("error", reject);
+    socket.on("close", () => resolve(false));
+  });
 }
 
 /** Runs `change` under a client that counts. */
@@ -107,6 +144,22 @@ describe("a group under a client that counts", () => {
       });
       await untilSize(3);
     }));
+
+  test("clients with the certificate of their connection Secret", async () => {
+    const folder = await mountConnection("app");
+    const members = podAddresses({ namespace: NAMESPACE, selector: `quorate.io/cluster=${CLUSTER}`, port: 2378 });
+    for (const address of await members()) {
+      expect(await isServedTls(folder, address)).toBe(true);
+      // Pods' addresses are in no certificate: the line before looked at the name.
+      const own = [`--cert=${join(folder, "tls.crt")}`, `--key=${join(folder, "tls.key")}`];
+      const client = [`--endpoints=https://${address}`, "--insecure-skip-tls-verify", "--command-timeout=5s"];
+      const { stdout } = await run(binary("etcdctl"), [...client, ...own, "put", "w/by-certificate", address]);
+      expect(stdout.trim()).toBe("OK");
+      const none = run(binary("etcdctl"), [...client, "--user=app:wrong", "get", "w/by-certificate"]);
+      await expect(none).rejects.toThrow(/certificate required|deadline exceeded|broken pipe|reset by peer/);
+    }
+    await rm(folder, { recursive: true });
+  });
 
   test("a defragmentation, one member after the other", () =>
     expectNothingLost("defragment", async () => {
