@@ -29,6 +29,8 @@ export interface Figure {
   readonly violations?: number;
   /** How long processors were at it. */
   readonly cpuSeconds?: number;
+  /** What code it is of, where not every commit makes another: see codeDigest. */
+  readonly code?: string;
   /** How long it took what the values were taken of. */
   readonly seconds?: number;
   /** How many keys were there before it, and are counted as lost when they are not there after it. */

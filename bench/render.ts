@@ -199,22 +199,22 @@ function simulatorTable(figures: readonly Figure[]): string[] {
   ];
 }
 
-/** All seeds that the newest commit of them ran to their end. */
+/** All seeds that the newest code of them ran to their end. */
 function seedsTable(figures: readonly Figure[]): string[] {
   const all = figures.filter((one) => one.bench === "simulator" && one.case.startsWith("seed "));
   const newest = all.toSorted((a, b) => a.date.localeCompare(b.date)).at(-1);
   if (newest === undefined) return [];
-  const rows = all.filter(({ commit }) => commit === newest.commit);
+  const rows = all.filter(({ code }) => code === newest.code);
   const total = (value: (one: Figure) => number) => rows.reduce((sum, one) => sum + value(one), 0);
   const seeds = rows.map((one) => Number(one.case.slice("seed ".length)));
   const count = total((one) => one.p50);
   const perCpu = rounded(count / total((one) => one.cpuSeconds ?? 0));
   return [
-    "Whole seeds of one commit, which add up however often the run was stopped:",
+    "Whole seeds of one code, which add up however often the run was stopped, and over commits that change nothing of that code:",
     "",
-    "| seeds | from | to | schedules | violations | a second of a processor | commit |",
+    "| seeds | from | to | schedules | violations | a second of a processor | code |",
     "| --- | --- | --- | --- | --- | --- | --- |",
-    `| ${rows.length} | ${Math.min(...seeds)} | ${Math.max(...seeds)} | ${count} | ${total((one) => one.violations ?? 0)} | ${perCpu} | ${newest.commit} |`,
+    `| ${rows.length} | ${Math.min(...seeds)} | ${Math.max(...seeds)} | ${count} | ${total((one) => one.violations ?? 0)} | ${perCpu} | ${newest.code ?? ""} |`,
     "",
   ];
 }

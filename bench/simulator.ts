@@ -5,17 +5,20 @@
  * STEPS (8) of the first change, SEEDS (1) from SEED (1) on for each; TOPOLOGY: one of them alone; SECONDS after which no other schedule
  * is begun (no limit); JOBS (1) processors at once, each at a seed of its own.
  *
- * A seed that came to its end is recorded at once, and not run again by the same commit: what was stopped goes on where it was, and
- * the seeds of one commit add up.
+ * A seed that came to its end is recorded at once, and not run again by the same code: what was stopped goes on where it was, and the
+ * seeds of one code add up, also over commits that change nothing of it.
  */
 import { on } from "node:events";
 import { readFile } from "node:fs/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { type PairTopology, schedules, TOPOLOGIES } from "../test/unit/plan/pairs.ts";
-import { commit, type Figure, record, resultsFile } from "./figures.ts";
+import { codeDigest } from "./code-digest.ts";
+import { type Figure, record, resultsFile } from "./figures.ts";
 
 const TOLD_EVERY = 1_000;
 const MOST_NAMED = 10;
+/** What the code is that is run: this, and all that it imports. */
+const ENTRY = "test/unit/plan/pairs.ts";
 
 /** What is run for every seed. */
 interface Plan {
@@ -74,25 +77,29 @@ function seedCase(seed: number): string {
   return `seed ${seed}`;
 }
 
-/** Seeds that this commit has run to their end, as it is asked now. */
-async function seedsDone({ topologies, steps }: Plan, seeds: readonly number[]): Promise<readonly number[]> {
-  const own = commit();
+/** Seeds that this code has run to their end, as it is asked now. */
+async function seedsDone(
+  { topologies, steps }: Plan,
+  seeds: readonly number[],
+  code: string,
+): Promise<readonly number[]> {
   const text = await readFile(resultsFile(ABOUT.bench), "utf8").catch(() => "");
   const lines = text.split("\n").filter((line) => line !== "");
   const done = lines
     .map((line) => JSON.parse(line) as Figure & Partial<Plan>)
     .filter((figure) => {
-      return figure.commit === own && figure.steps === steps && figure.topologies?.join() === topologies.join();
+      return figure.code === code && figure.steps === steps && figure.topologies?.join() === topologies.join();
     });
   return seeds.filter((seed) => done.some((figure) => figure.case === seedCase(seed)));
 }
 
-async function recordSeed(plan: Plan, seed: number, { count, looks, cpuMs, violations }: Tally): Promise<void> {
+async function recordSeed(plan: Plan, seed: number, code: string, tally: Tally): Promise<void> {
+  const { count, looks, cpuMs, violations } = tally;
   const { topologies, steps } = plan;
   const about = { ...ABOUT, case: seedCase(seed), metric: "schedules", unit: "count" };
   const named = violations.length === 0 ? {} : { violated: violations.slice(0, MOST_NAMED) };
   const cpuSeconds = Math.round(cpuMs / 1000);
-  await record(about, [count], { violations: violations.length, ...named, cpuSeconds, looks, steps, topologies });
+  await record(about, [count], { violations: violations.length, ...named, cpuSeconds, looks, steps, topologies, code });
 }
 
 async function recordRun(total: Tally, seconds: number, further: object): Promise<void> {
@@ -118,8 +125,9 @@ async function main(): Promise<void> {
     endMs: Date.now() + Number(process.env["SECONDS"] ?? Number.POSITIVE_INFINITY) * 1000,
   };
   const seeds = Array.from({ length: Number(process.env["SEEDS"] ?? 1) }, (_, at) => first + at);
-  const done = await seedsDone(plan, seeds);
-  if (done.length > 0) process.stdout.write(`${commit()} has run already: ${done.map(seedCase).join(", ")}\n`);
+  const code = await codeDigest(ENTRY); // a checkout may move on meanwhile
+  const done = await seedsDone(plan, seeds, code);
+  if (done.length > 0) process.stdout.write(`${code} has run already: ${done.map(seedCase).join(", ")}\n`);
   const left = seeds.filter((seed) => !done.includes(seed));
   let total = NOTHING;
   const runSeed = async (worker: Worker, seed: number): Promise<void> => {
@@ -129,7 +137,7 @@ async function main(): Promise<void> {
       for (const violation of progress.violations) process.stdout.write(`${violation}\n`);
       tally = sum(tally, progress);
       total = sum(total, progress);
-      if (progress.state === "Whole") await recordSeed(plan, seed, tally);
+      if (progress.state === "Whole") await recordSeed(plan, seed, code, tally);
       if (progress.state !== "Running") return;
     }
   };
