@@ -96,6 +96,12 @@ export const ELSEWHERE: readonly Elsewhere[] = [
     why: "computes for an hour; the suite runs the same simulator with fewer seeds",
   },
   {
+    covers: ({ command }) => command.includes("node bench/simulator.ts"),
+    file: "test/model/pairs.test.ts",
+    says: "schedules({",
+    why: "computes for hours; the suite runs schedules of the same kind with one seed",
+  },
+  {
     covers: ({ command }) => /^cosign /.test(command),
     file: "test/unit/hack/release.test.ts",
     says: ".github/workflows/release.yaml",
