@@ -6,6 +6,7 @@ import { rightsNotes } from "./test/api/rights-notes.ts";
 const LONG_ENGINE_TESTS = [
   "test/engine/conformance.test.ts",
   "test/engine/conformance-groups.test.ts",
+  "test/engine/conformance-mistakes.test.ts",
   "test/engine/etcd-accounts.test.ts",
   "test/engine/etcd-tls.test.ts",
   "test/engine/galera-accounts.test.ts",
