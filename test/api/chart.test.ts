@@ -173,6 +173,30 @@ test("every value finds its place", async () => {
   for (const kind of ["PriorityClass", "FlowSchema", "ValidatingAdmissionPolicy"]) expect(kinds).not.toContain(kind);
 });
 
+test("whoever else may read metrics, `helm test` may", async () => {
+  const narrowed = "networkPolicy.from[0].podSelector.matchLabels.app=prometheus";
+  const text = await run(binary("helm"), [
+    "template",
+    "quorate",
+    chart,
+    "--kube-version",
+    KUBERNETES_VERSION,
+    "--set",
+    narrowed,
+  ]);
+  const objects = byName(text.stdout);
+  const { metadata } = objects["Pod/quorate-operator-test"] as KubeObject;
+  const { labels } = metadata;
+  expect(objects["NetworkPolicy/quorate-operator"]).toMatchObject({
+    spec: {
+      ingress: [
+        { ports: [{ port: "http" }], from: [{ podSelector: { matchLabels: { app: "prometheus" } } }] },
+        { ports: [{ port: "http" }], from: [{ podSelector: { matchLabels: labels } }] },
+      ],
+    },
+  });
+});
+
 test.each([
   { set: "replicas=0", says: "minimum: got 0, want 1" },
   { set: "watch=team-a", says: "value must be one of 'AllNamespaces', 'ReleaseNamespace'" },

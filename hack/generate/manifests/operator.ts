@@ -214,6 +214,13 @@ export function networkPolicy(): Manifest {
         ports: [{ port: "http" }],
         from: new Block(".Values.networkPolicy.from", (values) => values.networkPolicy.from),
       },
+      new When(
+        { expression: ".Values.networkPolicy.from", plain: (values) => values.networkPolicy.from.length > 0 },
+        new Commented("The pod of `helm test`.", {
+          ports: [{ port: "http" }],
+          from: [{ podSelector: { matchLabels: { ...commonLabels(), "app.kubernetes.io/component": "test" } } }],
+        }),
+      ),
       new When(WITH_WEBHOOK, { ports: [{ port: "webhook" }] }),
     ],
     egress: [new Commented("The API server, members' agents, Prometheus.", {})],
