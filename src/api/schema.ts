@@ -29,6 +29,9 @@ export function listMap(...keys: readonly string[]): Record<string, unknown> {
 /** Metadata for `.meta()` of an array of scalars in which nothing occurs twice. */
 export const listSet = { "x-kubernetes-list-type": "set" } as const;
 
+/** Metadata for `.meta()` of an array whose items only mean something together, and that has one owner. */
+export const LIST_ATOMIC = { "x-kubernetes-list-type": "atomic" } as const;
+
 /** A DNS label of at most 63 characters. */
 export function named(description: string): z.ZodString {
   return z

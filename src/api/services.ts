@@ -1,6 +1,7 @@
 /** How clients outside and inside reach a cluster. */
 import * as z from "zod";
-import { annotationMap, cel, reservedKeys } from "./schema.ts";
+import { NetworkPeer } from "./network-peers.ts";
+import { annotationMap, cel, LIST_ATOMIC, reservedKeys } from "./schema.ts";
 
 /** Name of the port at which clients speak TLS, in Services and in what members write of them. */
 export const CLIENT_TLS_PORT = "client-tls";
@@ -56,6 +57,15 @@ export const ServiceOptions = z.object({
   annotations: annotationMap("annotations added to all client Services.")
     .meta(cel([reservedKeys("services.annotations")]))
     .optional(),
+  from: z
+    .array(NetworkPeer)
+    .min(1)
+    .max(32)
+    .meta(LIST_ATOMIC)
+    .optional()
+    .describe(
+      "from lists who may connect to the engine's ports for clients, as in a NetworkPolicy's ingress.from; everybody when absent. Members always may. It takes a network that enforces NetworkPolicy.",
+    ),
   readWrite: Exposure.prefault({}).describe("readWrite is the Service -rw, which follows the leader."),
   readOnly: Exposure.prefault({}).describe("readOnly is the Service -ro, of followers within the lag limit."),
   read: Exposure.prefault({}).describe("read is the Service -r, of every ready member."),

@@ -103,47 +103,55 @@ export function buildEndpointSlices(context: BuildContext): Manifest[] {
   });
 }
 
+const tcp = (port: number) => ({ port, protocol: "TCP" });
+
 /**
- * Ingress only: clients reach the engine from anywhere (its own authentication decides), the agents' ports and the
- * engines' own among themselves are for members, of all shards where there are several.
+ * Ingress only: clients reach the engine from anywhere (its own authentication decides) unless the user lists them, the agents' ports
+ * and the engines' own among themselves are for members, of all shards where there are several.
  * Egress is left open, because a default deny there cuts agents from the API server, whose address no selector can name.
  */
 export function buildNetworkPolicy(context: BuildContext): Manifest {
-  const { shard } = context.intent;
-  const tcp = (port: number) => ({ port, protocol: "TCP" });
+  const { shard, services } = context.intent;
+  const { from } = services;
   const { memberPort, memberPorts = 1 } = context.engine;
   const amongMembers = (first: number) =>
     memberPorts === 1 ? tcp(first) : { ...tcp(first), endPort: first + memberPorts - 1 };
+  const among = memberPort === undefined ? [] : [amongMembers(memberPort)];
+  const clients = clientPorts(context).map(({ port }) => tcp(port));
+  // Members copy from each other, and shards move keys, by the ports that are also for clients.
+  const narrowed = from === undefined ? [] : clients;
+  const ofOtherShards = [...narrowed, ...among];
   return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
     spec: {
       podSelector: { matchLabels: podSelector(context.name) },
       policyTypes: ["Ingress"],
       ingress: [
-        { ports: [...clientPorts(context).map(({ port }) => tcp(port)), tcp(HEALTH_PORT)] },
+        ...(from === undefined
+          ? [{ ports: [...clients, tcp(HEALTH_PORT)] }]
+          : [{ from, ports: clients }, { ports: [tcp(HEALTH_PORT)] }]),
         {
           from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: context.name } } }],
-          ports: [tcp(PEER_PORT), tcp(INIT_PORT), ...(memberPort === undefined ? [] : [amongMembers(memberPort)])],
+          ports: [...narrowed, tcp(PEER_PORT), tcp(INIT_PORT), ...among],
         },
-        ...(shard === undefined || memberPort === undefined
+        ...(shard === undefined || ofOtherShards.length === 0
           ? []
-          : [
-              {
-                from: [{ podSelector: { matchLabels: { [LABEL_SHARD_OF]: shard.of } } }],
-                ports: [amongMembers(memberPort)],
-              },
-            ]),
+          : [{ from: [{ podSelector: { matchLabels: { [LABEL_SHARD_OF]: shard.of } } }], ports: ofOtherShards }]),
       ],
     },
   });
 }
 
-/** Clients reach the engine from anywhere, and there is nothing else to reach. Egress is left open: what members need is not known. */
+/**
+ * Clients reach the engine from anywhere unless the user lists them, and there is nothing else to reach. Egress is left open: what
+ * members need is not known.
+ */
 export function buildStatelessNetworkPolicy(context: BuildContext): Manifest {
+  const { from } = context.intent.services;
   return child(context, { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" }, context.name, {
     spec: {
       podSelector: { matchLabels: podSelector(context.name) },
       policyTypes: ["Ingress"],
-      ingress: [{ ports: [{ port: context.engine.port, protocol: "TCP" }] }],
+      ingress: [{ ports: [tcp(context.engine.port)], ...(from === undefined ? {} : { from }) }],
     },
   });
 }

@@ -25,13 +25,13 @@ export function shardSpec({ intent }: Pick<BuildContext, "intent">, stays: boole
 }
 
 function specFrom(intent: ClusterIntent, stays: boolean): ShardSpec {
-  const { sharding: _, shard: __, services: ___, topology: ____, volumeRetention, ...spec } = intent;
+  const { sharding: _, shard: __, services, topology: ___, volumeRetention, ...spec } = intent;
   const { whenDeleted, whenScaled } = volumeRetention;
   return {
     ...spec,
     topology: "ActivePassive",
     volumeRetention: { whenScaled, whenDeleted: stays ? whenDeleted : whenScaled },
-    services: PLAIN_SERVICES,
+    services: services.from === undefined ? PLAIN_SERVICES : { ...PLAIN_SERVICES, from: services.from },
   };
 }
 

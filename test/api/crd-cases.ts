@@ -166,6 +166,38 @@ export const clusterCreations: readonly Creation[] = [
     "spec.services.read.loadBalancerSourceRanges: loadBalancerSourceRanges holds what is no address range: write it as 203.0.113.0/24",
   ),
   creation(
+    "a client that is nobody",
+    minimalCluster({ services: { from: [{}] } }),
+    "spec.services.from[0]: from has an item that names nobody: set podSelector, namespaceSelector or ipBlock",
+  ),
+  creation(
+    "a client that is a pod and an address",
+    minimalCluster({ services: { from: [{ podSelector: {}, ipBlock: { cidr: "203.0.113.0/24" } }] } }),
+    "spec.services.from[0].ipBlock: ipBlock cannot stand beside podSelector and namespaceSelector: give it an item of its own",
+  ),
+  creation(
+    "clients at addresses that are none",
+    minimalCluster({ services: { from: [{ ipBlock: { cidr: "203.0.113.0" } }] } }),
+    "spec.services.from[0].ipBlock.cidr: cidr is no address range: write it as 203.0.113.0/24",
+  ),
+  creation(
+    "an exception that is none",
+    minimalCluster({ services: { from: [{ ipBlock: { cidr: "203.0.113.0/24", except: ["203.0.113.0/24"] } }] } }),
+    "spec.services.from[0].ipBlock.except: except holds what is no address range within cidr: write it as 203.0.113.0/24",
+  ),
+  creation(
+    "clients by a label that cannot be",
+    minimalCluster({ services: { from: [{ podSelector: { matchLabels: { "not a key!": "one" } } }] } }),
+    "spec.services.from[0].podSelector.matchLabels: matchLabels has a key that is no label's: write it as name or example.com/name",
+  ),
+  creation(
+    "clients by a label without values",
+    minimalCluster({
+      services: { from: [{ namespaceSelector: { matchExpressions: [{ key: "team", operator: "In" }] } }] },
+    }),
+    "spec.services.from[0].namespaceSelector.matchExpressions[0].values: values must be given for In and NotIn, and for no other operator: add or remove values",
+  ),
+  creation(
     "a variable that the agent depends on",
     minimalCluster({ pods: { env: [{ name: "LD_PRELOAD", value: "x.so" }] } }),
     "spec.pods.env[0].name: name must not be QUORATE_…, LD_…, PATH, NODE_OPTIONS, NODE_EXTRA_CA_CERTS or NODE_TLS_REJECT_UNAUTHORIZED: the agent depends on those; choose another variable",

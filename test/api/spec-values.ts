@@ -80,6 +80,29 @@ const BESIDE: readonly (readonly [begin: string, spec: object])[] = [
   ["pods.nodeRequirements[]", { pods: { nodeRequirements: [{ key: "chosen", operator: "In", values: ["one"] }] } }],
   ["pods.imagePullSecrets[]", { pods: { imagePullSecrets: [{ name: "chosen" }] } }],
   ["pods.env[]", { pods: { env: [{ name: "CHOSEN", value: "one" }] } }],
+  ["services.from[].ipBlock", { services: { from: [{ ipBlock: { cidr: "203.0.113.0/24" } }] } }],
+  [
+    "services.from[].podSelector.matchExpressions[].operator",
+    { services: { from: [{ podSelector: { matchExpressions: [{ key: "chosen" }] } }] } },
+  ],
+  [
+    "services.from[].podSelector.matchExpressions[]",
+    {
+      services: { from: [{ podSelector: { matchExpressions: [{ key: "chosen", operator: "In", values: ["one"] }] } }] },
+    },
+  ],
+  [
+    "services.from[].namespaceSelector.matchExpressions[].operator",
+    { services: { from: [{ namespaceSelector: { matchExpressions: [{ key: "chosen" }] } }] } },
+  ],
+  [
+    "services.from[].namespaceSelector.matchExpressions[]",
+    {
+      services: {
+        from: [{ namespaceSelector: { matchExpressions: [{ key: "chosen", operator: "In", values: ["one"] }] } }],
+      },
+    },
+  ],
   ["services.readWrite.loadBalancer", { services: { readWrite: { type: "LoadBalancer" } } }],
   ["services.readOnly.loadBalancer", { services: { readOnly: { type: "LoadBalancer" } } }],
   ["services.read.loadBalancer", { services: { read: { type: "LoadBalancer" } } }],
@@ -124,6 +147,10 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   "pods.env[].name": ["CHOSEN_ONE"],
   "pods.topologyKey": ["kubernetes.io/hostname"],
   "pods.priorityClassName": ["chosen-class"],
+  "services.from[].ipBlock.cidr": ["198.51.100.0/24", "2001:db8::/32"],
+  "services.from[].ipBlock.except[]": ["203.0.113.8/29"],
+  "services.from[].podSelector.matchExpressions[].operator": ["Exists", "DoesNotExist"],
+  "services.from[].namespaceSelector.matchExpressions[].operator": ["Exists", "DoesNotExist"],
   "services.readWrite.loadBalancerSourceRanges[]": ["203.0.113.0/24"],
   "services.readOnly.loadBalancerSourceRanges[]": ["203.0.113.0/24"],
   "services.read.loadBalancerSourceRanges[]": ["203.0.113.0/24"],
