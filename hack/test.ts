@@ -97,7 +97,13 @@ const LAB: Suite = { name: "lab", before: LAB_BEFORE, projects: ["lab"] };
 /** Changes, sizes, installations and outages that take minutes each. */
 const LAB_LONG: Suite = {
   name: "lab-long",
-  before: [...LAB_BEFORE, COLLECTOR, ["hack/host-prometheus"], ["hack/host-browser"]],
+  before: [
+    ...LAB_BEFORE,
+    COLLECTOR,
+    ["hack/lab/lab", "build-policies"],
+    ["hack/host-prometheus"],
+    ["hack/host-browser"],
+  ],
   projects: ["lab-long"],
   isLong: true,
 };

@@ -132,6 +132,12 @@ lab_build_checkers() {
   fetch_monitoring_kinds
 }
 
+# The enforcer of NetworkPolicy: only `lab policies on` needs it.
+lab_build_policies() {
+  mkdir -p "$CACHE/bin"
+  build_module kube-router "$KUBE_ROUTER_VERSION" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
+}
+
 # The OpenTelemetry Collector that tests of traces send to: its own builder puts together what they need, and no more.
 lab_build_collector() {
   local folder=$CACHE/build/otelcol core=go.opentelemetry.io/collector

@@ -9,6 +9,7 @@ start_etcd() {
     --initial-cluster=lab=http://127.0.0.1:2380 --auto-compaction-retention=10m
 }
 
+# With aggregator routing it calls webhooks by the addresses of their pods: the host has no kube-proxy that would know their Services.
 start_apiserver() {
   spawn apiserver control-plane "" "$(bin kube-apiserver)" \
     --etcd-servers=http://127.0.0.1:2379 --bind-address="$HOST_IP" --advertise-address="$HOST_IP" --secure-port="$API_PORT" \
@@ -18,7 +19,7 @@ start_apiserver() {
     --service-account-signing-key-file="$STATE/pki/sa.key" --service-cluster-ip-range="$SERVICE_NETWORK" \
     --kubelet-client-certificate="$STATE/pki/kubelet-client.crt" --kubelet-client-key="$STATE/pki/kubelet-client.key" \
     --kubelet-certificate-authority="$STATE/pki/ca.crt" --kubelet-preferred-address-types=InternalIP \
-    --allow-privileged --profiling=false
+    --allow-privileged --enable-aggregator-routing --profiling=false
 }
 
 apiserver_ready() {

@@ -136,6 +136,7 @@ start_node() { # NODE
   fi
   pid_of "kubelet-$1" >/dev/null || start_kubelet "$1"
   pid_of "proxy-$1" >/dev/null || start_proxy "$1"
+  if policies_are_on && ! pid_of "policies-$1" >/dev/null; then start_policies "$1"; fi
 }
 
 nodes_ready() {

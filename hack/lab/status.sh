@@ -7,6 +7,7 @@ lab_is_up() {
   for name in "${CONTROL_PLANE[@]}"; do alive "$name" || return 1; done
   for name in "${NODES[@]}"; do
     alive "containerd-$name" && alive "kubelet-$name" && alive "proxy-$name" || return 1
+    ! policies_are_on || alive "policies-$name" || return 1
   done
 }
 
@@ -28,5 +29,6 @@ lab_status() {
       "$(mark "containerd-$name")" "$(mark "proxy-$name")" "$(sed -n "s/^$name=//p" <<<"$ready")" "$pods" \
       "$(active_cuts "$name" | tr '\n' ' ')"
   done
+  if policies_are_on; then printf '\nNetworkPolicy is enforced\n'; fi
   printf '\nKUBECONFIG=%s/admin.conf\n' "$STATE"
 }
