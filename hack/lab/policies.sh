@@ -52,7 +52,7 @@ TEXT
 start_policies() { # NODE
   spawn "policies-$1" "$1" "$(node_netns "$1")" "$(bin kube-router)" --kubeconfig="$STATE/policies.conf" \
     --hostname-override="$1" --run-firewall=true --run-router=false --run-service-proxy=false --run-loadbalancer=false \
-    --enable-cni=false --service-cluster-ip-range="$SERVICE_NETWORK" --health-port=0 --v=1
+    --enable-cni=false --service-cluster-ip-range="$SERVICE_NETWORK" --health-port=0 --v=0
 }
 
 # Its first round ends with this rule.
@@ -73,7 +73,6 @@ stop_enforcing() {
 # In one step: a rule of a half-removed set would stop what no policy forbids.
 remove_policy_rules() { # NODE
   local set
-  on_node "$1" iptables-save -t filter | grep -vE 'KUBE-(ROUTER|POD-FW|NWPLCY)|0x20000/0x20000' |
-    on_node "$1" iptables-restore -T filter
+  on_node "$1" iptables-save -t filter | sed -E '/KUBE-(ROUTER|POD-FW|NWPLCY)-/d' | on_node "$1" iptables-restore -T filter
   while read -r set; do on_node "$1" ipset destroy "$set"; done < <(on_node "$1" ipset list -name | grep -E '^KUBE-(SRC|DST)-')
 }
