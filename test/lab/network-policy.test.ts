@@ -248,6 +248,13 @@ describe("PostgreSQL", () => {
     await expectMetricsRead(POSTGRES);
   });
 
+  test("with a list of clients, others do not reach the engine any more", async () => {
+    const from = ["quorate-writer", NEIGHBOUR.pod].map((app) => ({ podSelector: { matchLabels: { app } } }));
+    const patch = JSON.stringify({ spec: { services: { from } } });
+    await kubectl("-n", NAMESPACE, "patch", "qcs", POSTGRES.cluster, "--type=merge", "-p", patch);
+    await expectWalls(POSTGRES, [NEIGHBOUR]);
+  });
+
   test.each(FAULTS)(
     "%s: nothing that was acknowledged is lost, and new pods are as walled as the former",
     async (fault) => {
