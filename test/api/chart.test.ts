@@ -166,7 +166,11 @@ test("every value finds its place", async () => {
     },
   });
   expect(objects["NetworkPolicy/quorate-operator"]).toMatchObject({
-    spec: { ingress: [{ from: [{ podSelector: { matchLabels: { app: "prometheus" } } }] }] },
+    spec: {
+      ingress: expect.arrayContaining([
+        { ports: [{ port: "http" }], from: [{ podSelector: { matchLabels: { app: "prometheus" } } }] },
+      ]),
+    },
   });
   expect(objects["ServiceMonitor/quorate-operator"]).toMatchObject({ metadata: { labels: { release: "p" } } });
   const kinds = Object.keys(objects).map((key) => key.split("/")[0]);

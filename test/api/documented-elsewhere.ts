@@ -96,6 +96,12 @@ export const ELSEWHERE: readonly Elsewhere[] = [
     why: "computes for an hour; the suite runs the same simulator with fewer seeds",
   },
   {
+    covers: ({ command }) => command === "kubectl quorate engine test etcd.yaml",
+    file: "test/engine/conformance-mistakes.test.ts",
+    says: '"has a vote before promoteMember gave it one"',
+    why: "is typed in an image that has the engine, about an Engine with a mistake; the test tries one with that mistake",
+  },
+  {
     covers: ({ command }) => command.includes("node bench/simulator.ts"),
     file: "test/model/pairs.test.ts",
     says: "schedules({",

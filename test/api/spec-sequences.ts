@@ -164,7 +164,7 @@ export class Subject {
     const rest = await settled(this.cluster);
     if ("late" in rest) return [problemOf(setting, "Recovery", rest.late)];
     if (!rest.isWell) return [problemOf(setting, "Recovery", JSON.stringify(rest.status.conditions))];
-    const left = differences(this.#first, await childrenOf(this.cluster));
+    const left = differences(this.#first, await childrenOf(this.cluster)).filter((line) => !FIRST_HASH.test(line));
     const problems = left.length === 0 ? [] : [problemOf(setting, oracle, left.slice(0, 8).join(" | "))];
     return [...problems, ...newBugs(setting, before)];
   }
@@ -203,6 +203,9 @@ function isExplained({ leaf }: Setting, { status }: Rest): boolean {
     said.includes(`${names[0] ?? "?"} `)
   );
 }
+
+/** A volume is created, not applied: it has a hash from the first time on that it is changed, whatever it is changed back to. */
+const FIRST_HASH = /^\+ PersistentVolumeClaim [^ ]+: "quorate\.io\/applied-hash": "[0-9a-f]+",?$/;
 
 function problemOf({ leaf, value }: Setting, oracle: Problem["oracle"], found: string): Problem {
   const shown = typeof value === "string" && value.length > 60 ? `${value.slice(0, 20)}… (${value.length})` : value;

@@ -26,6 +26,8 @@ describe.skipIf(!hasServer)("three members", () => {
   }
 
   it("observe tells leader and followers apart", async () => {
+    // A follower that was just told whom to follow is not connected yet.
+    await expect.poll(async () => (await a.observe()).followers.length, { timeout: 10_000 }).toBe(2);
     const leader = await a.observe();
     expect(leader).toMatchObject({ writable: true, receiving: false, version: expect.stringMatching(/^15\.\d+$/) });
     expect(leader.followers.map((one) => [one.name, one.streaming])).toEqual([
