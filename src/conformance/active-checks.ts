@@ -11,11 +11,12 @@ import {
   type GroupWorld,
   initializeCutShort,
   membersSeenBy,
+  recoverCutShort,
+  secrecyWhile,
   stopOneByOne,
   untilEqual,
 } from "./group-checks.ts";
 import { describeView, type GroupSeat, Load } from "./host-group.ts";
-import { demandSecrecyDuring } from "./secrecy.ts";
 
 /** Makes the group: the first member begins it, and the others join. */
 export async function formActive(seats: readonly GroupSeat[]): Promise<void> {
@@ -279,9 +280,7 @@ const recoveries: Check<GroupWorld> = {
     await a.writeTimes(10);
     const written = await untilEqual(...group.seats);
     await Promise.all(group.seats.map(({ host }) => host.kill()));
-    for (const afterMs of [30, 150, 500, 1500]) if (await b.cutShort(afterMs, () => b.engine.recover())) break;
-    await insist(() => b.engine.recover());
-    await insist(() => b.engine.recover());
+    await recoverCutShort(b);
     await found(b);
     demandKept(written, (await b.engine.observe()).view.position, "recover: in the group that was begun anew");
     await untilAgreed([b]);
@@ -331,13 +330,6 @@ const reloads: Check<GroupWorld> = {
   },
 };
 
-const secrecy: Check<GroupWorld> = {
-  name: "secrets",
-  rule: "no password is on a command line or in what the engine prints",
-  formed: 0,
-  run: ({ group }) => demandSecrecyDuring(group.cluster, () => formActive(group.seats.slice(0, 2))),
-};
-
 /** In the order in which a beginner of an Engine meets them. */
 export const ACTIVE_CHECKS: readonly Check<GroupWorld>[] = [
   initializing,
@@ -349,5 +341,5 @@ export const ACTIVE_CHECKS: readonly Check<GroupWorld>[] = [
   recoveries,
   stops,
   reloads,
-  secrecy,
+  secrecyWhile(formActive),
 ];

@@ -21,11 +21,12 @@ import {
   type GroupWorld,
   initializeCutShort,
   membersSeenBy,
+  recoverCutShort,
+  secrecyWhile,
   stopOneByOne,
   untilEqual,
 } from "./group-checks.ts";
 import { describeView, type GroupSeat, Load } from "./host-group.ts";
-import { demandSecrecyDuring } from "./secrecy.ts";
 
 const initializing: Check<GroupWorld> = {
   name: "initialize",
@@ -278,11 +279,7 @@ const recoveries: Check<GroupWorld> = {
     await demandCounted(leader, before, 10);
     const written = await untilEqual(leader, survivor);
     await Promise.all(group.seats.map(({ host }) => host.kill()));
-    for (const afterMs of [30, 150, 500, 1500]) {
-      if (await survivor.cutShort(afterMs, () => survivor.engine.recover())) break;
-    }
-    await insist(() => survivor.engine.recover());
-    await insist(() => survivor.engine.recover());
+    await recoverCutShort(survivor);
     await survivor.start([]);
     const view = await survivor.until(
       ({ leads, group: { members } }) => leads && members.length === 1 && members[0]?.votes === true,
@@ -337,13 +334,6 @@ const reloads: Check<GroupWorld> = {
   },
 };
 
-const secrecy: Check<GroupWorld> = {
-  name: "secrets",
-  rule: "no password is on a command line or in what the engine prints",
-  formed: 0,
-  run: ({ group }) => demandSecrecyDuring(group.cluster, () => formConsensus(group.seats.slice(0, 2))),
-};
-
 /** In the order in which a beginner of an Engine meets them. */
 export const CONSENSUS_CHECKS: readonly Check<GroupWorld>[] = [
   initializing,
@@ -357,5 +347,5 @@ export const CONSENSUS_CHECKS: readonly Check<GroupWorld>[] = [
   defragmentations,
   reloads,
   recoveries,
-  secrecy,
+  secrecyWhile(formConsensus),
 ];

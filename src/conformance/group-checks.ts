@@ -3,8 +3,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { comparePositions } from "../agent/protocol/position.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { EngineGroupMember, EnginePosition } from "../api/engine-observation.ts";
-import { demand, demandSoon, GROUP_PATIENCE_MS, insist } from "./check.ts";
+import { type Check, demand, demandSoon, GROUP_PATIENCE_MS, insist } from "./check.ts";
 import { describeView, type GroupSeat, type HostGroup } from "./host-group.ts";
+import { demandSecrecyDuring } from "./secrecy.ts";
 
 /** Three members that are one group, made by `a`; or as many of them as the check says. */
 export interface GroupWorld {
@@ -17,6 +18,8 @@ export interface GroupWorld {
 
 /** When, of the time that an action takes, it is killed, to see that it can be run again. */
 const CUT_AT = [0.1, 0.35, 0.6, 0.85] as const;
+/** The same of recover, which is tried once, so that nobody knows how long it takes. */
+const RECOVERY_CUT_AFTER_MS = [30, 150, 500, 1500] as const;
 /** What an engine is given to do what it must not do. */
 export const TEMPTATION_MS = 3000;
 
@@ -101,6 +104,24 @@ export async function initializeCutShort(a: GroupSeat, b: GroupSeat): Promise<vo
   const wholeMs = await durationOf(() => b.initialize());
   await cutAgainAndAgain(a, wholeMs, () => a.initialize());
   await insist(() => a.initialize(), INITIALIZE_MS);
+}
+
+/** Makes a copy one that a group can be begun from, killed at first and then done twice; what comes of it is left to the caller. */
+export async function recoverCutShort(seat: GroupSeat): Promise<void> {
+  const recover = (): Promise<void> => seat.engine.recover();
+  for (const afterMs of RECOVERY_CUT_AFTER_MS) if (await seat.cutShort(afterMs, recover)) break;
+  await insist(recover);
+  await insist(recover);
+}
+
+/** The check that forming a group shows nobody a password. */
+export function secrecyWhile(form: (seats: readonly GroupSeat[]) => Promise<void>): Check<GroupWorld> {
+  return {
+    name: "secrets",
+    rule: "no password is on a command line or in what the engine prints",
+    formed: 0,
+    run: ({ group }) => demandSecrecyDuring(group.cluster, () => form(group.seats.slice(0, 2))),
+  };
 }
 
 /** Stops each member in turn while the others go on, as a roll does; each has to come back. */
