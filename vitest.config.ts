@@ -116,7 +116,13 @@ export default defineConfig({
       },
       // What `make sbom` and the steps before it have made.
       { test: { name: "images", include: ["test/images/images.test.ts"], testTimeout: 60_000 } },
-      { test: { name: "images-long", include: ["test/images/release.test.ts"], testTimeout: 60_000 } },
+      {
+        test: {
+          name: "images-long",
+          include: ["test/images/release.test.ts", "test/images/site.test.ts"],
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: "bench-long",

@@ -23,6 +23,8 @@
 -define(CRITICAL_MS, 30000).
 %% How long a queue may be without a leader before one is asked for.
 -define(LEADERLESS_MS, 5000).
+%% How long a queue may take to apply its log when it goes on alone.
+-define(ALONE_MS, 60000).
 %% How long a majority waits for members that may know of later changes of queues, users and the like.
 -define(TABLES_MS, 20000).
 
@@ -165,28 +167,35 @@ go_on_alone(Queue) ->
         [Other | _] ->
             All = set_cluster(Self, fun(Cluster) -> maps:with([Self], Cluster) end),
             catch ra:trigger_election(Self, 1000), % one that looks for votes already elects itself a moment later
-            ok = until(fun() -> state_of(node(), Name) =:= leader end),
-            ok = until(fun() -> may_change(Name) end),
+            ok = until(fun() -> state_of(node(), Name) =:= leader end, deadline(?ALONE_MS)),
+            ok = until(fun() -> has_applied_all(Name) end, deadline(?ALONE_MS)),
             % What is logged is who is left: no other.
             set_cluster(Self, fun(Cluster) -> Cluster#{Other => maps:get(Other, All)} end),
             {ok, _, _} = ra:remove_member(Self, Other),
-            ok = until(fun() -> may_change(Name) end)
+            ok = until(fun() -> has_applied_all(Name) end, deadline(?ALONE_MS))
     end,
     update_nodes(Queue, Self, [node()]).
 
-%% Sets what a Raft server takes for its group, and returns what it took for it.
+%% Sets what a Raft server takes for its group, and returns what it took for it. Entries that it has logged and not applied yet may
+%% say what the group was: it is told that this is later than they are, or it would take their word again.
 set_cluster({Name, _}, Change) ->
     {_, Before} = sys:get_state(Name),
     sys:replace_state(Name, fun({State, Data}) ->
         Server = element(3, Data), % of the record: its configuration, then the server's state
-        {State, setelement(3, Data, Server#{cluster => Change(maps:get(cluster, Server))})}
+        Cluster = Change(maps:get(cluster, Server)),
+        {State, setelement(3, Data, Server#{cluster => Cluster, cluster_index_term => last_logged(Server)})}
     end),
     maps:get(cluster, element(3, Before)).
 
-%% Whether everything is committed that the leader logged about its group. Until then its idea of the group must stay as it is.
-may_change(Name) ->
+last_logged(Server) ->
+    ra_log:last_index_term(maps:get(log, Server)).
+
+%% Whether everything that the leader has logged is committed, its idea of the group included. Until then that must stay as it is.
+has_applied_all(Name) ->
     {_, Data} = sys:get_state(Name),
-    maps:get(cluster_change_permitted, element(3, Data)).
+    Server = element(3, Data),
+    {Last, _} = last_logged(Server),
+    maps:get(cluster_change_permitted, Server) andalso maps:get(last_applied, Server) =:= Last.
 
 update_nodes(Queue, Leader, Nodes) ->
     Update = fun(One) ->

@@ -13,10 +13,5 @@ describe.skipIf(!hasMariadb)("galera keeps the rule", () => {
   keepsRules(GALERA, "ActiveActive");
 });
 describe.skipIf(!hasRabbitmq)("rabbitmq keeps the rule", () => {
-  // Not `recover` yet: a broker whose recover was killed over and over, or run again, comes up without a leader.
-  keepsRules(
-    RABBITMQ,
-    "Consensus",
-    checkNames("Consensus").filter((name) => name !== "recover"),
-  );
+  keepsRules(RABBITMQ, "Consensus");
 });
