@@ -18,6 +18,15 @@ choose_key() {
   : >"$CHOSEN"
 }
 
+# rests: the shard has nothing to take a write for. Who does not lead takes none in any case, and a leader whose slots the other servers
+# take for somebody else's cannot.
+rests() {
+  read_info own
+  [[ ${INFO[role]} == master ]] || die "the server is not a leader"
+  read_slots own
+  [[ -n $BUS_OWNED || -z $(without "$OWNED" "$MOVING") ]] || die "the server does not serve the slots that its shard owns: $OWNED"
+}
+
 beat() { own set "$1" "$QUORATE_MEMBER $QUORATE_EPOCH" >/dev/null; }
 
 # probe: writes a key of quorate's own, and learns whether that was acknowledged. In a shard it is one of a slot that the shard owns.
@@ -30,7 +39,7 @@ probe() {
     if [[ -z $key ]] || ! beat "$key"; then
       choose_key
       read -r key <"$CHOSEN" || true
-      [[ -z $key ]] || beat "$key"
+      if [[ -n $key ]]; then beat "$key"; else rests; fi
     fi
   fi
 }

@@ -270,6 +270,7 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     await untilReached(second);
     expect(await slotsOf(follower)).toEqual({ slots: "0-8191", moving: "", movingTo: "" });
     expect(await first.start()).toMatchObject({ writable: false, receiving: false });
+    await expect(first.run("probeWrite", { QUORATE_EPOCH: "3" })).rejects.toThrow("the server is not a leader");
     expect(ask(first, ["cluster nodes"]).find((line) => line.includes("myself"))).toMatch(/ connected$/);
     await first.follow(follower);
     await expect.poll(async () => (await follower.observe()).followers[0]?.streaming, { timeout: 10_000 }).toBe(true);
@@ -366,6 +367,34 @@ describe.skipIf(!hasRedis).each([{ how: "without TLS" }, { how: "with TLS" }])("
     expect(verdict).toMatchObject({ lost: 0 });
     expect(verdict.acked).toBeGreaterThan(50);
     expect(ask(third.member(0), ["dbsize"])).toEqual(["0"]);
+  });
+
+  it("a move that was cut short goes on when the giver's former leader has come back as a follower", async () => {
+    const [shard] = shards as [HostCluster];
+    const [, follower] = shard.members as [HostMember, HostMember];
+    const context = {
+      QUORATE_SLOTS: "6000-8191",
+      QUORATE_TARGET: "cache-s1",
+      QUORATE_TARGET_HOST: "127.0.0.1",
+      QUORATE_TARGET_PORT: String(meetingPort(second.port)),
+    };
+    const ending = new AbortController();
+    const moving = first.driver.run("moveSlots", context, ending.signal);
+    // Some keys are with the taker, and the slots are on their way at both.
+    const hasBegun = () => ask(second, ["cluster nodes"]).join().includes("[6000-<-");
+    await expect.poll(hasBegun, { timeout: 10_000, interval: 5 }).toBe(true);
+    ending.abort();
+    await moving.catch(() => undefined);
+    await pause(1100); // a follower confirms once a second
+    await first.kill();
+    await shard.promote(follower, [], 0);
+    await first.start();
+    await first.follow(follower);
+    // The taker hears that who owned the slots leads no more: from then on it takes them for nobody's.
+    await expect.poll(() => ask(second, ["cluster info"]).join(), { timeout: 20_000 }).toMatch(/slots_assigned:14192/);
+    await follower.run("moveSlots", context);
+    await untilReached(follower);
+    expect(await slotsOf(second)).toEqual({ slots: "6000-16383", moving: "", movingTo: "" });
   });
 
   it("a move that was cut short goes on, also under the giver's next leader", async () => {
