@@ -7,6 +7,8 @@ const LONG_ENGINE_TESTS = [
   "test/engine/conformance.test.ts",
   "test/engine/conformance-groups.test.ts",
   "test/engine/conformance-mistakes.test.ts",
+  "test/engine/conformance-shards.test.ts",
+  "test/engine/conformance-stateless.test.ts",
   "test/engine/etcd-accounts.test.ts",
   "test/engine/etcd-tls.test.ts",
   "test/engine/galera-accounts.test.ts",
@@ -14,6 +16,7 @@ const LONG_ENGINE_TESTS = [
   "test/engine/rabbitmq.test.ts",
   "test/engine/redis-passwords.test.ts",
   "test/engine/redis-shards.test.ts",
+  "test/engine/shard-mistakes.test.ts",
 ];
 
 export default defineConfig({

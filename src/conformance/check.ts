@@ -4,7 +4,7 @@ import { ActionError } from "../agent/engine/driver.ts";
 import { comparePositions, type Ordering } from "../agent/protocol/position.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { HostCluster } from "./host-cluster.ts";
-import type { HostMember } from "./host-member.ts";
+import { HostMember } from "./host-member.ts";
 
 /** What an Engine does that the contract does not allow, in a sentence that names the action. */
 export class Finding extends Error {
@@ -38,6 +38,8 @@ export interface Check<World> {
 const PATIENCE_MS = 20_000;
 /** The same where members join, elect, and bring each other up to date. */
 export const GROUP_PATIENCE_MS = 90_000;
+/** Exit code that says that trying again cannot help. */
+export const IMPOSSIBLE = 3;
 const POLL_MS = 50;
 const RETRY_MS = 200;
 
@@ -118,4 +120,28 @@ export async function exitCode(work: Promise<unknown>): Promise<number> {
     if (error instanceof ActionError) return error.code;
     throw error;
   }
+}
+
+/** Makes a member that has just been started follow, as an agent would: by what the Engine says is possible. */
+export async function bringBack(member: HostMember, leader: HostMember): Promise<void> {
+  const code = await exitCode(member.follow(leader));
+  if (code !== 0) {
+    demand(
+      code === IMPOSSIBLE,
+      `follow: it failed with exit code ${code}; a tail of its own is exit code ${IMPOSSIBLE}`,
+    );
+    await member.stop();
+    const rejoined = await exitCode(member.run("rejoin", HostMember.following(leader)));
+    if (rejoined !== 0) {
+      demand(
+        rejoined === IMPOSSIBLE,
+        `rejoin: it failed with exit code ${rejoined}, not ${IMPOSSIBLE}: neither done nor impossible`,
+      );
+      await member.run("clone", HostMember.following(leader));
+    }
+    // What was rewound may need the leader's log to become readable.
+    await member.start(HostMember.following(leader));
+    await member.follow(leader);
+  }
+  await untilCaughtUp(leader, member);
 }

@@ -9,10 +9,14 @@ import { CONSENSUS_CHECKS } from "./consensus-checks.ts";
 import { formConsensus } from "./consensus-group.ts";
 import type { GroupWorld } from "./group-checks.ts";
 import { HostCluster, type HostSoftware } from "./host-cluster.ts";
+import { HostShards } from "./host-shards.ts";
 import { type GroupSeat, HostGroup } from "./host-group.ts";
-import { StartError } from "./host-member.ts";
+import { type HostMember, StartError } from "./host-member.ts";
 import { LEASE_CHECKS } from "./lease-checks.ts";
+import { HostServer } from "./host-server.ts";
 import { claimPorts } from "./ports.ts";
+import { STATELESS_CHECKS } from "./stateless-checks.ts";
+import { SHARD_CHECKS, type ShardWorld } from "./shard-checks.ts";
 
 /** How a check ended; without `problem` the Engine keeps the rule. */
 export interface CheckResult {
@@ -27,16 +31,16 @@ export interface CheckResult {
 export interface Trial {
   /** Names of checks; all when empty or absent. */
   readonly only?: readonly string[];
-  /** Of those of the Engine; when absent the first that can be tried. */
+  /** Of those of the Engine; when absent the first. */
   readonly topology?: Topology | undefined;
 }
 
 /** Members for one check, and how they become a cluster. */
 interface Site<World> {
-  readonly cluster: HostCluster;
+  readonly members: readonly HostMember[];
   readonly world: World;
-  /** Forms the cluster of the first so many. */
-  readonly form: (count: number) => Promise<void>;
+  /** Forms the cluster of the first so many; of all that there are when that is not said. */
+  readonly form: (count?: number) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -77,13 +81,13 @@ function suite<World>(checks: readonly Check<World>[], open: (software: HostSoft
   };
 }
 
-const SUITES: Partial<Record<Topology, Suite>> = {
+const SUITES: Readonly<Record<Topology, Suite>> = {
   ActivePassive: suite<LeaseWorld>(LEASE_CHECKS, async (software) => {
     const cluster = new HostCluster(await claimPorts(MEMBERS), software);
     const waits = software.spec.durabilityModes.some((mode) => mode !== "Async");
     const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     return {
-      cluster,
+      members: cluster.members,
       world: { cluster, spec: software.spec, a, b, c },
       form: () => cluster.form(waits ? 1 : 0),
       close: () => cluster.close(),
@@ -91,6 +95,26 @@ const SUITES: Partial<Record<Topology, Suite>> = {
   }),
   Consensus: suite(CONSENSUS_CHECKS, (software) => openGroup(software, formConsensus)),
   ActiveActive: suite(ACTIVE_CHECKS, (software) => openGroup(software, formActive)),
+  Sharded: suite<ShardWorld>(SHARD_CHECKS, async (software) => {
+    const shards = await HostShards.create(software);
+    const { cluster } = shards.first;
+    const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
+    return {
+      members: shards.members,
+      world: { shards, cluster, spec: software.spec, a, b, c },
+      form: (count) => shards.form(count),
+      close: () => shards.close(),
+    };
+  }),
+  Stateless: suite(STATELESS_CHECKS, async (software) => {
+    const server = await HostServer.create(software);
+    return {
+      members: server.cluster.members,
+      world: { server, graceSeconds: software.spec.stop.graceSeconds },
+      form: () => Promise.resolve(),
+      close: () => server.close(),
+    };
+  }),
 };
 
 async function openGroup(
@@ -100,7 +124,7 @@ async function openGroup(
   const group = await HostGroup.create(MEMBERS, software);
   const [a, b, c] = [group.seat(0), group.seat(1), group.seat(2)];
   return {
-    cluster: group.cluster,
+    members: group.cluster.members,
     world: { group, spec: software.spec, a, b, c },
     form: (count) => form(group.seats.slice(0, count)),
     close: () => group.close(),
@@ -112,9 +136,24 @@ export function testPasswords(accounts: readonly { readonly name: string }[]): R
   return Object.fromEntries(accounts.map(({ name }) => [name, randomBytes(24).toString("base64url")]));
 }
 
-/** Names of the checks of a topology; none where there are no checks. */
+/** Names of the checks of a topology. */
 export function checkNames(topology: Topology): readonly string[] {
-  return SUITES[topology]?.names ?? [];
+  return SUITES[topology].names;
+}
+
+/** What the contract, or a pod, asks of an Engine of a topology and no check can try: for people, a sentence part each. */
+export function untried(topology: Topology, hasClient: boolean): readonly string[] {
+  if (topology === "Stateless")
+    return [
+      "what the pod adds: the random wait before a start, the time that a member goes on answering after it left the Service, a root file system that cannot be written",
+      "whether ready turns bad when the server cannot serve: only you know when that is",
+    ];
+  const agents =
+    "what agents and quorate-init do, the same for every Engine: elections, the fence, and when members come and go";
+  const optional = "accounts of users (makeAccounts), changed passwords (takePasswords), hooks of an update";
+  if (topology !== "Sharded") return [agents, optional];
+  const keys = "whether slots move with their keys: give a program that writes and reads some with --client";
+  return [agents, optional, "shards that speak TLS with each other", ...(hasClient ? [] : [keys])];
 }
 
 /** Names of all checks, of whatever topology. */
@@ -128,43 +167,34 @@ export const CHECK_NAMES: readonly string[] = [
  * @throws {Error} when the Engine cannot be tried here at all, or not as it was asked for; it says what to change.
  */
 export async function* tryEngine(software: HostSoftware, trial: Trial = {}): AsyncGenerator<CheckResult> {
-  const { suite: found, topology } = suiteFor(software.spec, trial.topology);
+  const topology = topologyOf(software.spec, trial.topology);
+  const found = SUITES[topology];
   const only = trial.only ?? [];
   const unknown = only.find((name) => !found.names.includes(name));
   if (unknown !== undefined)
     throw new Error(`topology ${topology} has no check ${unknown}: choose from ${found.names.join(", ")}`);
-  if (software.spec.actions.probeWrite === undefined)
+  if (topology !== "Stateless" && software.spec.actions.probeWrite === undefined)
     throw new Error("declare the action probeWrite: the checks write by it");
   yield* found.run(only, software);
 }
 
-function suiteFor(
-  { topologies }: Pick<EngineSpec, "topologies">,
-  asked: Topology | undefined,
-): { readonly suite: Suite; readonly topology: Topology } {
-  if (asked !== undefined && !topologies.includes(asked))
-    throw new Error(`the Engine has no topology ${asked}: choose from ${topologies.join(", ")}`);
-  const [topology] = (asked === undefined ? topologies : [asked]).filter((one) => SUITES[one] !== undefined);
-  const found = topology === undefined ? undefined : SUITES[topology];
-  if (topology === undefined || found === undefined) {
-    const other = topologies.find((one) => SUITES[one] !== undefined);
-    const instead = other === undefined ? "try it with members: deploy it on a cluster of your own" : `choose ${other}`;
-    throw new Error(
-      `no checks exist for topology ${asked ?? topologies.join()}, only for ${Object.keys(SUITES).join(", ")}: ${instead}`,
-    );
-  }
-  return { suite: found, topology };
+/** The topology that an Engine is tried in. @throws {Error} when it does not have the one that is asked for. */
+export function topologyOf({ topologies }: Pick<EngineSpec, "topologies">, asked?: Topology): Topology {
+  const topology = asked ?? topologies[0];
+  if (topology === undefined || !topologies.includes(topology))
+    throw new Error(`the Engine has no topology ${topology ?? ""}: choose from ${topologies.join(", ")}`);
+  return topology;
 }
 
 async function tryCheck<World>(check: Check<World>, site: Site<World>, isFormed: boolean): Promise<CheckResult> {
-  const { name, rule, formed = MEMBERS } = check;
+  const { name, rule, formed } = check;
   try {
-    if (formed > 0 && !isFormed) await site.form(formed);
+    if (formed !== 0 && !isFormed) await site.form(formed);
     await check.run(site.world);
     return { name, rule };
   } catch (error) {
     if (!(error instanceof Finding) && !(error instanceof ActionError) && !(error instanceof StartError)) throw error;
-    const logs = site.cluster.members.flatMap((member) => lastLines(member.name, member.log));
+    const logs = site.members.flatMap((member) => lastLines(member.name, member.log));
     return { name, rule, problem: error.message, logs };
   }
 }

@@ -40,7 +40,7 @@ export async function durationOf(work: () => Promise<unknown>): Promise<number> 
  * @param between - What is true after each, whether it was done or not.
  */
 export async function cutAgainAndAgain(
-  seat: GroupSeat,
+  seat: Pick<GroupSeat, "cutShort">,
   wholeMs: number,
   work: () => Promise<unknown>,
   between: () => Promise<void> = () => Promise.resolve(),

@@ -2,7 +2,6 @@
  * A cluster whose engines form a group themselves, as processes of this host. Its members run the actions by the same code as their
  * agents would, with the context that follows from who the members are; but nobody decides for them.
  */
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Volume } from "../agent/engine/volume.ts";
 import { GroupEngine, type StartMode } from "../agent/group/engine.ts";
@@ -14,7 +13,7 @@ import { GROUP_PATIENCE_MS, demand, demandSoon, exitCode } from "./check.ts";
 import { HostCluster, type HostSoftware } from "./host-cluster.ts";
 import type { HostMember } from "./host-member.ts";
 import { LOCALHOST, PeerFolder } from "./peer-folder.ts";
-import { claimPortRow, claimPorts, secondPort } from "./ports.ts";
+import { claimMemberPorts, claimPorts, secondPort } from "./ports.ts";
 
 /** What each member may use; with less, some software accepts nothing. */
 const MEMORY_BYTES = 512 * 1024 * 1024;
@@ -51,9 +50,7 @@ export class GroupSeat {
       QUORATE_GROUP: "",
       QUORATE_FOUND: "false",
     });
-    const { defaults } = host.driver.spec.parameters;
-    const lines = Object.entries(defaults).map(([name, value]) => `${name}\t${value}\n`);
-    writeFileSync(host.parametersFile, lines.join(""));
+    host.useDefaults();
     const processes = {
       start: (argv: readonly string[], env: Readonly<Record<string, string>>): Promise<void> =>
         Promise.resolve(host.launch(argv, env)),
@@ -151,9 +148,7 @@ export class HostGroup {
   static async create(count: number, software: HostSoftware): Promise<HostGroup> {
     const { spec } = software;
     const peer = await PeerFolder.create(software.user);
-    const memberPorts: number[] = [];
-    if (spec.memberPort !== undefined)
-      for (let at = 0; at < count; at++) memberPorts.push(await claimPortRow(spec.memberPorts ?? 1));
+    const memberPorts = await claimMemberPorts(spec, count);
     const cluster = new HostCluster(await claimPorts(count), {
       ...software,
       ...(spec.tlsPort === undefined ? {} : { tlsPortOf: secondPort }),

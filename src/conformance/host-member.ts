@@ -1,6 +1,6 @@
 /** One member of an engine, run with the real agent's driver as processes of this host: no container, no Kubernetes. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { chownSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ActionContext } from "../agent/engine/context.ts";
@@ -51,6 +51,9 @@ function specAsUser(spec: EngineSpec, place: HostPlace): EngineSpec {
 /** How long a server may take until it says what it is. */
 const START_MS = 60_000;
 const LOG_CHARS = 2000;
+/** What a program beside a server may take, and print. */
+const BESIDE_MS = 30_000;
+const MOST_OUTPUT = 16 * 1024 * 1024;
 
 /** A server that did not come up. */
 export class StartError extends Error {
@@ -139,6 +142,32 @@ export class HostMember {
 
   get parametersFile(): string {
     return join(this.folder, "parameters");
+  }
+
+  /** Forgets everything, as a member that comes anew, with an empty volume. */
+  empty(): void {
+    for (const folder of ["data", "run"]) rmSync(join(this.folder, folder), { recursive: true, force: true });
+    mkdirSync(join(this.folder, "run"));
+    this.#give(join(this.folder, "run"));
+  }
+
+  /** Runs a program beside the server, as its user and with what actions see. @returns what it printed, whatever became of it. */
+  runBeside(argv: readonly string[], input: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
+    const [program = "", ...args] = asUser(this.#place, argv);
+    const env = { ...process.env, ...this.driver.startCommand({}).env };
+    return new Promise((resolve) => {
+      const child = execFile(program, args, { env, maxBuffer: MOST_OUTPUT, timeout: BESIDE_MS }, (_, stdout, stderr) =>
+        resolve({ stdout, stderr }),
+      );
+      child.stdin?.on("error", () => undefined); // it has ended without reading all
+      child.stdin?.end(input);
+    });
+  }
+
+  /** Takes the parameters that the Engine has as defaults; without this there are none. */
+  useDefaults(): void {
+    const lines = Object.entries(this.driver.spec.parameters.defaults).map(([name, value]) => `${name}\t${value}\n`);
+    writeFileSync(this.parametersFile, lines.join(""));
   }
 
   /** What the server has printed since this member was made. */

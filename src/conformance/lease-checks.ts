@@ -1,7 +1,18 @@
 /** What the contract asks of an Engine whose leader the members elect (topology ActivePassive). */
 import { setTimeout as pause } from "node:timers/promises";
 import { comparePositions } from "../agent/protocol/position.ts";
-import { type Check, demand, demandSoon, exitCode, type LeaseWorld, order, untilCaughtUp, write } from "./check.ts";
+import {
+  bringBack,
+  type Check,
+  demand,
+  demandSoon,
+  exitCode,
+  IMPOSSIBLE,
+  type LeaseWorld,
+  order,
+  untilCaughtUp,
+  write,
+} from "./check.ts";
 import { HostMember } from "./host-member.ts";
 import { demandSecrecy } from "./secrecy.ts";
 
@@ -9,8 +20,6 @@ import { demandSecrecy } from "./secrecy.ts";
 const KILLED_AFTER_MS = [5, 30, 100, 300] as const;
 /** What a leader is given to do what it must not do. */
 const TEMPTATION_MS = 1000;
-/** Exit code that says that trying again cannot help. */
-const IMPOSSIBLE = 3;
 
 async function runKilled(member: HostMember, action: "initialize" | "clone", leader?: HostMember): Promise<void> {
   const context = leader === undefined ? {} : HostMember.following(leader);
@@ -72,6 +81,7 @@ const roles: Check<LeaseWorld> = {
 const writes: Check<LeaseWorld> = {
   name: "writes",
   rule: "probeWrite succeeds on the leader and moves its position, and fails on a follower",
+  leavesWhole: true,
   run: async ({ cluster, a, b }) => {
     const before = (await a.observe()).position;
     await write(a, cluster.epoch, 3);
@@ -153,30 +163,6 @@ const failovers: Check<LeaseWorld> = {
   },
 };
 
-/** Makes a member that has just been started follow, as an agent would: by what the Engine says is possible. */
-async function bringBack(member: HostMember, leader: HostMember): Promise<void> {
-  const code = await exitCode(member.follow(leader));
-  if (code !== 0) {
-    demand(
-      code === IMPOSSIBLE,
-      `follow: it failed with exit code ${code}; a tail of its own is exit code ${IMPOSSIBLE}`,
-    );
-    await member.stop();
-    const rejoined = await exitCode(member.run("rejoin", HostMember.following(leader)));
-    if (rejoined !== 0) {
-      demand(
-        rejoined === IMPOSSIBLE,
-        `rejoin: it failed with exit code ${rejoined}, not ${IMPOSSIBLE}: neither done nor impossible`,
-      );
-      await member.run("clone", HostMember.following(leader));
-    }
-    // What was rewound may need the leader's log to become readable.
-    await member.start(HostMember.following(leader));
-    await member.follow(leader);
-  }
-  await untilCaughtUp(leader, member);
-}
-
 const divergence: Check<LeaseWorld> = {
   name: "divergence",
   rule: "a member with a tail that the leader lacks refuses to follow with exit code 3, and is brought back by rejoin or clone",
@@ -251,6 +237,7 @@ const secrecy: Check<LeaseWorld> = {
 const reloads: Check<LeaseWorld> = {
   name: "reload",
   rule: "reload without a changed parameter succeeds, and leaves role and data alone",
+  leavesWhole: true,
   run: async ({ a }) => {
     const before = (await a.observe()).position;
     await a.run("reload");

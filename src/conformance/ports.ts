@@ -3,6 +3,7 @@
  * then: any connection of this machine may get it as its own end, and the program finds its address in use.
  */
 import { createServer } from "node:net";
+import type { EngineSpec } from "../api/engine.ts";
 
 /** Below what Linux gives to connections (`ip_local_port_range`, from 32768) and below Kubernetes' node ports (from 30000). */
 const FIRST_PORT = 20_000;
@@ -36,6 +37,17 @@ export async function claimPort(): Promise<number> {
   return port;
 }
 
+/** Claims what members reach each other on, a row each of so many as the Engine says. @returns the first of each row; nothing for an Engine without. */
+export async function claimMemberPorts(
+  { memberPort, memberPorts = 1 }: Pick<EngineSpec, "memberPort" | "memberPorts">,
+  count: number,
+): Promise<number[]> {
+  const firsts: number[] = [];
+  if (memberPort === undefined) return firsts;
+  while (firsts.length < count) firsts.push(await claimPortRow(memberPorts));
+  return firsts;
+}
+
 /** Claims ports that follow each other. @returns the first. @throws {Error} when none are left. */
 export async function claimPortRow(count: number): Promise<number> {
   for (;;) {
@@ -43,6 +55,13 @@ export async function claimPortRow(count: number): Promise<number> {
     const [first = Number.NaN] = ports;
     if (ports.every((port, index) => port === first + index)) return first;
   }
+}
+
+/** Whether nothing listens on a port of this machine, at any address. */
+export async function isFree(port: number): Promise<boolean> {
+  const probe = await listening({ host: "0.0.0.0", port });
+  await new Promise((resolve) => (probe === undefined ? resolve(undefined) : probe.close(resolve)));
+  return probe !== undefined;
 }
 
 /** An abstract socket says whose the port is: atomic between processes, and the kernel removes it with its process. */

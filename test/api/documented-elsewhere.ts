@@ -102,6 +102,13 @@ export const ELSEWHERE: readonly Elsewhere[] = [
     why: "is typed in an image that has the engine, about an Engine with a mistake; the test tries one with that mistake",
   },
   {
+    covers: ({ command }) =>
+      command.startsWith("kubectl quorate engine test example.yaml --topology Sharded --client "),
+    file: "test/engine/shard-mistakes.test.ts",
+    says: '"moveSlots: after a move: of "',
+    why: "is typed in an image that has the engine, about an Engine with a mistake; the test tries one with that mistake, and a client",
+  },
+  {
     covers: ({ command }) => command.includes("node bench/simulator.ts"),
     file: "test/model/pairs.test.ts",
     says: "schedules({",

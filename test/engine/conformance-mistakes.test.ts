@@ -168,7 +168,7 @@ describe("an Engine of topology Consensus that breaks a rule is told", { timeout
   ];
 
   it.each(broken)("%s", async (_, check, problem, spec) => {
-    const [found] = await problemsOf(software(ETCD, spec()), check);
+    const [found] = await problemsOf(software(ETCD, spec()), "Consensus", check);
     expect(found?.problem).toContain(problem);
   });
 });
@@ -202,7 +202,7 @@ describe.skipIf(!hasMariadb)(
     ];
 
     it.each(broken)("%s", async (_, check, problem, spec) => {
-      const [found] = await problemsOf(software(GALERA, spec()), check);
+      const [found] = await problemsOf(software(GALERA, spec()), "ActiveActive", check);
       expect(found?.problem).toContain(problem);
     });
   },

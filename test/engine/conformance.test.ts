@@ -1,21 +1,17 @@
 /** The built-in Engines whose leader the members elect keep the contract, and an Engine that breaks a rule is told which. */
 import { describe, expect, it } from "vitest";
-import { checkNames } from "../../src/conformance/conformance.ts";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
 import { hasServer, shippedSpec } from "./host-cluster.ts";
 import { hasRedis } from "./host-redis.ts";
-import { POSTGRES, problemsOf, REDIS, software, withFiles } from "./trial.ts";
+import { keepsRules, POSTGRES, problemsOf, REDIS, software, withFiles } from "./trial.ts";
 
 type Spec = HostSoftware["spec"];
 
-describe("a built-in Engine keeps every rule", () => {
-  it.skipIf(!hasRedis).each(checkNames("ActivePassive"))("redis: %s", async (name) => {
-    expect(await problemsOf(software(REDIS), name)).toEqual([]);
-  });
-
-  it.skipIf(!hasServer).each(checkNames("ActivePassive"))("postgres: %s", async (name) => {
-    expect(await problemsOf(software(POSTGRES), name)).toEqual([]);
-  });
+describe.skipIf(!hasRedis)("redis keeps the rule", () => {
+  keepsRules(REDIS, "ActivePassive");
+});
+describe.skipIf(!hasServer)("postgres keeps the rule", () => {
+  keepsRules(POSTGRES, "ActivePassive");
 });
 
 /** The Engine with one file changed. */
@@ -68,6 +64,15 @@ describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
         ),
     ],
     [
+      "whose reload takes the leadership away",
+      "reload",
+      "reload: the leader is not writable any more",
+      () =>
+        withFile("reload", (text) =>
+          text.replace('. "$QUORATE_ENGINE_DIR/position.sh"', 'own replicaof "$NOBODY_HOST" "$NOBODY_PORT" >/dev/null'),
+        ),
+    ],
+    [
       "that starts writable",
       "initialize",
       "start: the engine comes up writable",
@@ -76,7 +81,7 @@ describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
   ];
 
   it.each(broken)("%s", async (_, check, problem, spec) => {
-    const [found] = await problemsOf(software(REDIS, spec()), check);
+    const [found] = await problemsOf(software(REDIS, spec()), "ActivePassive", check);
     expect(found?.problem).toContain(problem);
   });
 });

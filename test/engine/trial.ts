@@ -1,4 +1,5 @@
 /** Engines as they are tried against the contract: as they are shipped, or with a mistake. */
+import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import type { Topology } from "../../src/api/topology.ts";
 import { checkNames, type CheckResult, testPasswords, tryEngine } from "../../src/conformance/conformance.ts";
@@ -19,9 +20,12 @@ export interface Subject {
   readonly name: string;
   readonly user: string;
   readonly programs: () => HostSoftware["programs"];
+  /** File beside this one that writes and reads keys. */
+  readonly client?: string;
 }
 
 export const REDIS: Subject = { name: "redis", user: "nobody", programs: () => REDIS_PROGRAMS };
+export const REDIS_SHARDS: Subject = { ...REDIS, client: "redis-keys" };
 export const POSTGRES: Subject = { name: "postgres", user: "postgres", programs: () => ({}) };
 export const ETCD: Subject = {
   name: "etcd",
@@ -32,14 +36,20 @@ export const GALERA: Subject = { name: "galera", user: "nobody", programs: () =>
 export const RABBITMQ: Subject = { name: "rabbitmq", user: "nobody", programs: () => ({}) };
 
 /** What is to be tried, with another spec than the shipped one if there is one. */
-export function software({ name, user, programs }: Subject, spec: Spec = shippedSpec(name)): HostSoftware {
-  return { spec, user: userOf(user), passwords: testPasswords(spec.accounts), programs: programs() };
+export function software({ name, user, programs, client }: Subject, spec: Spec = shippedSpec(name)): HostSoftware {
+  return {
+    spec,
+    user: userOf(user),
+    passwords: testPasswords(spec.accounts),
+    programs: programs(),
+    ...(client === undefined ? {} : { client: join(import.meta.dirname, client) }),
+  };
 }
 
 /** The rules that it breaks, of the named ones. */
-export async function problemsOf(tried: HostSoftware, ...only: string[]): Promise<CheckResult[]> {
+export async function problemsOf(tried: HostSoftware, topology: Topology, ...only: string[]): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  for await (const result of tryEngine(tried, { only })) results.push(result);
+  for await (const result of tryEngine(tried, { topology, only })) results.push(result);
   expect(results.length).toBe(only.length);
   return results.filter(({ problem }) => problem !== undefined);
 }

@@ -1,16 +1,25 @@
 // kubectl quorate engine test
 import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { type Command, Option } from "commander";
 import { load } from "js-yaml";
 import { parseEngine } from "../../api/parse.ts";
 import { Topology } from "../../api/topology.ts";
-import { CHECK_NAMES, type CheckResult, testPasswords, tryEngine } from "../../conformance/conformance.ts";
+import {
+  CHECK_NAMES,
+  type CheckResult,
+  testPasswords,
+  topologyOf,
+  tryEngine,
+  untried,
+} from "../../conformance/conformance.ts";
 import type { Palette } from "../palette.ts";
 import { EXIT, palette } from "./session.ts";
 
 interface TestOptions {
   readonly only?: readonly string[];
   readonly topology?: Topology;
+  readonly client?: string;
 }
 
 /** Adds the command below `engine`. */
@@ -19,14 +28,17 @@ export function addEngineTest(engine: Command): void {
     .command("test")
     .argument("<file>", "an Engine object with its files, as node engines/assemble.ts writes it")
     .addOption(
-      new Option(
-        "--topology <topology>",
-        "which of the Engine's topologies; the first that can be tried when absent",
-      ).choices(Topology.options),
+      new Option("--topology <topology>", "which of the Engine's topologies; the first when absent").choices(
+        Topology.options,
+      ),
     )
     .addOption(new Option("--only <checks...>", "names of checks to run").choices(CHECK_NAMES))
+    .option(
+      "--client <program>",
+      "topology Sharded: program that writes and reads keys, run with the word write or read and keys on standard input, a line each; write stores each with itself as its value and prints those that were acknowledged, read prints those that it finds. Without one nobody looks for keys",
+    )
     .description(
-      "Try an Engine of topology ActivePassive, Consensus or ActiveActive against the contract, with members as processes of this machine: run it where the engine's programs are, for example in its image. Exits with 2 when a rule is broken.",
+      "Try an Engine against the contract, with members as processes of this machine: run it where the engine's programs are, for example in its image. Says at the end what was not tried. Exits with 2 when a rule is broken.",
     )
     .action((file: string, options: TestOptions) => testEngine(file, options));
 }
@@ -34,7 +46,8 @@ export function addEngineTest(engine: Command): void {
 async function testEngine(file: string, options: TestOptions): Promise<void> {
   const { spec } = parseEngine(load(await readFile(file, "utf8")));
   const user = { uid: spec.runAs.user, gid: spec.runAs.group };
-  const software = { spec, user, passwords: testPasswords(spec.accounts), programs: {} };
+  const client = options.client === undefined ? {} : { client: resolve(options.client) };
+  const software = { spec, user, passwords: testPasswords(spec.accounts), programs: {}, ...client };
   const colours = palette();
   for await (const result of tryEngine(software, options)) {
     process.stdout.write(
@@ -44,6 +57,8 @@ async function testEngine(file: string, options: TestOptions): Promise<void> {
     );
     if (result.problem !== undefined) process.exitCode = EXIT.no;
   }
+  const notes = untried(topologyOf(spec, options.topology), options.client !== undefined);
+  process.stdout.write(notes.map((note) => `${colours.dim(`not tried: ${note}`)}\n`).join(""));
 }
 
 /** A line for a rule that is kept; what is wrong, and what the engine printed, for one that is not. */

@@ -1,8 +1,10 @@
 /** Which checks an Engine is tried by, and what is said where there are none. No server is started. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { EngineSpec } from "../../../src/api/engine.ts";
-import type { Topology } from "../../../src/api/topology.ts";
-import { checkNames, type Trial, tryEngine } from "../../../src/conformance/conformance.ts";
+import { Topology } from "../../../src/api/topology.ts";
+import { checkNames, type Trial, tryEngine, untried } from "../../../src/conformance/conformance.ts";
 import { shippedSpec } from "../../engine/host-cluster.ts";
 
 async function refusal(spec: EngineSpec, trial: Trial): Promise<string> {
@@ -22,15 +24,16 @@ describe("an Engine that cannot be tried as asked is told what to change", () =>
     );
   });
 
-  it("asked for a topology that has no checks, where it has another one", async () => {
-    expect(await refusal(shippedSpec("redis"), { topology: "Sharded" })).toBe(
-      "no checks exist for topology Sharded, only for ActivePassive, Consensus, ActiveActive: choose ActivePassive",
+  it("of topology Stateless whose port is in use", async () => {
+    const server = createServer().listen(0);
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const probes = { ready: { path: "/" }, startSeconds: 1 };
+    const spec: EngineSpec = { ...shippedSpec("etcd"), port, probes, topologies: ["Stateless"] };
+    expect(await refusal(spec, {})).toBe(
+      `port ${port} is in use on this machine: end what listens there, or try the Engine in its image`,
     );
-  });
-
-  it("that has only a topology without checks", async () => {
-    const spec: EngineSpec = { ...shippedSpec("etcd"), topologies: ["Stateless"] };
-    expect(await refusal(spec, {})).toContain("no checks exist for topology Stateless");
+    server.close();
   });
 
   it("asked for a check of another topology", async () => {
@@ -47,11 +50,15 @@ describe("an Engine that cannot be tried as asked is told what to change", () =>
   });
 });
 
-it.each<Topology>(["ActivePassive", "Consensus", "ActiveActive"])(
-  "topology %s has no two checks of one name",
-  (topology) => {
-    const names = checkNames(topology);
-    expect(names.length).toBeGreaterThan(5);
-    expect(new Set(names).size).toBe(names.length);
-  },
-);
+it.each(Topology.options)("topology %s has no two checks of one name", (topology) => {
+  const names = checkNames(topology);
+  expect(names.length).toBeGreaterThan(4);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+it("says what was not tried: of shards the keys, unless a client looks for them", () => {
+  const keys = expect.stringContaining("--client") as string;
+  expect(untried("Sharded", false)).toContainEqual(keys);
+  expect(untried("Sharded", true)).not.toContainEqual(keys);
+  for (const topology of Topology.options) expect(untried(topology, true).length).toBeGreaterThan(1);
+});
