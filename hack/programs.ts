@@ -1,6 +1,7 @@
 // What is bundled into one file each, and how.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { getBuiltinModule } from "node:process";
 import type { BuildOptions, Plugin } from "esbuild";
 
 /** CommonJS packages inside an ES module bundle still call require for Node's own modules. */
@@ -33,6 +34,9 @@ const lessOfClientNode: Plugin = {
   },
 };
 
+/** Node's own modules that cost a start milliseconds each. They are loaded by who uses one first: an agent starts its engine before. */
+const LOADED_AS_USED = /^node:(?:https?|tls|crypto|zlib|dns|util|child_process)$/;
+
 /**
  * Node's own modules by `require`. An ES import of one reads all that it exports, and `node:http` exports by getters what fetches the
  * whole of undici: 70 ms and 4 MiB that nobody asked for, in every agent.
@@ -43,6 +47,15 @@ const ownModulesAsRequired: Plugin = {
     bundle.onResolve({ filter: /^node:/ }, ({ path, kind }) =>
       kind === "import-statement" ? { path, namespace: "node" } : { path, external: true },
     );
+    bundle.onLoad({ filter: LOADED_AS_USED, namespace: "node" }, ({ path }) => {
+      const names = Object.keys(getBuiltinModule(path) ?? {}).filter((name) => /^\w+$/.test(name));
+      return {
+        contents: `let own;
+          const load = () => (own ??= require(${JSON.stringify(path)}));
+          for (const name of ${JSON.stringify(names)})
+            Object.defineProperty(exports, name, { enumerable: true, get: () => load()[name] });`,
+      };
+    });
     bundle.onLoad({ filter: /./, namespace: "node" }, ({ path }) => ({
       contents: `module.exports = require(${JSON.stringify(path)});`,
     }));

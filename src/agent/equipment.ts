@@ -230,8 +230,9 @@ export class Equipment {
   /**
    * Takes every intent from now on. Resolves with the first: the remembered one if there is, else the first that the API
    * server shows. One that cannot be read is left, and the last good one stays in force.
+   * @param begun - See {@link IntentSourceOptions}.
    */
-  async followIntent(onIntent: (intent: Intent) => void): Promise<Intent> {
+  async followIntent(onIntent: (intent: Intent) => void, begun = Promise.resolve()): Promise<Intent> {
     const { settings, api, log } = this.#parts;
     await Promise.all([this.oneShots.load(), this.parameters.load()]);
     return new Promise((resolve) => {
@@ -252,6 +253,7 @@ export class Equipment {
           resolve(intent);
         },
         onError: (error) => log.warn({ err: error }, "Intent not taken"),
+        begun,
       }).catch((error: unknown) => this.fatal(error));
     });
   }

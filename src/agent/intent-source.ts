@@ -40,6 +40,8 @@ export interface IntentSourceOptions {
   readonly onAnnotations: (annotations: Readonly<Record<string, string>>) => void;
   /** An intent that was not taken; the last good one stays in force. */
   readonly onError: (error: unknown) => void;
+  /** What is to be done by the remembered intent before the API server is asked for a newer one; at once when absent. */
+  readonly begun?: Promise<void>;
 }
 
 /** Delivers the remembered intent, then every new one, in order, until `signal` aborts. */
@@ -51,6 +53,7 @@ export async function followIntent(options: IntentSourceOptions): Promise<void> 
   };
   const remembered = Intent.safeParse(await readStateFile(options.file));
   let order = remembered.success ? deliver(remembered.data) : Promise.resolve();
+  if (remembered.success) await options.begun;
   const take = async (json: string): Promise<void> => {
     const intent = Intent.parse(JSON.parse(json));
     await writeStateFile(options.file, intent);

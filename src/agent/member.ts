@@ -137,14 +137,14 @@ export class Member {
   /** Starts everything; resolves once the protocol runs. */
   async start(boot: InitState): Promise<void> {
     const { settings, log, init, api } = this.#parts;
-    await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
+    const begun = Promise.withResolvers<void>();
     const intent = await this.#equipment.followIntent((next) => {
       this.#intent = next;
       this.#accounts.want(next);
       this.#slots.want(next);
       this.#dispatch({ type: "IntentChanged", intent: protocolIntent(next) });
       this.#takeOneShots(next);
-    });
+    }, begun.promise);
     const profile = PROFILES[intent.profile];
     this.#fence = new Fence(init, this.#fenceClock, profile.renewDeadlineMs, (error) =>
       log.debug({ err: error }, "Fence not moved"),
@@ -170,7 +170,10 @@ export class Member {
       changed: (next, body) => this.#changed(next, body),
       fatal: (error) => this.#fatal(error),
     });
+    // An engine that can start does so now. All that loads and connects for others comes after it: it runs on another processor meanwhile.
     this.#dispatch({ type: "IntentChanged", intent: protocolIntent(intent) });
+    begun.resolve();
+    await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
     if (boot.fenced > 0 && boot.engine === "stopped") {
       this.#parts.metrics.fenced.inc();
       this.#equipment.tell(

@@ -51,17 +51,20 @@ export function readPeerIdentity(folder: string): PeerIdentity {
 export class PeerClient {
   readonly #serverName: string;
   readonly #lookup = cachedLookup();
-  #agent: Agent;
+  #identity: PeerIdentity;
+  /** Made when it is needed: until then neither HTTPS nor the certificate costs the start of an agent anything. */
+  #pool: Agent | undefined;
 
   /** @param serverName - A name that every member's certificate carries, whatever address the member is reached by. */
   constructor(identity: PeerIdentity, serverName: string) {
     this.#serverName = serverName;
-    this.#agent = this.#newAgent(identity);
+    this.#identity = identity;
   }
 
   /** Uses a renewed certificate for connections from now on. Those that are open go on: a held one that ends is news of a death. */
   renew(identity: PeerIdentity): void {
-    this.#agent = this.#newAgent(identity);
+    this.#identity = identity;
+    this.#pool = undefined;
   }
 
   /**
@@ -87,17 +90,18 @@ export class PeerClient {
   }
 
   close(): void {
-    this.#agent.destroy();
+    this.#pool?.destroy();
   }
 
-  #newAgent(identity: PeerIdentity): Agent {
-    return new Agent({
-      ...identity,
+  get #agent(): Agent {
+    this.#pool ??= new Agent({
+      ...this.#identity,
       keepAlive: true,
       maxSockets: 8,
       servername: this.#serverName,
       minVersion: MIN_VERSION,
     });
+    return this.#pool;
   }
 
   #target(member: IntentMember): { host: string; port: number; lookup: ReturnType<typeof cachedLookup> } {
@@ -164,35 +168,41 @@ export function probeInit(member: IntentMember, timeoutMs: number): Promise<"ali
 
 /** Answers the other members' messages. */
 export class PeerServer {
-  readonly #server: Server;
+  readonly #answer: (body: unknown) => Promise<unknown>;
+  #identity: PeerIdentity;
+  #server: Server | undefined;
 
   /** @param answer - Given the parsed body, returns what to send back; a rejection becomes status 500. */
   constructor(identity: PeerIdentity, answer: (body: unknown) => Promise<unknown>) {
-    this.#server = createServer(
-      { ...identity, requestCert: true, rejectUnauthorized: true, minVersion: MIN_VERSION },
+    this.#identity = identity;
+    this.#answer = answer;
+  }
+
+  /** Uses a renewed certificate for connections from now on. */
+  renew(identity: PeerIdentity): void {
+    this.#identity = identity;
+    this.#server?.setSecureContext({ ...identity, minVersion: MIN_VERSION });
+  }
+
+  listen(port: number, host?: string): Promise<Listener> {
+    const server = createServer(
+      { ...this.#identity, requestCert: true, rejectUnauthorized: true, minVersion: MIN_VERSION },
       (incoming, response) => {
         if (incoming.method === "GET" && incoming.url === "/v1/hold") return;
         if (incoming.method !== "POST" || incoming.url !== "/v1/message")
           return reply(response, 404, { error: "unknown path" });
         readJson(incoming)
-          .then(answer)
+          .then(this.#answer)
           .then(
             (value) => reply(response, 200, value),
             (error: Error) => reply(response, 500, { error: error.message }),
           );
       },
     );
-    this.#server.requestTimeout = 0;
-    this.#server.keepAliveTimeout = 60_000;
-  }
-
-  /** Uses a renewed certificate for connections from now on. */
-  renew(identity: PeerIdentity): void {
-    this.#server.setSecureContext({ ...identity, minVersion: MIN_VERSION });
-  }
-
-  listen(port: number, host?: string): Promise<Listener> {
-    return listen(this.#server, port, host);
+    server.requestTimeout = 0;
+    server.keepAliveTimeout = 60_000;
+    this.#server = server;
+    return listen(server, port, host);
   }
 }
 

@@ -1,4 +1,5 @@
 /** The agent as it runs: all its parts made and started. */
+import { setTimeout as pause } from "node:timers/promises";
 import type { MemberParts } from "./equipment.ts";
 import type { GroupMember } from "./group/member.ts";
 import type { Member } from "./member.ts";
@@ -15,6 +16,9 @@ import { KubeClient } from "../kube/client.ts";
 import { EventRecorder } from "../kube/events.ts";
 import { inClusterConnection } from "../kube/connection.ts";
 import { createLogger, withContext } from "../telemetry/logger.ts";
+
+/** How long the port of probes waits for the engine's start, which is the more urgent; a kubelet asks seconds later at the earliest. */
+const HEALTH_WITHIN_MS = 200;
 
 /** Starts the agent; resolves once it is at work. */
 export async function runAgent(): Promise<void> {
@@ -58,6 +62,8 @@ export async function runAgent(): Promise<void> {
     exit,
   };
   const instance = await memberOf(parts);
+  const atWork = instance.start(boot);
+  await Promise.race([atWork, pause(HEALTH_WITHIN_MS)]);
   await startHealthServer(
     {
       ready: () => instance.ready(),
@@ -70,7 +76,7 @@ export async function runAgent(): Promise<void> {
     settings.QUORATE_HEALTH_PORT,
     settings.QUORATE_LISTEN_HOST,
   );
-  await instance.start(boot);
+  await atWork;
   const isExtended = async (): Promise<boolean> =>
     boot.deadlineNs === null || ((await init.hello()).deadlineNs ?? 0n) > boot.deadlineNs;
   noteProof(settings.QUORATE_RUN_DIR, async () => instance.ready() === undefined && (await isExtended())).catch(

@@ -60,7 +60,7 @@ test.each(LOADED_ALWAYS)("%s is ASCII", async (program) => {
   expect(at < 0 ? "" : text.slice(Math.max(0, at - 60), at + 20)).toBe("");
 });
 
-test("an agent's start loads neither what fetches nor what pushes metrics and traces", async () => {
+test("an agent's start loads neither what fetches nor what pushes metrics and traces, and what connects later only", async () => {
   const folder = mkdtempSync(join(tmpdir(), "quorate-program-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const program = join(folder, "agent.mjs");
@@ -72,6 +72,7 @@ test("an agent's start loads neither what fetches nor what pushes metrics and tr
   const command = `"$0" --import "$1" "$2" run 2>"$3/errors" || true`;
   const told = execFileSync("sh", ["-c", command, process.execPath, tell, program, folder], { env, encoding: "utf8" });
   const loaded = told.split("\n");
-  expect(loaded).toContain("NativeModule https");
+  expect(loaded).toContain("NativeModule net");
   expect(loaded.filter((one) => /undici|NativeModule (cluster|inspector)$/.test(one))).toEqual([]);
+  expect(loaded.filter((one) => /NativeModule (https?|tls|zlib|crypto)$/.test(one))).toEqual([]);
 });
