@@ -93,9 +93,15 @@ local_psql() {
 }
 local_sql() { local_psql "$1" -c "$2"; }
 
-# control_data: reads pg_control into CONTROL; control NAME: one line of it.
-control_data() { CONTROL=$("$PGBIN/pg_controldata" -D "$DATA"); }
-control() { sed -n "s/^$1: *//p" <<<"$CONTROL"; }
+# control_data: reads pg_control into CONTROL; control NAME: one line of it. It starts no program: every start of the server waits for it.
+control_data() { CONTROL=$'\n'$("$PGBIN/pg_controldata" -D "$DATA"); }
+control() {
+  local value
+  [[ $CONTROL == *$'\n'"$1:"* ]] || return 0
+  value=${CONTROL#*$'\n'"$1:"}
+  value=${value%%$'\n'*}
+  printf '%s' "${value#"${value%%[! ]*}"}"
+}
 
 # The newest timeline that pg_control knows of: of the last checkpoint, or of the log that a follower must have replayed.
 control_timeline() {

@@ -25,10 +25,11 @@ write_parameters() {
 # at_least NAME FLOOR DEFAULT: the parameter asked for, or its default, but not below what the log was written with: a
 # follower that has less refuses to replay it.
 at_least() {
-  local asked
-  asked=$(sed -n "s/^$1 = '\([0-9]*\)'$/\1/p" "$DATA/postgresql.parameters.conf" | tail -1)
-  asked=${asked:-$3}
-  printf '%s = %d\n' "$1" $((asked > $2 ? asked : $2))
+  local asked=$3 line pattern="^$1 = '([0-9]+)'\$"
+  while IFS= read -r line; do
+    [[ ! $line =~ $pattern ]] || asked=${BASH_REMATCH[1]}
+  done <"$DATA/postgresql.parameters.conf"
+  printf '%s = %d\n' "$1" $((10#$asked > $2 ? 10#$asked : $2))
 }
 
 # larger A B
