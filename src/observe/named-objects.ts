@@ -14,6 +14,7 @@ interface Secret extends KubeObject {
 
 const SETTLED_MS = 600_000; // nobody deletes these in passing; ten minutes is soon enough to repair a mistake
 const UNSETTLED_MS = 10_000; // while nobody leads, a missing Lease may be why
+const SECRETS_UNSETTLED_MS = 60_000; // or a missing Secret, though pods without one say so; a new cluster is unsettled for as long as it starts
 const DENIED_MS = 1000; // members watch the Lease, and say at once that it is gone
 
 /** What the members make of what is remembered. */
@@ -24,49 +25,75 @@ export interface MembersSay {
   readonly isLeaseGone: boolean;
 }
 
+/** Whose objects are read. */
+interface Cluster {
+  readonly namespace: string;
+  readonly name: string;
+  /** Names of its connection Secrets. */
+  readonly connections: readonly string[];
+}
+
+type LeaseFacts = Pick<NamedView, "hasLease" | "lastLeader">;
+
+/** What is remembered, and since when. */
+interface Known {
+  readonly view: NamedView;
+  readonly leaseReadMs: number;
+  readonly secretsReadMs: number;
+}
+
 /** Reads and remembers. */
 export class NamedObjects {
   readonly #api: Pick<KubeApi, "get">;
-  readonly #known = new Map<string, { readonly view: NamedView; readonly readMs: number }>();
+  readonly #known = new Map<string, Known>();
 
   constructor(api: Pick<KubeApi, "get">) {
     this.#api = api;
   }
 
   /**
-   * The facts about one cluster's named objects, at most ten minutes old; ten seconds while nobody leads, and one while members see no
-   * Lease where one is remembered.
+   * The facts about one cluster's named objects, at most ten minutes old. While nobody leads, those of the Lease ten seconds and those of
+   * the Secrets a minute; and those of the Lease one second while members see none where one is remembered.
    * @param nowMs - Monotonic.
    */
-  async read(
-    cluster: { readonly namespace: string; readonly name: string; readonly connections: readonly string[] },
-    nowMs: number,
-    said: MembersSay,
-    signal: AbortSignal,
-  ): Promise<NamedView> {
+  async read(cluster: Cluster, nowMs: number, said: MembersSay, signal: AbortSignal): Promise<NamedView> {
     const key = `${cluster.namespace}/${cluster.name}`;
     const known = this.#known.get(key);
-    if (known !== undefined && nowMs - known.readMs < maxAgeMs(known.view, said)) return known.view;
-    const { namespace, name } = cluster;
+    if (known === undefined || nowMs - known.secretsReadMs >= (said.isSettled ? SETTLED_MS : SECRETS_UNSETTLED_MS)) {
+      const [lease, secrets] = await Promise.all([this.#lease(cluster, signal), this.#secrets(cluster, signal)]);
+      return this.#know(key, { view: { ...lease, ...secrets }, leaseReadMs: nowMs, secretsReadMs: nowMs });
+    }
+    if (nowMs - known.leaseReadMs < leaseMaxAgeMs(known.view, said)) return known.view;
+    const lease = await this.#lease(cluster, signal);
+    return this.#know(key, { ...known, view: { ...known.view, ...lease }, leaseReadMs: nowMs });
+  }
+
+  #know(key: string, known: Known): NamedView {
+    this.#known.set(key, known);
+    return known.view;
+  }
+
+  async #lease({ namespace, name }: Cluster, signal: AbortSignal): Promise<LeaseFacts> {
+    const ref = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(name) };
+    return leaseFacts(await this.#api.get(ref, { signal }));
+  }
+
+  async #secrets(
+    { namespace, name, connections }: Cluster,
+    signal: AbortSignal,
+  ): Promise<Omit<NamedView, keyof LeaseFacts>> {
     const secret = (of: string) =>
       this.#api.get<Secret>({ apiVersion: "v1", kind: "Secret", namespace, name: of }, { signal });
-    const lease = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", namespace, name: nameOf.lease(name) };
-    const [found, peer, credentials, ...connections] = await Promise.all([
-      this.#api.get(lease, { signal }),
-      secret(nameOf.peerSecret(name)),
-      secret(nameOf.credentialsSecret(name)),
-      ...cluster.connections.map(secret),
-    ]);
-    const view: NamedView = {
-      ...leaseFacts(found),
+    const [peer, credentials, ...found] = await Promise.all(
+      [nameOf.peerSecret(name), nameOf.credentialsSecret(name), ...connections].map(secret),
+    );
+    return {
       ...peerFacts(peer),
       ...credentialsFacts(credentials),
       connections: new Map(
-        connections.flatMap((one) => (one === undefined ? [] : [[one.metadata.name, connectionFacts(one)] as const])),
+        found.flatMap((one) => (one === undefined ? [] : [[one.metadata.name, connectionFacts(one)] as const])),
       ),
     };
-    this.#known.set(key, { view, readMs: nowMs });
-    return view;
   }
 
   /** Takes in one of the objects as a write left it, so that it need not be read again. @param key - `namespace/name`. */
@@ -82,7 +109,7 @@ export class NamedObjects {
   }
 }
 
-function maxAgeMs({ hasLease }: NamedView, { isSettled, isLeaseGone }: MembersSay): number {
+function leaseMaxAgeMs({ hasLease }: NamedView, { isSettled, isLeaseGone }: MembersSay): number {
   if (isLeaseGone && hasLease) return DENIED_MS;
   return isSettled ? SETTLED_MS : UNSETTLED_MS;
 }
@@ -95,7 +122,7 @@ function withObject(view: NamedView, cluster: string, object: Stored<KubeObject>
   return { ...view, connections: new Map(view.connections).set(name, connectionFacts(object)) };
 }
 
-function leaseFacts(lease: Stored<KubeObject> | undefined): Pick<NamedView, "hasLease" | "lastLeader"> {
+function leaseFacts(lease: Stored<KubeObject> | undefined): LeaseFacts {
   return { hasLease: lease !== undefined, lastLeader: annotationOf(lease, ANNOTATION_LEADER) };
 }
 

@@ -8,10 +8,12 @@ const WELL: MembersSay = { isSettled: true, isLeaseGone: false };
 
 let hasLease = true;
 let reads = 0;
+let secretReads = 0;
 let named: NamedObjects;
 
 const api = {
   get: ({ apiVersion, kind, name }: ObjectRef) => {
+    if (kind === "Secret") secretReads += 1;
     if (kind !== "Lease") return Promise.resolve(undefined);
     reads += 1;
     const lease: Stored<KubeObject> = { apiVersion, kind, metadata: { name, uid: "u", resourceVersion: "1" } };
@@ -27,6 +29,7 @@ async function known(nowMs: number, said = WELL): Promise<boolean> {
 beforeEach(() => {
   hasLease = true;
   reads = 0;
+  secretReads = 0;
   named = new NamedObjects(api);
 });
 
@@ -39,6 +42,16 @@ test("what is there is read again after ten minutes, or ten seconds while nobody
   expect(reads).toBe(2);
   await known(610_000, { ...WELL, isSettled: false });
   expect(reads).toBe(3);
+});
+
+test("Secrets are read again a minute later while nobody leads: a cluster that starts does not ask for them again and again", async () => {
+  const starting = { ...WELL, isSettled: false };
+  for (const nowMs of [0, 10_000, 20_000, 59_000]) await known(nowMs, starting);
+  expect([reads, secretReads]).toEqual([4, 2]);
+  await known(60_000, starting);
+  expect([reads, secretReads]).toEqual([5, 4]);
+  await known(120_000);
+  expect([reads, secretReads]).toEqual([5, 4]);
 });
 
 describe("a Lease that members do not see any more", () => {
