@@ -18,7 +18,7 @@ import { inClusterConnection } from "../kube/connection.ts";
 import { createLogger, withContext } from "../telemetry/logger.ts";
 
 /** How long the port of probes waits for the engine's start, which is the more urgent; a kubelet asks seconds later at the earliest. */
-const HEALTH_WITHIN_MS = 200;
+const HEALTH_WITHIN_MS = 1000;
 
 /** Starts the agent; resolves once it is at work. */
 export async function runAgent(): Promise<void> {
