@@ -15,6 +15,12 @@ type Account = NonNullable<Intent["accounts"]>[number];
 /** A failure is not tried again sooner: each try costs the engine logins. */
 const RETRY_MS = 10_000;
 
+/**
+ * How old what was read of the passwords may be. It takes a kubelet up to a minute to bring a changed one, and an agent at rest did
+ * nothing more costly than to read and hash them at every look at its engine.
+ */
+const LOOK_EVERY_MS = 5_000;
+
 /** What the keeper needs. */
 export interface AccountKeeperOptions {
   /** File that the engine's action reads, one `name<TAB>database<TAB>key of the password` a line, then the account's rules. */
@@ -55,6 +61,8 @@ export class AccountKeeper {
   #wanted: readonly Account[] | undefined;
   /** What the engine is known to have, since when; unknown to an agent that has just started. */
   #made: string | undefined;
+  /** For which epoch and list that was last seen to be so, and when. */
+  #seen: { readonly epoch: number; readonly wanted: readonly Account[]; readonly atMs: number } | undefined;
   #missing: string | undefined;
   #retryAtMs = 0;
   #busy = false;
@@ -80,16 +88,25 @@ export class AccountKeeper {
     const epoch = this.#options.epoch();
     // An engine that was started anew, or that somebody else led meanwhile, may have others.
     if (epoch === undefined) this.#made = undefined;
-    if (wanted === undefined || epoch === undefined || this.#busy || this.#options.nowMs() < this.#retryAtMs) return;
+    const nowMs = this.#options.nowMs();
+    if (wanted === undefined || epoch === undefined || this.#busy || nowMs < this.#retryAtMs) return;
+    if (this.#wasJustSeen(wanted, epoch, nowMs)) return;
     this.#busy = true;
     try {
       const contents = await this.#contentsOf(wanted);
       const key = `${epoch} ${contents}`;
       if (contents === undefined) this.#fail("a password has not reached this member yet");
       else if (key !== this.#made) await this.#make(wanted, { epoch, key });
+      if (contents !== undefined && key === this.#made) this.#seen = { epoch, wanted, atMs: nowMs };
     } finally {
       this.#busy = false;
     }
+  }
+
+  #wasJustSeen(wanted: readonly Account[], epoch: number, nowMs: number): boolean {
+    const seen = this.#seen;
+    if (this.#made === undefined || seen === undefined) return false;
+    return seen.epoch === epoch && seen.wanted === wanted && nowMs - seen.atMs < LOOK_EVERY_MS;
   }
 
   async #make(

@@ -43,6 +43,10 @@ test("makes accounts once, again when a password changes, and when the list does
   await keeper.apply();
   expect(made).toEqual(["shop\tgoods\tshop-key\n"]);
   await setPassword("second");
+  nowMs = 4999; // passwords are looked at every five seconds
+  await keeper.apply();
+  expect(made).toHaveLength(1);
+  nowMs = 5000;
   await keeper.apply();
   expect(made).toHaveLength(2);
   keeper.want({ accounts: [] });
@@ -92,6 +96,12 @@ test("they are made again in another epoch, and where somebody else kept them me
     await keeper.apply();
   }
   expect(epochs).toEqual([1, 2, 2]);
+  keptIn = undefined;
+  await keeper.apply();
+  keptIn = 2;
+  await setPassword("second");
+  await keeper.apply(); // without waiting for the next look
+  expect(epochs).toEqual([1, 2, 2, 2]);
 });
 
 test.each([
