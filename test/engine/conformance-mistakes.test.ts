@@ -199,6 +199,59 @@ describe.skipIf(!hasMariadb)(
         "it says ",
         () => galera({ inspect: (text) => text.replace('"${FOUND_POSITION##*:}"', "3") }),
       ],
+      [
+        "whose positions are each member's own",
+        "positions",
+        "observe: position does not become the same on all members",
+        () => galera({ observe: (text) => text.replace('"${STATUS[wsrep_local_state_uuid]}"', '"$QUORATE_MEMBER"') }),
+      ],
+      [
+        "that recovers by beginning anew",
+        "recover",
+        "recover: in the group that was begun anew",
+        () => galera({ recover: ANEW }),
+      ],
+      [
+        "whose term stands still",
+        "roles",
+        "observe: after a member was killed the term is 4, where it was 4",
+        () => galera({ observe: (text) => text.replace('"${STATUS[view]:-0}"', "4") }),
+      ],
+      [
+        "that lets newcomers write before they have everything",
+        "join",
+        "observe: position does not become the same on all members",
+        () =>
+          galera({
+            observe: (text) =>
+              text.replace(
+                "[[ $number =~ ^[0-9]+$ ]]",
+                "[[ $QUORATE_MEMBER != orders-c ]] || number=1\n[[ $number =~ ^[0-9]+$ ]]",
+              ),
+          }),
+      ],
+      [
+        "that does not stop",
+        "stop",
+        "does not end within graceSeconds (2) after SIGTERM",
+        () => ({
+          ...galera({
+            start: (text) =>
+              text.replace('exec mariadbd "${ARGUMENTS[@]}"', "trap '' TERM\nmariadbd \"${ARGUMENTS[@]}\""),
+          }),
+          stop: { signal: "SIGTERM", graceSeconds: 2 },
+        }),
+      ],
+      [
+        "that shows a password",
+        "secrets",
+        "a password is on the command line",
+        () =>
+          galera({
+            start: (text) =>
+              text.replace("exec mariadbd", '(exec -a "mariadbd $(secret quorate)" sleep 3) &\nexec mariadbd'),
+          }),
+      ],
     ];
 
     it.each(broken)("%s", async (_, check, problem, spec) => {
