@@ -110,6 +110,10 @@ sim-agents: deps ## The agents' elections and fences in a simulated world (SEEDS
 	node test/sim/agents/run.ts --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --minutes $(or $(MINUTES),Infinity) \
 	  --mode $(or $(MODE),Quorum) $(if $(KINDS),--kinds $(KINDS)) --all
 
+.PHONY: sequences
+sequences: deps ## Every field of a ClusterSpec changed and set back, against the real operator (FIELD=services., SEED=1, SEQUENCES=12)
+	vitest run --project api-long test/api/sequences-long.test.ts
+
 .PHONY: mutants
 mutants: deps ## Sow known mistakes into copies of operator and agents; the simulators must find each (writes its table into docs/reliability.md)
 	node test/sim/run-mutants.ts --write

@@ -7,6 +7,13 @@ export const BASE = {
   slo: { whenExhausted: "Ignore" },
 };
 
+/** A cluster of topology Stateless. */
+export const FLEET_BASE = {
+  engine: { name: "tiny", version: "1" },
+  topology: "Stateless",
+  update: { minReadySeconds: 0 },
+};
+
 /** Fields that cannot be set back, by the beginning of their names. */
 export const ONE_WAY = ["engine.name", "topology", "storage.data."];
 

@@ -2,7 +2,15 @@
 import { apiStatusOf } from "../../src/kube/api-error.ts";
 import { mergeFields } from "../sim/fields.ts";
 import { admin, clusterRef, logged, registry } from "./operator-world.ts";
-import { badSettings, doubtfulSettings, goodSettings, type Leaf, namedByServer, type Setting } from "./spec-values.ts";
+import {
+  badSettings,
+  doubtfulSettings,
+  goodSettings,
+  type Leaf,
+  namedByRule,
+  namedByServer,
+  type Setting,
+} from "./spec-values.ts";
 import { childrenOf, differences, replaceSpec, type Rest, restOf } from "./spec-world.ts";
 
 /** What was wrong with one change, in words for whoever mends it. */
@@ -18,11 +26,13 @@ export type Shows = "Value" | "Difference" | "Nothing";
 
 /** Fields that do not show their value as it is written, by the beginning of their names, and why. */
 export const SHOWS: readonly (readonly [begin: string, shows: Shows, why: string])[] = [
+  ["update.agents", "Difference", "lets members read the agent that replaces theirs"],
   ["update.", "Nothing", "says how the operator rolls"],
   ["slo.", "Nothing", "is measured; rules need the Prometheus operator"],
   ["maintenanceWindows", "Nothing", "says when the operator rolls"],
   ["deletionProtection", "Nothing", "is asked when something is deleted"],
-  ["volumeRetention.", "Difference", "is a note on the claims"],
+  ["volumeRetention.whenDeleted", "Difference", "is a note on the claims"],
+  ["volumeRetention.whenScaled", "Nothing", "is asked when a member is taken out"],
   ["disruption.", "Nothing", "is asked in a drain, of one member, or with a dead node"],
   ["stopped", "Difference", "takes the pods away"],
   ["members", "Difference", "shows in how many there are"],
@@ -32,7 +42,8 @@ export const SHOWS: readonly (readonly [begin: string, shows: Shows, why: string
   ["pods.antiAffinity", "Difference", "is another kind of rule in the pod"],
   ["pods.topologyKey", "Value", "is in the pod"],
   ["accounts[].database", "Value", "is in the intent"],
-  ["engine.version", "Nothing", "is the Engine's first already"],
+  ["autoscaling.metrics[].name", "Difference", "is the spec's own: an autoscaler's metrics have no names"],
+  ["engine.version", "Difference", "is the Engine's first already; what a member was asked for is noted with it"],
 ];
 
 function showsOf({ name }: Leaf): Shows {
@@ -104,7 +115,7 @@ export class Subject {
     const before = bugs();
     const refused = await this.#refusal(setting);
     if (refused !== undefined)
-      return namedByServer(setting).test(refused) ? [] : [problemOf(setting, "Refusal", refused)];
+      return namedByRule(setting).test(refused) ? [] : [problemOf(setting, "Refusal", refused)];
     await replaceSpec(this.cluster, this.#specWith(setting));
     const rest = await settled(this.cluster);
     const problems: Problem[] = [];
@@ -148,7 +159,7 @@ export class Subject {
       rest.isWell || isExplained(setting, rest)
         ? []
         : [problemOf(setting, "Health", JSON.stringify(rest.status.conditions))];
-    const changed = differences(this.#first, await childrenOf(this.cluster));
+    const changed = changesOf(this.#first, await childrenOf(this.cluster));
     const added = changed.filter((line) => line.startsWith("+")).join("\n");
     const found = changed.slice(0, 6).join(" | ") || "no child differs";
     const shows = showsOf(leaf);
@@ -164,7 +175,7 @@ export class Subject {
     const rest = await settled(this.cluster);
     if ("late" in rest) return [problemOf(setting, "Recovery", rest.late)];
     if (!rest.isWell) return [problemOf(setting, "Recovery", JSON.stringify(rest.status.conditions))];
-    const left = differences(this.#first, await childrenOf(this.cluster)).filter((line) => !FIRST_HASH.test(line));
+    const left = changesOf(this.#first, await childrenOf(this.cluster));
     const problems = left.length === 0 ? [] : [problemOf(setting, oracle, left.slice(0, 8).join(" | "))];
     return [...problems, ...newBugs(setting, before)];
   }
@@ -206,6 +217,16 @@ function isExplained({ leaf }: Setting, { status }: Rest): boolean {
 
 /** A volume is created, not applied: it has a hash from the first time on that it is changed, whatever it is changed back to. */
 const FIRST_HASH = /^\+ PersistentVolumeClaim [^ ]+: "quorate\.io\/applied-hash": "[0-9a-f]+",?$/;
+/** The volume of a member that was taken out is kept, as `volumeRetention` says; those of the first three belong to it all along. */
+const RETAINED_VOLUME = /^\+ PersistentVolumeClaim NAME-(?:[3-9]|\d\d+)-data\b/;
+/** What an account was reached by is kept with its data. The operator lists no Secrets, so it could not find it either. */
+const RETAINED_SECRET = /^\+ Secret NAME-(?:chosen\b|credentials: "chosen")/;
+const ON_PURPOSE = [FIRST_HASH, RETAINED_VOLUME, RETAINED_SECRET];
+
+/** What differs between two times, but for what stays of a change on purpose. */
+export function changesOf(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
+  return differences(before, after).filter((line) => !ON_PURPOSE.some((kept) => kept.test(line)));
+}
 
 function problemOf({ leaf, value }: Setting, oracle: Problem["oracle"], found: string): Problem {
   const shown = typeof value === "string" && value.length > 60 ? `${value.slice(0, 20)}… (${value.length})` : value;

@@ -266,8 +266,13 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The field as the API server names it in what it says of `setting`: with its index, and a map's key. */
-export function namedByServer({ leaf }: Setting): RegExp {
-  const text = leaf.path.join("\0").replaceAll("\0[]", "[0]").replaceAll("\0{}", "").replaceAll("\0", ".");
-  return new RegExp(`spec\\.${text.replaceAll(/[.[\]]/g, "\\$&")}`);
+/** The field as the API server names it in what it says of `setting`: with its index, and without a map's key. */
+export function namedByServer({ leaf }: Setting, index = "\\[0\\]"): RegExp {
+  const names = leaf.path.map((part) => (part === "[]" ? index : part === "{}" ? "" : `\\.${part}`));
+  return new RegExp(`spec${names.join("")}`);
+}
+
+/** The same where a rule may be about the whole list. */
+export function namedByRule(one: Setting): RegExp {
+  return namedByServer(one, "(\\[0\\])?");
 }

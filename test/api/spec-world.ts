@@ -92,7 +92,7 @@ export class FakeNodes {
     pods: readonly Stored<KubeObject>[],
   ): Promise<void> {
     const isLeader = member === this.#leader;
-    const others = wanted.filter((name) => name !== member && intent.members.some((one) => one.name === name));
+    const others = wanted.filter((name) => name !== member && confirms(intent, name));
     const report: MemberReport = {
       ...RUNNING,
       role: isLeader ? "leader" : "follower",
@@ -205,6 +205,11 @@ const CHILDREN: readonly (readonly [apiVersion: string, kind: string])[] = [
   ["networking.k8s.io/v1", "NetworkPolicy"],
   ["discovery.k8s.io/v1", "EndpointSlice"],
 ];
+
+/** Whether commits may wait for a member: it is listed, and neither new nor about to leave. */
+function confirms({ members, learners }: Intent, name: string): boolean {
+  return members.some((one) => one.name === name) && !learners.includes(name);
+}
 
 /** Fields that time, chance or others decide. What is left is what the spec decides. */
 const MASKED = new Set([
