@@ -1,13 +1,9 @@
 // What the Deployment controller and the kubelets come to for a cluster of topology Stateless, at once: pods of the newest template, all ready.
 import { createHash } from "node:crypto";
-import { LABEL_CLUSTER } from "../../src/api/names.ts";
-import { sleep, systemClock } from "../../src/clock.ts";
-import { isConflict, isNotFound } from "../../src/kube/api-error.ts";
-import { listAll } from "../../src/kube/list.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
 import { admin, type Any, NAMESPACE, ref } from "./operator-world.ts";
+import { PlayedController } from "./played-controller.ts";
 
-const TICK_MS = 60;
 const OWNER = "test.example/owner";
 const TEMPLATE = "test.example/template";
 
@@ -20,43 +16,11 @@ interface Deployment extends KubeObject {
 }
 
 /** Runs the pods of the Deployments of one cluster. */
-export class FakeFleet {
-  readonly #cluster: string;
-  readonly #stop = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-  #problem: Error | undefined;
-
-  constructor(cluster: string) {
-    this.#cluster = cluster;
-  }
-
-  start(): void {
-    this.#running = this.#run().catch((error: unknown) => {
-      this.#problem = error instanceof Error ? error : new Error(String(error));
-    });
-  }
-
-  /** Ends it. @throws {Error} that ended it before, which is a mistake of the test. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-    if (this.#problem !== undefined) throw this.#problem;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.#tick().catch((error: unknown) => {
-        if (!isConflict(error) && !isNotFound(error)) throw error; // the operator was faster
-      });
-      await sleep(systemClock, TICK_MS, signal);
-    }
-  }
-
-  async #tick(): Promise<void> {
+export class FakeFleet extends PlayedController {
+  protected async tick(): Promise<void> {
     const [deployments, pods] = await Promise.all([
-      this.#list<Deployment>("apps/v1", "Deployment"),
-      this.#list<KubeObject>("v1", "Pod"),
+      this.list<Deployment>("apps/v1", "Deployment"),
+      this.list("v1", "Pod"),
     ]);
     const wanted = new Set(deployments.flatMap((one) => namesOf(one)));
     for (const pod of pods) {
@@ -65,11 +29,6 @@ export class FakeFleet {
         await admin.delete(ref("v1", "Pod", pod.metadata.name), { gracePeriodSeconds: 0 });
     }
     for (const one of deployments) await keep(one, pods);
-  }
-
-  async #list<T extends KubeObject>(apiVersion: string, kind: string): Promise<readonly Stored<T>[]> {
-    const labelSelector = `${LABEL_CLUSTER}=${this.#cluster}`;
-    return (await listAll<T>(admin, { apiVersion, kind, namespace: NAMESPACE, labelSelector })).items;
   }
 }
 

@@ -5,57 +5,25 @@ import { API_VERSION, LABEL_CLUSTER, LABEL_MEMBER, nameOf } from "../../src/api/
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../src/build/labels.ts";
 import { systemClock, sleep } from "../../src/clock.ts";
-import { isConflict, isNotFound } from "../../src/kube/api-error.ts";
+import { isConflict } from "../../src/kube/api-error.ts";
 import { listAll } from "../../src/kube/list.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
 import { RUNNING, runMember } from "./fake-members.ts";
 import { admin, type Any, clusterRef, NAMESPACE, passes, ref } from "./operator-world.ts";
-
-const TICK_MS = 60;
+import { PlayedController } from "./played-controller.ts";
 
 /** Runs members of topology ActivePassive: pods for StatefulSets, one leader, answers to what the operator asks. */
-export class FakeNodes {
-  readonly #cluster: string;
-  readonly #stop = new AbortController();
+export class FakeNodes extends PlayedController {
   readonly #said = new Map<string, string>();
   #leader: string | undefined;
   #epoch = 0;
   #answered: MemberReport["switchover"] = null;
-  #running: Promise<void> = Promise.resolve();
-  #problem: Error | undefined;
 
-  constructor(cluster: string) {
-    this.#cluster = cluster;
-  }
-
-  start(): void {
-    this.#running = this.#run().catch((error: unknown) => {
-      this.#problem = error instanceof Error ? error : new Error(String(error));
-    });
-  }
-
-  /** Ends it. @throws {Error} that ended it before, which is a mistake of the test. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-    if (this.#problem !== undefined) throw this.#problem;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.#tick().catch((error: unknown) => {
-        if (!isConflict(error) && !isNotFound(error)) throw error; // the operator was faster
-      });
-      await sleep(systemClock, TICK_MS, signal);
-    }
-  }
-
-  async #tick(): Promise<void> {
+  protected async tick(): Promise<void> {
     const [sets, pods, claims] = await Promise.all([
-      this.#list<Any>("apps/v1", "StatefulSet"),
-      this.#list("v1", "Pod"),
-      this.#list<Any>("v1", "PersistentVolumeClaim"),
+      this.list<Any>("apps/v1", "StatefulSet"),
+      this.list("v1", "Pod"),
+      this.list<Any>("v1", "PersistentVolumeClaim"),
     ]);
     for (const claim of claims) await growClaim(claim);
     const wanted = sets.filter(({ spec }) => spec?.["replicas"] !== 0).map(({ metadata }) => metadata.name);
@@ -121,19 +89,8 @@ export class FakeNodes {
   }
 
   async #intent(): Promise<Intent | undefined> {
-    const map = await admin.get<Any>(ref("v1", "ConfigMap", nameOf.intent(this.#cluster)));
+    const map = await admin.get<Any>(ref("v1", "ConfigMap", nameOf.intent(this.cluster)));
     return map === undefined ? undefined : Intent.parse(JSON.parse(map.data?.[INTENT_KEY] ?? ""));
-  }
-
-  async #list<T extends KubeObject = KubeObject>(apiVersion: string, kind: string): Promise<readonly Stored<T>[]> {
-    return (
-      await listAll<T>(admin, {
-        apiVersion,
-        kind,
-        namespace: NAMESPACE,
-        labelSelector: `${LABEL_CLUSTER}=${this.#cluster}`,
-      })
-    ).items;
   }
 }
 
