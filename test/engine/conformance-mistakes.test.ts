@@ -2,12 +2,15 @@
 import { describe, expect, it } from "vitest";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
 import { hasMariadb } from "./host-mariadb.ts";
-import { ETCD, GALERA, problemsOf, software, withFiles } from "./trial.ts";
+import { hasRabbitmq } from "./host-rabbitmq.ts";
+import { ETCD, GALERA, problemsOf, RABBITMQ, software, withFiles } from "./trial.ts";
 
 type Spec = HostSoftware["spec"];
 
 const etcd = (changes: Parameters<typeof withFiles>[1]): Spec => withFiles("etcd", changes);
 const galera = (changes: Parameters<typeof withFiles>[1]): Spec => withFiles("galera", changes);
+/** RabbitMQ with another module in its broker. */
+const broker = (change: (text: string) => string): Spec => withFiles("rabbitmq", { "quorate_broker.erl": change });
 const NOTHING = (): string => "#!/bin/bash\n";
 const ANEW = (): string => '#!/bin/bash\nrm -rf "$QUORATE_DATA_DIR"\nexec "$QUORATE_ENGINE_DIR/initialize"\n';
 
@@ -260,3 +263,50 @@ describe.skipIf(!hasMariadb)(
     });
   },
 );
+
+describe.skipIf(!hasRabbitmq)("a broker that breaks a rule is told", { timeout: 480_000 }, () => {
+  const broken: readonly [string, string, string, (text: string) => string][] = [
+    [
+      "that lets every member say that it leads",
+      "roles",
+      "observe: writable is true on two members in one term",
+      (text) => text.replace("leads => State =:= leader,", "leads => State =/= undefined,"),
+    ],
+    [
+      "that goes on naming a leader without a majority",
+      "majority",
+      "a member without a majority goes on saying that somebody leads",
+      (text) =>
+        text
+          .replace('json(Seen#{leader => "", leads => false, whole => false})', "json(Seen)")
+          .replace(
+            /ets:insert\(\?SEEN, \{seen, Seen\}\),\s+json\(Seen\)/,
+            'maps:get(leader, Seen) =:= "" orelse ets:insert(?SEEN, {seen, Seen}),\n            json(element(2, hd(ets:lookup(?SEEN, seen))))',
+          ),
+    ],
+    [
+      "that gives a newcomer its vote at once",
+      "add",
+      "has a vote before promoteMember gave it one",
+      (text) => text.replace("{Node, lists:member(Node, Voters)}", "{Node, Voters =/= none}"),
+    ],
+    [
+      "that takes nobody out",
+      "remove",
+      "removeMember: it succeeds, and the leader goes on listing",
+      (text) =>
+        text.replace("work({shrink, Node}, fun() -> shrink(Node) end)", 'work({shrink, Node}, fun() -> "" end)'),
+    ],
+    [
+      "that hands over to nobody",
+      "handover",
+      "handOver: it returns before orders-",
+      (text) => text.replace('answer("hand-over", [Id]) -> hand_over(Id);', 'answer("hand-over", [_]) -> "";'),
+    ],
+  ];
+
+  it.each(broken)("%s", async (_, check, problem, change) => {
+    const [found] = await problemsOf(software(RABBITMQ, broker(change)), "Consensus", check);
+    expect(found?.problem).toContain(problem);
+  });
+});
