@@ -234,6 +234,12 @@ describe.skipIf(!hasMariadb)(
           }),
       ],
       [
+        "whose reload leaves the member behind the others",
+        "reload",
+        "takes no writes afterwards",
+        () => galera({ reload: (text) => `${text}own_client --execute="SET GLOBAL wsrep_desync = ON"\n` }),
+      ],
+      [
         "that does not stop",
         "stop",
         "does not end within graceSeconds (2) after SIGTERM",
