@@ -140,6 +140,45 @@ describe("more and fewer shards", () => {
     expect(world.status.resharding).toMatchObject({ left: 0 });
   });
 
+  test("the next batch is looked at when its time has come, and not only at the next recheck", () => {
+    const world = running();
+    world.change(sharding(5));
+    const waits: number[] = [];
+    for (let turn = 0; turn < 40; turn += 1) {
+      world.pass();
+      const { requeueAfterMs } = world.plan();
+      if (!world.move() && requeueAfterMs !== undefined) waits.push(requeueAfterMs);
+      world.nowMs += 100;
+    }
+    expect(waits.filter((waitMs) => waitMs <= 1000).length).toBeGreaterThan(5); // four slots at four a second
+    for (const waitMs of waits) expect(waitMs).toBeLessThanOrEqual(1000);
+  });
+
+  test("one that gave everything away is deleted only when it has heard what becomes of its volumes", () => {
+    const keeping = (whenScaled: string) => ({ ...sharding(4), volumeRetention: { whenScaled } });
+    const world = running(5);
+    world.change(keeping("Retain"));
+    while (world.shard(4).owned.size > 0 || world.shard(4).moving !== undefined) {
+      world.pass();
+      world.move();
+      world.nowMs += 1000;
+    }
+    const deletions = () => world.plan().steps.filter(({ kind }) => kind === "Delete");
+    expect(deletions()).toHaveLength(1);
+    world.change({ ...keeping("Delete"), deletionProtection: false });
+    const isTold = () => JSON.stringify(world.shard(4).manifest["spec"]).includes('"whenDeleted":"Delete"');
+    for (let turn = 0; turn < 100 && !isTold(); turn += 1) {
+      expect(deletions()).toEqual([]);
+      world.move();
+      world.nowMs += 1000;
+      world.pass();
+    }
+    expect(isTold()).toBe(true);
+    expect(deletions()).toEqual([]); // told, and not heard yet
+    world.settle();
+    expect([...world.shards.keys()]).not.toContain("orders-s4");
+  });
+
   test("those that are to go give everything away first, and their volumes are told what becomes of them", () => {
     const kept = { deletionProtection: false, volumeRetention: { whenScaled: "Delete" } };
     const world = running(5, kept);
