@@ -88,7 +88,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "queue/queue.ts",
     find: "      this.#active.set(key, moreUrgent(wanted, this.#active.get(key)));\n",
     replace: "",
-    args: every("node-loss", "Slow"),
+    args: every("roll", "Slow"),
   },
   {
     name: "changes of pods concern nobody",
