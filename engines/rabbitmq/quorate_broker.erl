@@ -27,6 +27,9 @@
 -define(ALONE_MS, 60000).
 %% How long a majority waits for members that may know of later changes of queues, users and the like.
 -define(TABLES_MS, 20000).
+%% How often a start that takes long says where it stands, and of how many such times it may compute nothing in a row.
+-define(BOOT_MS, 60000).
+-define(IDLE_TIMES, 2).
 
 %% --- the main process of the engine
 
@@ -35,6 +38,7 @@ boot() ->
     ok = gen_event:delete_handler(erl_signal_server, erl_signal_handler, []),
     ok = gen_event:add_handler(erl_signal_server, ?MODULE, []),
     listen(),
+    spawn(fun() -> watch_boot(0, 0) end),
     spawn(fun() -> watch_tables(false) end),
     spawn(fun() -> watch_queues([]) end),
     start().
@@ -555,16 +559,17 @@ watch_tables(WasStuck) ->
     case WasStuck andalso IsStuck andalso hd(lists:sort([node() | waiting()])) =:= node() of
         true ->
             say("goes on without members that are not there: the others are a majority", []),
-            catch rabbit_table:force_load();
+            spawn(fun() -> rabbit_table:force_load() end); % which may wait for ever for a table that is on its way
         false ->
             ok
     end,
     watch_tables(IsStuck).
 
-%% Whether the broker has not started, though a majority is there. One that has not joined has nothing to go on with.
+%% Whether the broker has not started, though a majority is there. One that has not joined has nothing to go on with, and who is
+%% up gives its tables to those that come.
 is_stuck() ->
     not rabbit:is_running() andalso mnesia:system_info(is_running) =:= yes andalso is_joined() andalso
-        (length(waiting()) + 1) * 2 > length(rabbit_mnesia:cluster_nodes(all)).
+        (length(waiting()) + 1) * 2 > length(rabbit_mnesia:cluster_nodes(all)) andalso not lists:any(fun is_up/1, waiting()).
 
 is_joined() ->
     filelib:is_regular(filename:join(os:getenv("QUORATE_DATA_DIR"), "joined")).
@@ -572,6 +577,45 @@ is_joined() ->
 %% Other members whose database is there.
 waiting() ->
     lists:delete(node(), mnesia:system_info(running_db_nodes)).
+
+%% Erlang's database can wait for an answer for ever when that of another member ended at the wrong moment of its start (OTP's pull
+%% request 558 describes one such case). A start that takes long says where it stands. One that computes nothing meanwhile, though
+%% the others are a majority with it, begins anew; to read long logs costs time, too, but also computing.
+watch_boot(BeforeMs, Times) ->
+    timer:sleep(?BOOT_MS),
+    {Ms, _} = erlang:statistics(runtime),
+    case rabbit:is_running() orelse not could_be_up() of
+        true ->
+            watch_boot(Ms, 0);
+        false ->
+            say("the broker has not started yet: ~0p", [booting()]),
+            case Ms - BeforeMs < ?BOOT_MS div 20 of
+                true when Times + 1 >= ?IDLE_TIMES ->
+                    say("the broker stands still at its start, and begins anew", []),
+                    erlang:halt(1, [{flush, true}]);
+                true -> watch_boot(Ms, Times + 1);
+                false -> watch_boot(Ms, 0)
+            end
+    end.
+
+%% Whether members that are up would be a majority with this one.
+could_be_up() ->
+    All = case catch rabbit_mnesia:cluster_nodes(all) of Known when is_list(Known) -> lists:usort(Known ++ group()); _ -> group() end,
+    Up = lists:filter(fun is_up/1, lists:delete(node(), All)),
+    Up =/= [] andalso (length(Up) + 1) * 2 > length(All).
+
+is_up(Node) ->
+    rpc:call(Node, rabbit, is_running, [], 2000) =:= true.
+
+%% The processes that are at work for the start, each with the innermost of what it is at. Those that wait for others' calls are not.
+booting() ->
+    Stacks = [[{Module, Function} || {Module, Function, _, _} <- Stack] ||
+        Pid <- processes(), {_, Stack} <- [process_info(Pid, current_stacktrace)]],
+    [lists:sublist(Calls, 8) || [{_, Innermost} | _] = Calls <- Stacks,
+        string:find(atom_to_list(Innermost), "loop") =:= nomatch andalso lists:any(fun is_of_broker/1, Calls)].
+
+is_of_broker({Module, _}) ->
+    lists:any(fun(Prefix) -> lists:prefix(Prefix, atom_to_list(Module)) end, ["rabbit", "mnesia"]).
 
 %% A queue that was made or deleted when all were killed may have nothing but new copies, which wait for an election that
 %% nobody begins.

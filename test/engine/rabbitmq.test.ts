@@ -366,6 +366,27 @@ describe.skipIf(!hasRabbitmq)("rabbitmq", { timeout: 180_000 }, () => {
     expect(group?.term).toBeGreaterThan(1);
   });
 
+  it("begins anew when its start stands still, and says at what", async () => {
+    await second.stop();
+    const module = join(second.folder, "../engine/quorate_broker.erl");
+    const hang = join(second.dataDir, "hang");
+    const text = readFileSync(module, "utf8");
+    const slow = text
+      .replace("-define(BOOT_MS, 60000)", "-define(BOOT_MS, 4000)")
+      .replace(
+        '["start_link() -> ignore."]',
+        `["start_link() -> case file:delete(\\"${hang}\\") of ok -> timer:sleep(infinity); _ -> ignore end."]`,
+      );
+    expect(slow.length).toBeGreaterThan(text.length + 40);
+    writeFileSync(module, slow);
+    writeFileSync(hang, "");
+    second.spawnServer();
+    await until("it to begin anew", () => Promise.resolve(second.running ? undefined : true));
+    expect(second.log).toMatch(/has not started yet: .*rabbit_boot_steps/);
+    expect(second.log).toContain("stands still at its start, and begins anew");
+    await start(second);
+  });
+
   it("takes no member out whose messages nobody else has, and forgets one that has none", async () => {
     const id = (await second.observe()).group?.id ?? "";
     const connection = connect(second, "app");
