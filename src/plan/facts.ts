@@ -82,17 +82,18 @@ export function keepsOwnList({ intent }: Pick<ClusterView, "intent">): boolean {
 
 /**
  * Whether a member that is no longer listed is still in the way of its pod's end: commits wait for it, or the engine's own list
- * may have it. Without a leader nobody knows who is on that list.
+ * may have it. Without a leader nobody knows who is on that list, and what a leader says that still lists the member may be old.
  */
 export function isStillCounted(world: World, { name }: MemberView): boolean {
   const report = world.leader?.pod?.report;
-  if (!keepsOwnList(world.cluster)) return report?.syncNames.includes(name) === true || !hasLeaderHeard(world);
+  if (!hasLeaderHeard(world)) return true;
+  if (!keepsOwnList(world.cluster)) return report?.syncNames.includes(name) === true;
   return report?.group?.members?.includes(name) ?? world.initialized;
 }
 
 /**
  * Whether the leader goes by the intent as it is now. One that has not heard of it yet may begin at any moment to wait for a member
- * that is to leave: the member may just have come back.
+ * that is to leave, which may just have come back, or to take one into the engine's own list that was to join.
  */
 export function hasLeaderHeard({ seen, leader }: Pick<World, "seen" | "leader">): boolean {
   const heard = leader?.pod?.report?.intentGeneration;

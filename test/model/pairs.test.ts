@@ -70,6 +70,10 @@ test.each<[string, Schedule]>([
     "nobody leads by force where votes are counted",
     { topology: "Consensus", first: "Rollout", second: "SeldomOperations", at: 0, seed: 1, stale: false },
   ],
+  [
+    "no member is removed that the leader took into the engine's list a moment ago",
+    { topology: "Consensus", first: "ScaleOut", second: "ScaleIn", at: 3, seed: 1, stale: false },
+  ],
 ])("found by it: %s", (_, found) => {
   expect(violationOf(found, () => runSchedule(found))).toEqual([]);
 });

@@ -174,10 +174,11 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a switchover that is over is kept until the next resync",
+    of: "planner",
     file: "plan/plan-cluster.ts",
     find: "return untilMs === undefined ? undefined : untilMs - world.seen.nowMs;",
     replace: "return untilMs === world.seen.nowMs ? 0 : undefined;",
-    args: ["--scenario", "drain", "--seeds", "8", "--faults", "[]"],
+    args: pair("ActivePassive", "RefusedDrain", "FollowerLoss"),
   },
   {
     name: "a gone ClusterSpec's volumes go whether it asked for that or not",
@@ -243,6 +244,14 @@ export const MUTANTS: readonly Mutant[] = [
     find: "return report?.group?.members?.includes(name) ?? world.initialized;",
     replace: "return report === undefined && world.initialized;",
     args: ["--topology", "Consensus", "--first", "ScaleIn", "--steps", "3"],
+  },
+  {
+    name: "a member is removed before the leader of its group has heard that it is to go",
+    of: "planner",
+    file: "plan/facts.ts",
+    find: "  if (!hasLeaderHeard(world)) return true;\n",
+    replace: "",
+    args: pair("Consensus", "ScaleOut", "ScaleIn"),
   },
   {
     name: "a shard is changed while another one is in trouble",

@@ -11,7 +11,16 @@ const CATCHING_UP_ENTRIES = 5_000n;
 /** What of a report follows from the group. */
 export type GroupReport = Pick<
   MemberReport,
-  "role" | "epoch" | "state" | "reason" | "history" | "lagBucket" | "syncNames" | "ackCount" | "group"
+  | "role"
+  | "epoch"
+  | "state"
+  | "reason"
+  | "history"
+  | "lagBucket"
+  | "syncNames"
+  | "ackCount"
+  | "intentGeneration"
+  | "group"
 >;
 
 /** Entries of the leader's log that this member is not known to have; null when that cannot be known. */
@@ -22,8 +31,12 @@ export function entriesBehind(view: GroupView): bigint | null {
   return distanceBehind(view.seen.position, leader);
 }
 
-/** Derives what to publish; equal for views that differ only in times and in a few entries. */
-export function describeGroup(view: GroupView, verdict: Verdict): GroupReport {
+/**
+ * Derives what to publish; equal for views that differ only in times and in a few entries.
+ *
+ * @param judgedGeneration - Of the intent by which what was seen was judged; undefined before the first time.
+ */
+export function describeGroup(view: GroupView, verdict: Verdict, judgedGeneration?: number): GroupReport {
   const { seen, record, rest } = view;
   const behind = entriesBehind(view);
   const voters = seen?.leads === true ? seen.group.members.filter(({ votes }) => votes) : [];
@@ -38,6 +51,8 @@ export function describeGroup(view: GroupView, verdict: Verdict): GroupReport {
       .filter((name) => name !== view.self)
       .toSorted(),
     ackCount: Math.floor(voters.length / 2),
+    // Only a leader's decides anything: the others would write a report each for nothing.
+    ...(seen?.leads === true && judgedGeneration !== undefined ? { intentGeneration: judgedGeneration } : {}),
     group: {
       incarnation: record.incarnation,
       ...(seen?.leads === true ? { members: seen.group.members.map(({ name, id }) => name || id).toSorted() } : {}),

@@ -66,6 +66,8 @@ export class GroupMember {
   #copy: GreetingReply["copy"] | undefined;
   #verdict: Verdict = { move: { kind: "Wait" }, reason: null };
   #newestGeneration = 0;
+  /** Of the intent that the last look at the engine was judged by: no move that an older one asked for is under way since. */
+  #judgedGeneration: number | undefined;
   #missingSinceMs: number | undefined;
   #recoverySinceMs = 0;
   #terminating = false;
@@ -226,6 +228,7 @@ export class GroupMember {
     const view = this.#view();
     if (view === undefined) return false;
     this.#verdict = this.#isActive ? decideActive(view) : decide(view);
+    this.#judgedGeneration = view.intent.generation;
     if (this.#intent !== undefined) this.#route.follow(view, this.#watch?.observation, this.#intent);
     this.#report();
     for (const kept of [this.#equipment.keepUp(), this.#accounts.apply()]) {
@@ -384,7 +387,7 @@ export class GroupMember {
     if (view === undefined) return;
     const { missing } = this.#accounts;
     this.#equipment.reports.report({
-      ...describeGroup(view, this.#verdict),
+      ...describeGroup(view, this.#verdict, this.#judgedGeneration),
       engineVersion: this.#watch?.observation?.version ?? null,
       leaderSince: this.#route.since,
       switchover: this.#switchover,

@@ -1,5 +1,6 @@
 // What members of a group say follows from what they see now. That it suffices is tried in the worlds of the decisions.
 import { describe, expect, test } from "vitest";
+import { describeGroup } from "../../../src/agent/group/describe.ts";
 import { greetingTo, replyOf } from "../../../src/agent/group/speech.ts";
 import type { GroupView } from "../../../src/agent/group/types.ts";
 import { CALM_INTENT } from "./group-intent.ts";
@@ -59,4 +60,24 @@ test("a member whose engine was just started has a copy, or is about to", () => 
 test("each is invited under the identity that it was added with, and nobody else", () => {
   expect(greetingTo("m1", VIEW)).toMatchObject({ leads: false, generation: 7, incarnation: 2, invitation: "id1" });
   expect(greetingTo("m2", VIEW).invitation).toBeNull();
+});
+
+test("a leader says by which intent it judged the list that it tells, and nobody else does", () => {
+  const seen: GroupView["seen"] = {
+    leads: true,
+    serves: true,
+    position: END,
+    group: { id: "id0", leaderId: "id0", term: 3, members: [{ id: "id0", name: "m0", votes: true, address: "" }] },
+  };
+  const calm = { move: { kind: "Wait" }, reason: null } as const;
+  const leading: GroupView = { ...VIEW, engine: "running", seen };
+  expect(describeGroup(leading, calm, 7)).toMatchObject({
+    role: "leader",
+    intentGeneration: 7,
+    group: { members: ["m0"] },
+  });
+  expect(describeGroup(leading, calm)).not.toHaveProperty("intentGeneration");
+  expect(describeGroup({ ...leading, seen: { ...seen, leads: false } }, calm, 7)).not.toHaveProperty(
+    "intentGeneration",
+  );
 });

@@ -107,6 +107,17 @@ export const CHANGES = {
   StopAndStart: { spec: { stopped: true }, finally: { stopped: false } },
   Restart: { begin: (world) => world.operate("restart", { type: "Restart" }) },
   Switchover: { begin: (world) => world.operate("switchover", { type: "Switchover" }) },
+  /** A node is to be drained, and its leader does not hand over; in the end it may stay. */
+  RefusedDrain: {
+    begin: (world) => {
+      world.refusesSwitchover = true;
+      world.nodes.set(leaderNode(world), { ready: true, unschedulable: true });
+    },
+    end: (world) => {
+      world.refusesSwitchover = false;
+      healAll(world);
+    },
+  },
   Rebuild: { begin: (world) => world.operate("rebuild", { type: "Rebuild", member: "orders-1" }) },
   FailingHooks: {
     begin: (world) => {
@@ -141,7 +152,7 @@ const ROWS: Readonly<Record<InterlockedChange, readonly ChangeName[]>> = {
   Operation: ["Restart", "Switchover", "Rebuild", "Abort", "SeldomOperations"],
   Request: ["Switchover", "Restart"],
   Stop: ["StopAndStart"],
-  Drain: ["Drain"],
+  Drain: ["Drain", "RefusedDrain"],
   Removal: ["ScaleIn"],
   ScaleIn: ["ScaleIn"],
   Rollout: ["Rollout", "Canary", "Resize", "OperatorUpgrade"],

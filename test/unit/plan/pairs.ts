@@ -93,7 +93,7 @@ class WayOf<W extends PairWorld> implements Way {
     const world = this.#world;
     for (let turn = 0; turn < turns; turn += 1) {
       if (this.#stale) world.pass(() => world.move());
-      else world.pass();
+      else if (world.pass()) world.pass(); // what it wrote is news for it, often before others have heard of it
       world.move();
       world.nowMs += 1_000;
     }

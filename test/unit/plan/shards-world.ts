@@ -18,7 +18,7 @@ import { engine, intentOf } from "./fixture.ts";
 import { NOTHING_NAMED, ordersView } from "./orders-view.ts";
 import { SimulatedCertificates } from "./simulated-certificates.ts";
 import { isSameNews } from "./news.ts";
-import { type Choose, RESYNC_MS } from "./simulator.ts";
+import type { Choose } from "./simulator.ts";
 import { describe } from "./views.ts";
 
 export const SLOTS = 64;
@@ -90,7 +90,7 @@ export class ShardsWorld {
   /** The most shards that were not settled at once since it was set, those that are new left out. */
   mostUnsettled = 0;
   readonly #choose: Choose;
-  #lastLook: { readonly seen: Observation; readonly dueMs: number } | undefined;
+  #lastLook: { readonly seen: Observation | undefined; readonly dueMs: number } | undefined;
   /** Something may have changed since the operator looked last. */
   #isTouched = true;
   /** Nothing could happen by itself when that was asked last, and nothing has changed since. */
@@ -111,6 +111,11 @@ export class ShardsWorld {
   touch(): void {
     this.#isTouched = true;
     this.#isStill = false;
+  }
+
+  /** The operator looks at its next turn, whether there is news or not. */
+  resync(): void {
+    this.#lastLook = undefined;
   }
 
   /** Another world in the same state. What happens in one of them does not happen in the other. */
@@ -170,7 +175,9 @@ export class ShardsWorld {
     }
     this.looks += 1;
     const plan = planCluster(seen);
-    this.#lastLook = { seen, dueMs: this.nowMs + Math.min(RESYNC_MS, plan.requeueAfterMs ?? RESYNC_MS) };
+    // What it writes is news to it, also when somebody undoes it at once.
+    const last = plan.steps.length === 0 ? seen : undefined;
+    this.#lastLook = { seen: last, dueMs: this.nowMs + (plan.requeueAfterMs ?? Infinity) };
     meanwhile?.();
     for (const step of plan.steps) {
       if (meanwhile === undefined) this.#assertSafe(step);

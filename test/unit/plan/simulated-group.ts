@@ -207,6 +207,7 @@ export class SimulatedGroup {
       syncNames: this.#isActive ? others.filter((name) => this.isUp(world, name)) : others,
       ackCount: Math.floor(this.voters.length / 2),
       group: { incarnation: this.#incarnation, members: [...this.counted] },
+      ...(world.intent === undefined ? {} : { intentGeneration: world.intent.generation }),
     };
   }
 

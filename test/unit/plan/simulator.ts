@@ -44,8 +44,6 @@ export interface Choose {
 }
 
 const NODES = ["node-a", "node-b", "node-c", "node-d", "node-e"];
-/** How long the operator does without a look at the most. */
-export const RESYNC_MS = 600_000;
 const NEW_VOLUME = { resize: { state: "None", message: "" }, homes: [] } as const;
 
 /** @param isDeep - What changes in place must be another object there. */
@@ -95,15 +93,15 @@ export class Simulator {
   /** Everything the planner did, a line each. */
   readonly trace: string[] = [];
   /**
-   * The operator looks only when it would in production: what it watches has changed, or the time has come that the plan named, or
-   * that of a resync. Otherwise it looks at every turn.
+   * The operator looks only when it would in production: what it watches has changed, or the time has come that the plan named.
+   * Nothing may depend on a resync, so there is none. Otherwise it looks at every turn.
    */
   looksWhenTold = false;
   /** How often it looked, since this world began or was forked. */
   looks = 0;
   certificates = new SimulatedCertificates();
   readonly #choose: Choose;
-  #lastLook: { readonly seen: Observation; readonly dueMs: number } | undefined;
+  #lastLook: { readonly seen: Observation | undefined; readonly dueMs: number } | undefined;
   /** Something may have changed since the operator looked last. */
   #isTouched = true;
   /** Nothing could happen by itself when that was asked last, and nothing has changed since. */
@@ -154,12 +152,8 @@ export class Simulator {
     for (const name of ["volumes", "pods", "operations"] as const) copy<object>(this[name], other[name], true);
     for (const text of this.broken) other.broken.add(text);
     for (const list of ["hooks", "restarts", "handovers", "trace"] as const) Object.assign(other[list], this[list]);
-    other.#named = this.#named;
-    other.#serial = this.#serial;
-    other.#epoch = this.#epoch;
-    other.#lastLook = this.#lastLook;
-    other.#isTouched = this.#isTouched;
-    other.#isStill = this.#isStill;
+    [other.#named, other.#serial, other.#epoch] = [this.#named, this.#serial, this.#epoch];
+    [other.#lastLook, other.#isTouched, other.#isStill] = [this.#lastLook, this.#isTouched, this.#isStill];
     return other;
   }
 
@@ -191,7 +185,9 @@ export class Simulator {
     }
     this.looks += 1;
     const plan = planCluster(seen);
-    this.#lastLook = { seen, dueMs: this.nowMs + Math.min(RESYNC_MS, plan.requeueAfterMs ?? RESYNC_MS) };
+    // What it writes is news to it, also when somebody undoes it at once.
+    const last = plan.steps.length === 0 ? seen : undefined;
+    this.#lastLook = { seen: last, dueMs: this.nowMs + (plan.requeueAfterMs ?? Infinity) };
     meanwhile?.();
     const asked = this.intent?.switchover?.id;
     for (const step of plan.steps) {
@@ -216,6 +212,11 @@ export class Simulator {
   touch(): void {
     this.#isTouched = true;
     this.#isStill = false;
+  }
+
+  /** The operator looks at its next turn, whether there is news or not. */
+  resync(): void {
+    this.#lastLook = undefined;
   }
 
   observe(): Observation {

@@ -17,6 +17,8 @@ export interface PairWorld {
   change(spec: object): void;
   /** Says that something was changed from outside. */
   touch(): void;
+  /** The operator looks at its next turn, whether there is news or not. */
+  resync(): void;
   /** What the operator would do now. */
   plan(): Plan;
   /** One pass of the operator. @param meanwhile - What happens between looking and acting. */
@@ -82,6 +84,7 @@ export function assertSilent(world: PairWorld): void {
   const steps = world.trace.length;
   for (let resync = 0; resync < 3; resync += 1) {
     world.nowMs += 600_000;
+    world.resync();
     world.pass();
   }
   check(world.trace.length === steps && isSameJson(world.status, status), "L2: it writes although nothing changes");
