@@ -324,7 +324,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "agent/effects.ts",
     find: 'if (effect.type === "Persist") await this.#ports.persist(effect.record);',
     replace: 'if (effect.type === "Persist") void this.#ports.persist(effect.record);',
-    args: ["--seeds", "2000"],
+    args: ["--seeds", "100"],
   },
   // That WakeAt is dropped would be no mistake: it is asked for by nothing but a candidate that stood down, for the time of its next try,
   // and the beat tells the protocol of the time four times a period, as does every look at the engine. The next try comes a quarter of

@@ -356,6 +356,9 @@ export class SimMember {
       answers,
       sealed: (epoch) => {
         this.sealedFor = Math.max(this.sealedFor, epoch);
+        const kept = this.#record?.epoch ?? 0;
+        if (kept < epoch)
+          this.#world.violate("S11", `${this.name} promises epoch ${epoch}, and its disk knows of ${kept}`);
       },
     });
     const runner = new EffectRunner({
