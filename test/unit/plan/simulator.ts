@@ -306,7 +306,8 @@ export class Simulator {
     this.pods.set(name, {
       uid: this.#uid(),
       templateHash: set?.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH] ?? "",
-      works: ![...this.broken].some((text) => template.includes(`"${text}"`)),
+      works:
+        this.volumes.get(name)?.homes.length === 0 && ![...this.broken].some((text) => template.includes(`"${text}"`)),
       createdMs: this.nowMs,
       lost: false,
       deletingSinceMs: undefined,
