@@ -292,7 +292,8 @@ export class Simulator {
   /** Whether starting would get the member any further: it has not spoken yet, or it has data, or somebody to clone from. */
   #canStart(name: string, pod: Pod): boolean {
     const volume = this.volumes.get(name);
-    if (volume === undefined || pod.ready || !pod.works) return false;
+    // No node has what is only on one that is gone.
+    if (volume === undefined || volume.homes.length > 0 || pod.ready || !pod.works) return false;
     if (this.intent?.members.some((m) => m.name === name) !== true) return false;
     if (pod.report === undefined) return true;
     return this.group?.mayStart(this, name) ?? (volume.hasData || this.leader !== undefined);
@@ -306,8 +307,7 @@ export class Simulator {
     this.pods.set(name, {
       uid: this.#uid(),
       templateHash: set?.metadata.annotations?.[ANNOTATION_TEMPLATE_HASH] ?? "",
-      works:
-        this.volumes.get(name)?.homes.length === 0 && ![...this.broken].some((text) => template.includes(`"${text}"`)),
+      works: ![...this.broken].some((text) => template.includes(`"${text}"`)),
       createdMs: this.nowMs,
       lost: false,
       deletingSinceMs: undefined,
