@@ -150,7 +150,7 @@ export class RouteKeeper {
       .join()}`;
     if (key === this.#readOnlyKey) return;
     this.#readOnlyKey = key;
-    this.#readOnly.want({ endpoints: endpoints.toSorted((a, b) => a.pod.localeCompare(b.pod)), epoch });
+    this.#readOnly.want({ endpoints: endpoints.toSorted((a, b) => (a.pod < b.pod ? -1 : 1)), epoch });
   }
 
   /** Stops watching over the routes: they are another leader's from now on. */

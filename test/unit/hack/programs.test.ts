@@ -60,6 +60,11 @@ test.each(LOADED_ALWAYS)("%s is ASCII", async (program) => {
   expect(at < 0 ? "" : text.slice(Math.max(0, at - 60), at + 20)).toBe("");
 });
 
+test("an agent compares nothing as people in a language do: the tables for that are 5 MiB of its memory", async () => {
+  const { text } = await bundleOf("dist/agent.mjs");
+  expect(text).not.toContain("localeCompare");
+});
+
 test("an agent's start loads neither what fetches nor what pushes metrics and traces, and what connects later only", async () => {
   const folder = mkdtempSync(join(tmpdir(), "quorate-program-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
