@@ -14,8 +14,8 @@ demo: images ## The main job on a real cluster: operator, PostgreSQL, three fail
 	node hack/demo/demo.ts
 
 .PHONY: test
-test: deps ## Unit, model, init, real API server, engines, and faults on a real cluster (EVERYTHING=1: the long ones, too)
-	node hack/test.ts
+test: deps ## Unit, model, init, real API server, engines, and faults on a real cluster (EVERYTHING=1: the long ones, too; SUITES=…: those alone)
+	node hack/test.ts $(SUITES)
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@hack/check-tools
