@@ -37,6 +37,8 @@ const MEMBER_FAULTS: readonly Fault[] = [
   "cut-peers",
   "cut-in",
   "cut-out",
+  "slow-network",
+  "slow-disk",
   "agent-pause",
   "engine-pause",
   "both-pause",

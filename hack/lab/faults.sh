@@ -43,11 +43,74 @@ active_cuts() { # [NODE]: lines NODE/MODE, or MODE when a node is given
 heal_node() { # NODE
   local mode
   for mode in $(active_cuts "$1"); do on_node "$1" nft delete table netdev "quorate_cut_$mode"; done
+  hasten_network "$1"
 }
 
 heal_all() {
   local node
   for node in "${NODES[@]}"; do heal_node "$node"; done
+  find "$(disk_hierarchy)/$CGROUP" -name "$(disk_limits)" 2>/dev/null | while read -r limits; do limit_disk "$limits" "$NO_DISK_LIMIT"; done
+}
+
+# What a node sends and what it gets waits in a queue of up to a second before a link of a quarter of a megabit a second. Packets
+# that come late by themselves (netem) are not in every kernel.
+readonly SLOW_LINK=(tbf rate 256kbit burst 8kb latency 1s)
+
+fault_network() { # slow|fast NODE
+  require_node "${2:-}"
+  case $1 in
+    slow)
+      on_node "$2" tc qdisc replace dev eth0 root "${SLOW_LINK[@]}"
+      tc qdisc replace dev "$(node_link "$2")" root "${SLOW_LINK[@]}"
+      ;;
+    fast) hasten_network "$2" ;;
+    *) die "usage: lab network slow|fast NODE" ;;
+  esac
+  effective "network $1 $2"
+}
+
+hasten_network() { # NODE
+  [ -e "/run/netns/$(node_netns "$1")" ] || return 0
+  if on_node "$1" tc qdisc show dev eth0 | grep -q '^qdisc tbf'; then on_node "$1" tc qdisc del dev eth0 root; fi
+  if tc qdisc show dev "$(node_link "$1")" | grep -q '^qdisc tbf'; then tc qdisc del dev "$(node_link "$1")" root; fi
+}
+
+# So many writes a second: two that wait for the disk, each with what the file system writes for it.
+readonly SLOW_DISK=8
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then readonly NO_DISK_LIMIT=max; else readonly NO_DISK_LIMIT=0; fi
+
+disk_hierarchy() {
+  if [ "$NO_DISK_LIMIT" = max ]; then echo /sys/fs/cgroup; else echo /sys/fs/cgroup/blkio; fi
+}
+
+disk_limits() { # the name of the file
+  if [ "$NO_DISK_LIMIT" = max ]; then echo io.max; else echo blkio.throttle.write_iops_device; fi
+}
+
+limit_disk() { # FILE WRITES_A_SECOND
+  local device prefix=""
+  device=$(findmnt --noheadings --output MAJ:MIN --target "$STATE")
+  device=${device// /}
+  # Limits are the whole disk's.
+  [ ! -e "/sys/dev/block/$device/partition" ] || device=$(<"/sys/dev/block/$device/../dev")
+  [ "$NO_DISK_LIMIT" != max ] || prefix=wiops=
+  printf '%s %s%s\n' "$device" "$prefix" "$2" >"$1"
+}
+
+# Each container by itself: version 1 of cgroups passes no limit down.
+fault_disk() { # slow|fast NAMESPACE POD
+  local writes group found=""
+  case ${1:-} in
+    slow) writes=$SLOW_DISK ;;
+    fast) writes=$NO_DISK_LIMIT ;;
+    *) die "usage: lab disk slow|fast NAMESPACE POD" ;;
+  esac
+  while read -r group; do
+    limit_disk "$group/$(disk_limits)" "$writes"
+    found=yes
+  done < <(pod_groups "$(disk_hierarchy)" "${2:-}" "${3:-}")
+  [ -n "$found" ] || die "no container of pod ${2:-}/${3:-} runs here"
+  effective "disk $*"
 }
 
 fault_heal() { # NODE|all
@@ -104,19 +167,23 @@ fault_operator() { # stop|start
 }
 
 # Found through cgroups and the runtime's own files, so it works while the API server does not.
-fault_pod_pids() { # NAMESPACE POD
-  local logs uid group pid container
-  for logs in "$STATE"/nodes/*/logs/"${1:-}_${2:-}"_*/; do
+pod_groups() { # HIERARCHY NAMESPACE POD: a cgroup a line, each a container's
+  local logs uid
+  for logs in "$STATE"/nodes/*/logs/"$2_$3"_*/; do
     [ -d "$logs" ] || continue
     uid=${logs%/}
-    uid=${uid##*_}
-    while read -r group; do
-      container=$(container_name "${group##*/}")
-      while read -r pid; do
-        printf '%s\t%s\t%s\t%s\n' "$pid" "$(awk '/^NSpid:/ {print $NF}' "/proc/$pid/status")" "$container" \
-          "$(tr '\0' ' ' <"/proc/$pid/cmdline")"
-      done <"$group/cgroup.procs"
-    done < <(find "$(process_hierarchy)/$CGROUP/nodes" -mindepth 1 -type d -path "*/pod$uid/*" 2>/dev/null)
+    find "$1/$CGROUP/nodes" -mindepth 1 -type d -path "*/pod${uid##*_}/*" 2>/dev/null
+  done
+}
+
+fault_pod_pids() { # NAMESPACE POD
+  local group pid container
+  pod_groups "$(process_hierarchy)" "${1:-}" "${2:-}" | while read -r group; do
+    container=$(container_name "${group##*/}")
+    while read -r pid; do
+      printf '%s\t%s\t%s\t%s\n' "$pid" "$(awk '/^NSpid:/ {print $NF}' "/proc/$pid/status")" "$container" \
+        "$(tr '\0' ' ' <"/proc/$pid/cmdline")"
+    done <"$group/cgroup.procs"
   done 2>/dev/null | grep . || die "no process of pod ${1:-}/${2:-} runs here"
 }
 

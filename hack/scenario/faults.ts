@@ -25,6 +25,8 @@ export const FAULTS = [
   "cut-peers",
   "cut-in",
   "cut-out",
+  "slow-network",
+  "slow-disk",
   "kubelet-stop",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
@@ -79,6 +81,24 @@ export async function inject(fault: Fault, subject: FaultSubject): Promise<Injec
       return cut("in", `nothing reaches ${member}'s node ${node}`);
     case "cut-out":
       return cut("out", `nothing leaves ${member}'s node ${node}`);
+    case "slow-network": {
+      const atMs = Date.now();
+      await lab("network", "slow", node);
+      return {
+        atMs,
+        description: `the network of ${member}'s node ${node} slow`,
+        heal: async () => void (await lab("network", "fast", node)),
+      };
+    }
+    case "slow-disk": {
+      const atMs = Date.now();
+      await lab("disk", "slow", namespace, pod);
+      return {
+        atMs,
+        description: `${member}'s disk slow`,
+        heal: async () => void (await lab("disk", "fast", namespace, pod)),
+      };
+    }
     case "kubelet-stop": {
       const atMs = Date.now();
       await lab("kubelet", "stop", node);
