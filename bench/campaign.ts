@@ -257,11 +257,15 @@ process.once("SIGINT", () => {
   ending.abort();
   process.stdout.write("this round is the last one\n");
 });
-for (let number = 1; Date.now() < endMs && !ending.signal.aborted; number++) await round(number);
-for (const [key, { gapsMs, ...counts }] of tallies) {
-  const [fault = "", engine = ""] = key.split(" ");
-  const about = { bench: "campaign", case: fault, subject: engine, metric: "write_gap", unit: "ms" };
-  await record(about, gapsMs, { ...counts, gapsMs, seed: SEED });
+try {
+  for (let number = 1; Date.now() < endMs && !ending.signal.aborted; number++) await round(number);
+} finally {
+  // What was judged counts, however the campaign ends.
+  for (const [key, { gapsMs, ...counts }] of tallies) {
+    const [fault = "", engine = ""] = key.split(" ");
+    const about = { bench: "campaign", case: fault, subject: engine, metric: "write_gap", unit: "ms" };
+    await record(about, gapsMs, { ...counts, gapsMs, seed: SEED });
+  }
 }
 if (!evidence.isKept) for (const { subject } of TARGETS) await removeNamespace(subject.writer.namespace);
 process.exitCode = findings === 0 ? 0 : 1;
