@@ -35,6 +35,7 @@ const MEMBER_FAULTS: readonly Fault[] = [
   "node-cut",
   "cut-api",
   "cut-peers",
+  "cut-bridge",
   "cut-in",
   "cut-out",
   "slow-network",

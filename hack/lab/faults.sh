@@ -18,7 +18,12 @@ fault_cut() { # NODE MODE
     api) out="ip daddr $HOST_IP tcp dport $API_PORT drop" in="ip saddr $HOST_IP tcp sport $API_PORT drop" ;;
     peers) out="ip daddr { $others } drop" in="ip saddr { $others } drop" ;;
     members) out="ip daddr { $members } drop" in="ip saddr { $members } drop" ;;
-    *) die "no such cut: '$mode' (there are all api peers members in out)" ;;
+    bridge)
+      other=$(next_member_node "$node")
+      others="$(node_ip "$other"), $(node_pods "$other")"
+      out="ip daddr { $others } drop" in="ip saddr { $others } drop"
+      ;;
+    *) die "no such cut: '$mode' (there are all api peers members bridge in out)" ;;
   esac
   on_node "$node" nft -f - <<TEXT
 table netdev quorate_cut_$mode {}
@@ -29,6 +34,17 @@ table netdev quorate_cut_$mode {
 }
 TEXT
   effective "cut $node $mode"
+}
+
+next_member_node() { # NODE
+  local node first="" is_next=""
+  for node in "${NODES[@]}"; do
+    [ "$node" != "$CLIENT_NODE" ] || continue
+    [ -z "$is_next" ] || { echo "$node"; return; }
+    first=${first:-$node}
+    [ "$node" != "$1" ] || is_next=yes
+  done
+  echo "$first"
 }
 
 active_cuts() { # [NODE]: lines NODE/MODE, or MODE when a node is given

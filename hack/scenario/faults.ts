@@ -23,6 +23,7 @@ export const FAULTS = [
   "init-pause",
   "cut-api",
   "cut-peers",
+  "cut-bridge",
   "cut-in",
   "cut-out",
   "slow-network",
@@ -50,11 +51,14 @@ export async function inject(fault: Fault, subject: FaultSubject): Promise<Injec
     const atMs = await signal("pause", which);
     return { atMs, description, heal: async () => void (await signal("resume", which)) };
   };
-  const cut = async (mode: "all" | "api" | "peers" | "in" | "out", description: string): Promise<Injected> => {
+  /** Two commands of the lab: the one that breaks, and the one that mends. */
+  const during = async (begin: readonly string[], end: readonly string[], description: string): Promise<Injected> => {
     const atMs = Date.now();
-    await lab("cut", node, mode);
-    return { atMs, description, heal: async () => void (await lab("heal", node)) };
+    await lab(...begin);
+    return { atMs, description, heal: async () => void (await lab(...end)) };
   };
+  const cut = (mode: "all" | "api" | "peers" | "bridge" | "in" | "out", description: string): Promise<Injected> =>
+    during(["cut", node, mode], ["heal", node], description);
   switch (fault) {
     case "engine-kill": {
       const [main] = (await podProcesses(namespace, pod)).filter(subject.isEngine);
@@ -77,37 +81,26 @@ export async function inject(fault: Fault, subject: FaultSubject): Promise<Injec
       return cut("api", `${member}'s node ${node} cut off from the API server`);
     case "cut-peers":
       return cut("peers", `${member}'s node ${node} cut off from all other nodes`);
+    case "cut-bridge":
+      return cut("bridge", `${member}'s node ${node} and one other do not reach each other`);
     case "cut-in":
       return cut("in", `nothing reaches ${member}'s node ${node}`);
     case "cut-out":
       return cut("out", `nothing leaves ${member}'s node ${node}`);
-    case "slow-network": {
-      const atMs = Date.now();
-      await lab("network", "slow", node);
-      return {
-        atMs,
-        description: `the network of ${member}'s node ${node} slow`,
-        heal: async () => void (await lab("network", "fast", node)),
-      };
-    }
-    case "slow-disk": {
-      const atMs = Date.now();
-      await lab("disk", "slow", namespace, pod);
-      return {
-        atMs,
-        description: `${member}'s disk slow`,
-        heal: async () => void (await lab("disk", "fast", namespace, pod)),
-      };
-    }
-    case "kubelet-stop": {
-      const atMs = Date.now();
-      await lab("kubelet", "stop", node);
-      return {
-        atMs,
-        description: `the kubelet of ${member}'s node ${node} stopped`,
-        heal: async () => void (await lab("kubelet", "start", node)),
-      };
-    }
+    case "slow-network":
+      return during(
+        ["network", "slow", node],
+        ["network", "fast", node],
+        `the network of ${member}'s node ${node} slow`,
+      );
+    case "slow-disk":
+      return during(["disk", "slow", namespace, pod], ["disk", "fast", namespace, pod], `${member}'s disk slow`);
+    case "kubelet-stop":
+      return during(
+        ["kubelet", "stop", node],
+        ["kubelet", "start", node],
+        `the kubelet of ${member}'s node ${node} stopped`,
+      );
     case "switchover": {
       const atMs = Date.now();
       await subject.switchover();
