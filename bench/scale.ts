@@ -87,15 +87,16 @@ function watchReady(admin: KubeClient, signal: AbortSignal): { readonly ready: S
 }
 
 const isWrite = ({ verb }: AuditEvent) => WRITE_VERBS.some((one) => one === verb);
-const isOwnLease = ({ objectRef }: AuditEvent) =>
-  objectRef?.resource === "leases" && objectRef.namespace === OPERATOR.namespace;
+/** Its election: the Lease, and an event that tells who won. */
+const isElection = ({ objectRef }: AuditEvent) =>
+  ["leases", "events"].includes(objectRef?.resource ?? "") && objectRef?.namespace === OPERATOR.namespace;
 const isByOperator = ({ user }: AuditEvent) => user.username === OPERATOR_USER;
 
 function operatorWrites(events: readonly AuditEvent[]): readonly AuditEvent[] {
-  return events.filter((event) => isByOperator(event) && isWrite(event) && !isOwnLease(event));
+  return events.filter((event) => isByOperator(event) && isWrite(event) && !isElection(event));
 }
 
-/** Waits until the operator has written nothing but its own Lease for a while. @returns where the audit log ended then. */
+/** Waits until the operator has written nothing but its own election for a while. @returns where the audit log ended then. */
 async function untilQuiet(folder: string, from: number): Promise<number> {
   for (let at = from; ; ) {
     await sleep(QUIET_MS);

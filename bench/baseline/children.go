@@ -112,7 +112,7 @@ func (b builder) access() []client.Object {
 			Rules: []rbacv1.PolicyRule{
 				{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{cluster}, Verbs: []string{"get", "list", "watch", "update"}},
 				{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, ResourceNames: []string{cluster + "-rw", cluster + "-ro"}, Verbs: []string{"get", "list", "watch", "update"}},
-				{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{cluster + "-intent"}, Verbs: []string{"get", "list", "watch"}},
+				{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{cluster + "-intent"}, Verbs: []string{"list", "watch"}},
 				{APIGroups: []string{""}, Resources: []string{"pods"}, ResourceNames: pods, Verbs: []string{"get", "patch"}},
 				{APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"}},
 			},
@@ -326,7 +326,7 @@ func (b builder) podTemplate(member string) corev1.PodTemplateSpec {
 				Name: "engine", Image: b.image, ImagePullPolicy: corev1.PullIfNotPresent, SecurityContext: restricted,
 				Command: []string{
 					"/quorate/bin/quorate-init", "--port", fmt.Sprint(initPort), "--stop-signal", "2", "--", "/quorate/lib/ld-linux-x86-64.so.2",
-					"--library-path", "/quorate/lib", "/quorate/bin/node", "/quorate/agent.mjs", "run",
+					"--library-path", "/quorate/lib", "/quorate/bin/node", "--max-semi-space-size=1", "/quorate/agent.mjs", "run",
 				},
 				Env: []corev1.EnvVar{
 					field("QUORATE_NAMESPACE", "metadata.namespace"), {Name: "QUORATE_CLUSTER", Value: b.cluster.Name}, {Name: "QUORATE_MEMBER", Value: member},

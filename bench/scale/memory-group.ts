@@ -1,4 +1,4 @@
-/** A memory cgroup with a limit, as a container has: runtimes size their heaps by it. */
+/** A memory cgroup with a limit, as a container has one or none: runtimes size their heaps by it. */
 import { existsSync } from "node:fs";
 import { mkdir, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,14 +12,15 @@ export interface MemoryGroup {
   remove(): Promise<void>;
 }
 
-/** Makes the group. Root; knows both versions of cgroups, the first by its own mount. */
-export async function memoryGroup(limitBytes: number): Promise<MemoryGroup> {
+/** Makes the group; undefined: without a limit. Root; knows both versions of cgroups, the first by its own mount. */
+export async function memoryGroup(limitBytes: number | undefined): Promise<MemoryGroup> {
   const first = "/sys/fs/cgroup/memory";
   const isFirst = existsSync(join(first, "memory.limit_in_bytes"));
   const root = isFirst ? first : "/sys/fs/cgroup";
   if (!isFirst) await writeFile(join(root, "cgroup.subtree_control"), "+memory");
   const folder = join(root, NAME);
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, isFirst ? "memory.limit_in_bytes" : "memory.max"), String(limitBytes));
+  const limit = isFirst ? { file: "memory.limit_in_bytes", none: "-1" } : { file: "memory.max", none: "max" };
+  await writeFile(join(folder, limit.file), limitBytes === undefined ? limit.none : String(limitBytes));
   return { procsFile: join(folder, "cgroup.procs"), remove: () => rmdir(folder) };
 }

@@ -27,6 +27,8 @@ export interface Kind {
   readonly failures: string;
   /** Bytes of heap in use. */
   readonly heap: string;
+  /** What its container may use at most; undefined: no limit, for one that nobody has sized. */
+  readonly limitBytes: number | undefined;
 }
 
 const DEPLOYED = await deployed();
@@ -39,6 +41,7 @@ export const QUORATE: Kind = {
   waiting: "quorate_queue_depth",
   failures: "quorate_queue_retries_total",
   heap: "nodejs_heap_size_used_bytes",
+  limitBytes: DEPLOYED.limitBytes,
 };
 
 /** The peer, bench/baseline: a plain controller-runtime operator that makes the same objects. */
@@ -50,6 +53,7 @@ export const GO: Kind = {
   waiting: "workqueue_depth",
   failures: "controller_runtime_reconcile_errors_total",
   heap: "go_memstats_heap_inuse_bytes",
+  limitBytes: undefined,
 };
 
 /** What the process used so far. */
@@ -167,7 +171,7 @@ export async function startSubject(plane: ControlPlane, kind: Kind): Promise<Sub
   const port = await claimPort();
   const log = openSync(join(plane.folder, `${kind.name}.log`), "a");
   const { hostname, port: apiPort } = new URL(plane.server);
-  const memory = await memoryGroup(DEPLOYED.limitBytes);
+  const memory = await memoryGroup(kind.limitBytes);
   const child = spawn("unshare", ["--mount", "sh", "-c", IN_POD, account, memory.procsFile, ...kind.command], {
     stdio: ["ignore", log, log],
     env: {
