@@ -4,8 +4,20 @@ import { join } from "node:path";
 import { apply, kubectl } from "../hack/scenario/lab.ts";
 import { quorateSubject, type Subject } from "../hack/scenario/subject.ts";
 import { WriterRun } from "../hack/scenario/writer-run.ts";
+import { openEtcdLists } from "../hack/append/etcd-lists.ts";
+import { openPostgresLists } from "../hack/append/postgres-lists.ts";
+import { openRedisLists } from "../hack/append/redis-lists.ts";
+import { podAddresses } from "../hack/scenario/pod-addresses.ts";
 import { nameOf } from "../src/api/names.ts";
-import { type CountingClient, followRoute, secretValue, startKeyClient, startRedisClient } from "./counting-clients.ts";
+import { type AppendingClients, startAppending } from "./appending-clients.ts";
+import {
+  type CountingClient,
+  followRoute,
+  type Route,
+  secretValue,
+  startKeyClient,
+  startRedisClient,
+} from "./counting-clients.ts";
 
 /** One cluster of the campaign. */
 export interface Target {
@@ -15,6 +27,15 @@ export interface Target {
   readonly create: () => Promise<void>;
   /** Starts a client; resolves once something was acknowledged. */
   readonly startClient: () => Promise<CountingClient>;
+  /** Starts clients that read and add to lists. */
+  readonly startAppending: () => Promise<AppendingClients>;
+}
+
+/** Whoever takes writes, as the EndpointSlice says. @throws while it names nobody. */
+async function routed(route: Route): Promise<{ readonly host: string; readonly port: number }> {
+  const address = await route.find();
+  if (address === undefined) throw new Error("nobody takes writes");
+  return address;
 }
 
 async function applyExample(folder: string, namespace: string): Promise<void> {
@@ -42,36 +63,51 @@ function postgres(): Target {
         },
       };
     },
+    startAppending: async () => {
+      const { user, database, secret } = subject.writer;
+      const password = await secretValue(namespace, secret.name, secret.key);
+      const route = followRoute(namespace, "orders", 5432);
+      const open = async () =>
+        openPostgresLists({ ...(await routed(route)), user, password, database }, "SERIALIZABLE");
+      return startAppending(open, route.stop);
+    },
   };
 }
 
 function redis(): Target {
   const [namespace, cluster, port, followers] = ["campaign-redis", "sessions", 6379, 2];
+  const password = () => secretValue(namespace, nameOf.connectionSecret(cluster, "app"), "password");
   return {
     engine: "redis",
     subject: quorateSubject(namespace, cluster),
     create: () => applyExample("redis", namespace),
     startClient: async () =>
       // Everybody's confirmation: two members may be taken at once, and this durability mode promises nothing else then.
-      startRedisClient(
-        followRoute(namespace, cluster, port),
-        await secretValue(namespace, nameOf.connectionSecret(cluster, "app"), "password"),
-        followers,
-      ),
+      startRedisClient(followRoute(namespace, cluster, port), await password(), followers),
+    startAppending: async () => {
+      const [route, secret] = [followRoute(namespace, cluster, port), await password()];
+      return startAppending(async () => openRedisLists(await routed(route), secret, followers), route.stop);
+    },
   };
 }
 
 function etcd(): Target {
   const [namespace, cluster] = ["campaign-etcd", "settings"];
+  const pods = { namespace, selector: `quorate.io/cluster=${cluster}`, port: 2379 };
+  const password = () => secretValue(namespace, nameOf.credentialsSecret(cluster), "app");
   return {
     engine: "etcd",
     subject: quorateSubject(namespace, cluster),
     create: () => applyExample("etcd", namespace),
-    startClient: async () =>
-      startKeyClient(
-        { namespace, selector: `quorate.io/cluster=${cluster}`, port: 2379 },
-        await secretValue(namespace, nameOf.credentialsSecret(cluster), "app"),
-      ),
+    startClient: async () => startKeyClient(pods, await password()),
+    startAppending: async () => {
+      const [members, secret] = [podAddresses(pods), await password()];
+      let at = 0;
+      return startAppending(async () => {
+        const known = await members();
+        return openEtcdLists(known[at++ % known.length] ?? "", secret); // the next one, when this one does not answer
+      });
+    },
   };
 }
 

@@ -2,7 +2,7 @@
  * A fault campaign: clusters of several engines on one lab, each under a client that counts, and faults drawn by a seed, two at a
  * time for each cluster and now and then one of the control plane, for as long as HOURS (1) says. Each round ends healed, whole
  * again, and with a final read. Appends a line for each fault and engine to bench/results/campaign.jsonl; exits 1 when anything
- * that was acknowledged is lost or out of turn, or a cluster does not become whole again.
+ * that was acknowledged is lost or out of turn, transactions cannot be put in one order, or a cluster does not become whole again.
  *
  * SEED (the time) draws the same faults again, though not at the same moments of the clusters' lives. ENGINES (all) and FAULTS (2, at a
  * time for each cluster) choose what is broken. Ctrl-C ends it after the round that runs. It ends by itself when something was lost, wrong
@@ -16,6 +16,7 @@ import { pause, TimeoutError } from "../hack/scenario/shell.ts";
 import { type LeaderPod, podsBySelector, type Subject } from "../hack/scenario/subject.ts";
 import { randomFrom } from "../test/model/explore.ts";
 import { TARGETS as ALL_TARGETS, type Target } from "./campaign-targets.ts";
+import type { AppendVerdict } from "./appending-clients.ts";
 import type { Verdict } from "./counting-clients.ts";
 import { record } from "./figures.ts";
 
@@ -89,12 +90,22 @@ interface Tally {
   wrong: number;
   outOfOrder: number;
   broken: number;
+  transactions: number;
+  anomalies: number;
 }
 const tallies = new Map<string, Tally>();
 
 function tallyOf(fault: string, engine: string): Tally {
   const key = `${fault} ${engine}`;
-  const known = tallies.get(key) ?? { gapsMs: [], lost: 0, wrong: 0, outOfOrder: 0, broken: 0 };
+  const known = tallies.get(key) ?? {
+    gapsMs: [],
+    lost: 0,
+    wrong: 0,
+    outOfOrder: 0,
+    broken: 0,
+    transactions: 0,
+    anomalies: 0,
+  };
   tallies.set(key, known);
   return known;
 }
@@ -186,6 +197,7 @@ async function round(number: number): Promise<void> {
   }));
   process.stdout.write(`round ${number}\n`);
   const clients = await Promise.all(TARGETS.map((target) => target.startClient()));
+  const appending = await Promise.all(TARGETS.map((target) => target.startAppending()));
   const aimed = await Promise.all(
     drawn.map(({ target, faults }) => Promise.all(faults.map((fault) => aim(target, fault)))),
   );
@@ -197,12 +209,16 @@ async function round(number: number): Promise<void> {
   await healEverything();
   const whole = await Promise.all(TARGETS.map(isWholeAgain));
   const verdicts = await Promise.all(clients.map((client) => client.finish()));
+  const appended = await Promise.all(
+    appending.map((one, at) => one.finish(`append-${SEED}-${number}-${TARGETS[at]?.engine ?? ""}`)),
+  );
   for (const [at, { target, faults }] of drawn.entries()) {
     const names = [...faults.filter((_, index) => injected[at]?.[index] === true), everybodys].flatMap(
       (fault) => fault?.name ?? [],
     );
-    const [verdict, isWhole] = [verdicts[at], whole[at] === true];
-    if (verdict !== undefined) judge({ number, engine: target.engine, names, verdict, isWhole });
+    const [verdict, appends, isWhole] = [verdicts[at], appended[at], whole[at] === true];
+    if (verdict !== undefined && appends !== undefined)
+      judge({ number, engine: target.engine, names, verdict, appends, isWhole });
     if (!isWhole && !evidence.isKept) await replace(target);
   }
 }
@@ -223,12 +239,15 @@ interface Outcome {
   /** Faults that were injected. */
   readonly names: readonly string[];
   readonly verdict: Verdict;
+  readonly appends: AppendVerdict;
   readonly isWhole: boolean;
 }
 
-function judge({ number, engine, names, verdict, isWhole }: Outcome): void {
+function judge({ number, engine, names, verdict, appends, isWhole }: Outcome): void {
   const faults = names.join(" + ");
-  process.stdout.write(`  ${engine}: ${faults}: ${JSON.stringify(verdict)}${isWhole ? "" : ", not whole again"}\n`);
+  const [{ transactions }, anomalies] = [appends, appends.anomalies.length];
+  const all = JSON.stringify({ ...verdict, transactions, anomalies });
+  process.stdout.write(`  ${engine}: ${faults}: ${all}${isWhole ? "" : ", not whole again"}\n`);
   for (const name of names) {
     const tally = tallyOf(name, engine);
     tally.gapsMs.push(verdict.largestGapMs);
@@ -236,8 +255,10 @@ function judge({ number, engine, names, verdict, isWhole }: Outcome): void {
     tally.wrong += verdict.wrong;
     tally.outOfOrder += verdict.outOfOrder;
     tally.broken += isWhole ? 0 : 1;
+    tally.transactions += transactions;
+    tally.anomalies += anomalies;
   }
-  const wrongs = verdict.lost + verdict.wrong + verdict.outOfOrder;
+  const wrongs = verdict.lost + verdict.wrong + verdict.outOfOrder + anomalies;
   if (wrongs > 0) {
     evidence.isKept = true;
     ending.abort();

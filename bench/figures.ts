@@ -25,6 +25,9 @@ export interface Figure {
   readonly gapsMs?: readonly number[];
   /** How many clusters were not whole again in time after their last fault. */
   readonly broken?: number;
+  /** Transactions of lists that were acknowledged meanwhile, and ways in which what they saw agrees with no order of them. */
+  readonly transactions?: number;
+  readonly anomalies?: number;
   /** How many of what was counted did not end as they should. */
   readonly violations?: number;
   /** How long processors were at it. */

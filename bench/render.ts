@@ -301,19 +301,22 @@ function campaignTable(figures: readonly Figure[]): string[] {
     "at times one of the control plane, of the leader or of any member, for 2 to 18 s each. The gap is the longest of the round in",
     "which the fault was, whatever else was in it. `lost`, `wrong` (never written, or acknowledged and not seen by a read that",
     "followed) and `out of turn` (taken by an older leader after a newer one): in those rounds. Made by `make campaign HOURS=…`;",
-    `all campaigns together: ${total} faults.`,
+    `all campaigns together: ${total} faults. \`anomalies\`: what transactions of lists saw that agrees with no order of them, of the campaigns`,
+    "that had such clients, too: see [how quorate is tested](reliability.md#campaigns-of-real-faults).",
     "",
-    "| fault | engine | faults | median gap, ms | largest | lost | wrong | out of turn | not whole again |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| fault | engine | faults | median gap, ms | largest | lost | wrong | out of turn | transactions | anomalies | not whole again |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
   ];
   for (const key of [...new Set(rows.map((row) => `${row.case} ${row.subject}`))].toSorted()) {
     const those = rows.filter((row) => `${row.case} ${row.subject}` === key);
     const gapsMs = those.flatMap((row) => row.gapsMs ?? []).toSorted((a, b) => a - b);
     const sum = (pick: (row: Figure) => number | undefined): number =>
       those.reduce((all, row) => all + (pick(row) ?? 0), 0);
+    const isChecked = those.some((row) => row.transactions !== undefined);
     const counts = [sum((row) => row.lost), sum((row) => row.wrong), sum((row) => row.outOfOrder)];
+    const checked = isChecked ? [sum((row) => row.transactions), sum((row) => row.anomalies)] : ["", ""];
     lines.push(
-      `| ${key.replace(" ", " | ")} | ${gapsMs.length} | ${percentile(gapsMs, 0.5)} | ${gapsMs.at(-1) ?? 0} | ${counts.join(" | ")} | ${sum((row) => row.broken)} |`,
+      `| ${key.replace(" ", " | ")} | ${gapsMs.length} | ${percentile(gapsMs, 0.5)} | ${gapsMs.at(-1) ?? 0} | ${[...counts, ...checked].join(" | ")} | ${sum((row) => row.broken)} |`,
     );
   }
   return [...lines, ""];
