@@ -2,13 +2,17 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { rightsNotes } from "./test/api/rights-notes.ts";
 
-/** Minutes of real servers, or servers that are slow to start. */
-const LONG_ENGINE_TESTS = [
+/** Every built-in Engine against every rule of the contract, in each topology that it knows. */
+const CONFORMANCE_TESTS = [
   "test/engine/conformance.test.ts",
   "test/engine/conformance-groups.test.ts",
-  "test/engine/conformance-mistakes.test.ts",
   "test/engine/conformance-shards.test.ts",
   "test/engine/conformance-stateless.test.ts",
+];
+
+/** Minutes of real servers, or servers that are slow to start. */
+const LONG_ENGINE_TESTS = [
+  "test/engine/conformance-mistakes.test.ts",
   "test/engine/etcd-accounts.test.ts",
   "test/engine/etcd-tls.test.ts",
   "test/engine/galera-accounts.test.ts",
@@ -58,7 +62,16 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          exclude: LONG_ENGINE_TESTS,
+          exclude: [...CONFORMANCE_TESTS, ...LONG_ENGINE_TESTS],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "conformance",
+          include: CONFORMANCE_TESTS,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,

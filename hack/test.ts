@@ -46,6 +46,7 @@ const TOOLS: Suite = {
     ["hack/host-prometheus"],
     ["hack/host-redis"],
     ["hack/host-mariadb"],
+    ["hack/host-rabbitmq"],
     ["hack/host-browser"],
   ],
 };
@@ -53,13 +54,10 @@ const API: Suite = { name: "api", before: [], projects: ["api", "api-rights"] };
 /** The operator with an API server that is overloaded in every way, and beside tools that apply for ten minutes. */
 const API_LONG: Suite = { name: "api-long", before: [], projects: ["api-long"], isLong: true };
 const ENGINE: Suite = { name: "engine", before: [], projects: ["engine"] };
-/** Engines against every rule of the contract, broken ones, accounts of slow starters, slots that move, and a broker that is killed. */
-const ENGINE_LONG: Suite = {
-  name: "engine-long",
-  before: [["hack/host-rabbitmq"]],
-  projects: ["engine-long"],
-  isLong: true,
-};
+/** Every built-in Engine against every rule of the contract. */
+const CONFORMANCE: Suite = { name: "conformance", before: [], projects: ["conformance"] };
+/** Engines that break a rule, accounts of slow starters, slots that move, and a broker that is killed. */
+const ENGINE_LONG: Suite = { name: "engine-long", before: [], projects: ["engine-long"], isLong: true };
 const PROMETHEUS: Suite = { name: "prometheus", before: [], projects: ["prometheus"] };
 /** All faults at once, for hours, and their ends; each fault in a maintenance window. */
 const PROMETHEUS_LONG: Suite = { name: "prometheus-long", before: [], projects: ["prometheus-long"], isLong: true };
@@ -72,7 +70,7 @@ const COLLECTOR = ["hack/lab/lab", "build-collector"];
 /** Groups whose sizes change, hooks, rolls, alerts and traces: minutes each. */
 const MEMBERS_LONG: Suite = {
   name: "members-long",
-  before: [["make", "-s", "bundle"], ["hack/host-rabbitmq"], COLLECTOR],
+  before: [["make", "-s", "bundle"], COLLECTOR],
   projects: ["members-long"],
   isLong: true,
 };
@@ -114,7 +112,7 @@ const STAGES: readonly (readonly Lane[])[] = [
   // The members' tests are about time: beside them run what mostly waits.
   [
     [MEMBERS, ENGINE, ENGINE_LONG, PROMETHEUS_LONG, MEMBERS_LONG, IMAGES, IMAGES_LONG, LAB_UP],
-    [API, PROMETHEUS, API_LONG, BENCH_LONG],
+    [API, PROMETHEUS, CONFORMANCE, API_LONG, BENCH_LONG],
   ],
   // The lab waits for most of its time, and asserts none of it: the model has what it leaves.
   [[LAB], [MODEL]],

@@ -65,19 +65,9 @@ export function withFiles(name: string, changes: Readonly<Record<string, (text: 
   return { ...spec, files: { ...spec.files, ...(Object.fromEntries(changed) as Record<string, string>) } };
 }
 
-/** The rules that make most of the contract of topology Consensus, of an engine that starts fast: within a minute. */
-export const FIRST_RULES: readonly string[] = [
-  "initialize",
-  "add",
-  "roles",
-  "positions",
-  "majority",
-  "handover",
-  "remove",
-];
-
 /** Tries these rules one after the other before the tests, each of which is about one. */
-export function keepsRules(subject: Subject, topology: Topology, only = checkNames(topology)): void {
+export function keepsRules(subject: Subject, topology: Topology): void {
+  const only = checkNames(topology);
   const results = new Map<string, CheckResult>();
   beforeAll(async () => {
     for await (const result of tryEngine(software(subject), { topology, only })) results.set(result.name, result);
