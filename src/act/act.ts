@@ -7,6 +7,7 @@ import type { KubeApi } from "../kube/api.ts";
 import { isAlreadyExists } from "../kube/api-error.ts";
 import type { KubeObject, Stored } from "../kube/object.ts";
 import type { Doomed, Step } from "../plan/plan.ts";
+import { withoutAdditions } from "./additions.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { issuePeerCertificates } from "./peer-certificates.ts";
 import type { SecretSource } from "./secret-source.ts";
@@ -51,8 +52,7 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
   const { api, clock, secretSource } = options;
   switch (step.kind) {
     case "Apply":
-      ledger.wrote(await api.apply<Manifest>(step.manifest, { fieldManager: FIELD_MANAGER, force: true, signal }));
-      return;
+      return apply(api, step.manifest, ledger, signal);
     case "OfferAgent":
       ledger.wrote(await offerAgent(options, step, signal));
       return;
@@ -77,6 +77,18 @@ async function carryOut(options: ActorOptions, step: Step, ledger: Ledger, signa
       ledger.wrote(await api.mergePatch(ref, patch, { subresource: "status", signal }));
     }
   }
+}
+
+/** Applies it. The spec of a shard is the operator's alone, so what others added to it is taken away, too. */
+async function apply(api: KubeApi, manifest: Manifest, ledger: Ledger, signal: AbortSignal): Promise<void> {
+  const stored = await api.apply<Manifest>(manifest, { fieldManager: FIELD_MANAGER, force: true, signal });
+  ledger.wrote(stored);
+  const { apiVersion, kind, metadata } = stored;
+  const patch = kind === "ClusterSpec" ? withoutAdditions(stored["spec"], manifest["spec"]) : undefined;
+  if (patch === undefined) return;
+  const { namespace, name, resourceVersion } = metadata;
+  const ref = { apiVersion, kind, ...(namespace === undefined ? {} : { namespace }), name };
+  ledger.wrote(await api.mergePatch<Manifest>(ref, { metadata: { resourceVersion }, spec: patch }, { signal }));
 }
 
 function offerAgent(

@@ -16,10 +16,7 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   const { metadata } = manifest;
   const hash = hashes.get(manifest) ?? manifestHash(manifest);
   hashes.set(manifest, hash);
-  const desired: Manifest = {
-    ...manifest,
-    metadata: { ...metadata, annotations: { ...metadata.annotations, [ANNOTATION_APPLIED_HASH]: hash } },
-  };
+  const desired = withHash(manifest, hash);
   const live = children.get(childKey(manifest.kind, metadata.name));
   if (live === undefined) return [{ kind: "Apply", manifest: desired, reason: "it is missing" }];
   if (live.deleting) return []; // comes again once it is gone
@@ -29,6 +26,12 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   if (!contains(live.live, desired)) return [{ kind: "Apply", manifest: desired, reason: "it was changed by another" }];
   verified.set(live.live, wanted);
   return [];
+}
+
+function withHash(manifest: Manifest, hash: string): Manifest {
+  const { metadata } = manifest;
+  const annotations = { ...metadata.annotations, [ANNOTATION_APPLIED_HASH]: hash };
+  return { ...manifest, metadata: { ...metadata, annotations } };
 }
 
 const hashes = new WeakMap<Manifest, string>(); // of those that are compared again once they were applied
@@ -46,6 +49,20 @@ export function applyIfLacking(manifest: Manifest, children: ReadonlyMap<string,
   const live = children.get(childKey(manifest.kind, manifest.metadata.name));
   const isAsCreated = live?.appliedHash === undefined && contains(live?.live, manifest);
   return isAsCreated ? [] : applyIfDifferent(manifest, children);
+}
+
+/**
+ * As `applyIfDifferent`, for an object to whose spec nobody may add anything.
+ * @param isExact - Whether the live one says no more than the manifest, as the caller compares them.
+ */
+export function applyUnlessExact(isExact: boolean): typeof applyIfDifferent {
+  return (manifest, children) => {
+    const steps = applyIfDifferent(manifest, children);
+    const live = children.get(childKey(manifest.kind, manifest.metadata.name));
+    if (isExact || steps.length > 0 || live?.deleting === true) return steps;
+    const desired = withHash(manifest, hashes.get(manifest) ?? manifestHash(manifest));
+    return [{ kind: "Apply", manifest: desired, reason: "another added to it" }];
+  };
 }
 
 /** Manifests that are made only when they have to be. */

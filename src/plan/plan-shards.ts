@@ -10,7 +10,7 @@ import { buildShard, shardSpec, type ShardSpec } from "../build/shard.ts";
 import { certificateDueMs, type CertifiedCluster, issueCertificates, lateBlocks } from "./certificates.ts";
 import { planPasswords } from "./children.ts";
 import type { Decision } from "./decision.ts";
-import { applyRecipe } from "./difference.ts";
+import { applyRecipe, applyUnlessExact } from "./difference.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
 import { refuseOperations } from "./operations.ts";
@@ -136,7 +136,9 @@ function applyShards(whole: Whole, mayChange: (name: string) => boolean, asked: 
     };
     const inputs = `${specHash(spec)} ${canonicalJson(place)}`;
     const build = () => [buildShard(context, name, spec, place)];
-    return applyRecipe(context, { of: `shard ${name}`, inputs, build }, seen.children);
+    // What somebody adds to a shard would stay: a request to its leader, or a parameter because of which it is changed for ever.
+    const isExact = live === undefined || (isSame(now, spec) && isSameJson(live.place, place));
+    return applyRecipe(context, { of: `shard ${name}`, inputs, build }, seen.children, applyUnlessExact(isExact));
   });
 }
 

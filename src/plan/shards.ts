@@ -1,7 +1,7 @@
 // What is seen of the shards of a cluster, as their own ClusterSpecs say it.
 import { ClusterIntent } from "../api/cluster-spec.ts";
 import { ClusterStatus } from "../api/cluster-status.ts";
-import { DEFAULT_SHARDING, type SlotRequest } from "../api/sharding.ts";
+import { DEFAULT_SHARDING, type ShardPlace, type SlotRequest } from "../api/sharding.ts";
 import { nameOf } from "../api/names.ts";
 import { shardIndex, type ShardSpec } from "../build/shard.ts";
 import type { ClusterView, Observation } from "./observation.ts";
@@ -14,6 +14,8 @@ export interface ShardView {
   readonly deleting: boolean;
   /** What it was last told to be; undefined when that cannot be understood. */
   readonly spec: ShardSpec | undefined;
+  /** Where among the others it was last told to be. */
+  readonly place: ShardPlace | undefined;
   readonly request: SlotRequest | undefined;
   readonly status: ClusterStatus;
   /** Slots that it says it owns. */
@@ -75,6 +77,7 @@ function parseShard({ metadata, spec, status }: LiveShard): Omit<ShardView, "uid
   return {
     name: metadata.name,
     spec: intent === undefined ? undefined : (rest as ShardSpec),
+    place: shard,
     request: shard?.request,
     status: said,
     slots: parseSlots(said.shard?.slots ?? ""),

@@ -140,12 +140,22 @@ test("shards that speak TLS mount one certificate, which has the names of all, a
   await eventually(async () => expect(await admin.get(clusterRef("sealed-s2"))).toBeDefined());
 });
 
-test("what somebody changes of a shard is changed back", async () => {
-  await running("kept", 2, ["0-7", "8-15"]);
-  await admin.mergePatch(clusterRef("kept-s1"), { spec: { members: 5 } });
-  await eventually(async () =>
-    expect((await read(API_VERSION, "ClusterSpec", "kept-s1")).spec).toMatchObject({ members: 3 }),
-  );
+test.each([
+  ["a field", "scaled", { members: 5 }],
+  ["a parameter more", "tuned", { parameters: { level: "9" } }],
+  ["a label more", "labelled", { pods: { labels: { "example.com/tier": "data" } } }],
+  ["another shard", "strange", { shard: { shards: ["s0", "s1", "s2"] } }],
+  ["TLS with others", "ciphered", { shard: { tls: true } }],
+  [
+    "a request",
+    "asked",
+    { shard: { request: { action: "Move", slots: "8-9", to: "s0", askedAt: "2030-01-01T00:00:00Z" } } },
+  ],
+])("%s that somebody gives a shard is taken back", async (_what, name, spec) => {
+  await running(name, 2, ["0-7", "8-15"]);
+  const before = (await read(API_VERSION, "ClusterSpec", `${name}-s1`)).spec;
+  await admin.mergePatch(clusterRef(`${name}-s1`), { spec });
+  await eventually(async () => expect((await read(API_VERSION, "ClusterSpec", `${name}-s1`)).spec).toEqual(before));
 });
 
 test("a shard more takes slots over, and one less gives them back and goes", async () => {

@@ -8,6 +8,7 @@ import { unpackBundle } from "../../../src/agent-bundle.ts";
 import { buildAgentOffer } from "../../../src/build/agent-offer.ts";
 import { buildConnections } from "../../../src/build/connection.ts";
 import { buildLease } from "../../../src/build/config.ts";
+import type { Manifest } from "../../../src/build/manifest.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { RetryableError } from "../../../src/errors.ts";
 import type { KubeApi } from "../../../src/kube/api.ts";
@@ -75,6 +76,33 @@ describe("act", () => {
     const patch = { metadata: { uid: "o1", resourceVersion: "7" }, status };
     const call = ["mergePatch", { kind: "ClusterOperation", name: "move" }, patch, { subresource: "status" }];
     expect(calls).toMatchObject([call]);
+  });
+
+  test.each([
+    [
+      "taken away from a shard",
+      "ClusterSpec",
+      { parameters: { level: null }, shard: { shards: ["s0"], request: null } },
+    ],
+    ["left to anything else", "Service", undefined],
+  ])("what others added is %s", async (_what, kind, patch) => {
+    const manifest = {
+      ...{ apiVersion: "quorate.io/v1alpha1", kind, metadata: { name: "s0", namespace: "shop" } },
+      spec: { members: 3, parameters: {}, tolerations: [{ key: "a" }], shard: { shards: ["s0"] } },
+    } as unknown as Manifest;
+    const added = { parameters: { level: "9" }, shard: { shards: ["s0", "s9"], request: { slots: "1" } } };
+    const stored = {
+      ...manifest,
+      metadata: { ...manifest.metadata, resourceVersion: "7" },
+      spec: { ...(manifest["spec"] as object), ...added },
+    };
+    const { api, calls } = recordingApi();
+    const answering = { ...api, apply: () => Promise.resolve(stored) } as unknown as KubeApi;
+    const step: Step = { kind: "Apply", manifest, reason: "another added to it" };
+    await act({ api: answering, clock: systemClock, secretSource: randomSecrets }, [step], ledger(), signal);
+    const ref = { kind, namespace: "shop", name: "s0" };
+    const taken = ["mergePatch", ref, { metadata: { resourceVersion: "7" }, spec: patch }, {}];
+    expect(calls).toMatchObject(patch === undefined ? [] : [taken]);
   });
 
   test("offers the agent that the operator has, and no other", async () => {

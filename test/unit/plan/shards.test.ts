@@ -55,6 +55,20 @@ test("an operation on the whole is refused, with the name of a shard to ask inst
   expect(step).toMatchObject({ kind: "ReportOperation", name: "move", status: { phase: "Refused", message } });
 });
 
+test.each([
+  ["a parameter", ({ spec }: { spec: object }) => ({ ...spec, parameters: { size: "20" } })],
+  ["TLS", ({ spec, shard }: { spec: object; shard: object }) => ({ ...spec, shard: { ...shard, tls: true } })],
+])("%s that somebody adds to a shard is found, although all else is as it was told", (_what, more) => {
+  const world = running();
+  const told = world.shard(1);
+  const { spec } = told.manifest as unknown as { readonly spec: { readonly shard: object } };
+  told.manifest = { ...told.manifest, spec: more({ spec, shard: spec.shard }) };
+  const { name } = told.manifest.metadata;
+  expect(world.plan().steps).toMatchObject([
+    { kind: "Apply", manifest: { metadata: { name }, spec }, reason: "another added to it" },
+  ]);
+});
+
 describe("a changed spec", () => {
   test("reaches one shard after the other", () => {
     const world = running();
