@@ -82,7 +82,8 @@ export function keepsOwnList({ intent }: Pick<ClusterView, "intent">): boolean {
 
 /**
  * Whether a member that is no longer listed is still in the way of its pod's end: commits wait for it, or the engine's own list
- * may have it. Without a leader nobody knows who is on that list, and what a leader says that still lists the member may be old.
+ * may have it. Without a leader nobody knows who is on that list, and a leader that has not heard yet that the member is to go may
+ * take it onto the list after it spoke of one without it.
  */
 export function isStillCounted(world: World, { name }: MemberView): boolean {
   const report = world.leader?.pod?.report;
