@@ -11,7 +11,7 @@ import { versionsOf } from "./version-order.ts";
 /** Everything that is wrong with a history; nothing, if it is what a strictly serializable store shows. */
 export function check(history: readonly Transaction[]): Anomaly[] {
   const versions = versionsOf(history);
-  const cycles = cyclesOf(dependenciesOf(history, versions));
+  const cycles = cyclesOf(dependenciesOf(history, versions), history);
   return [
     ...versions.anomalies,
     ...cycles.map(({ name, edges }) => ({ name, explanation: edges.map((edge) => explain(history, edge)).join("\n") })),

@@ -1,5 +1,7 @@
 /** Cycles of dependencies: transactions that cannot have happened in any order, each class by the name that Adya gave it. */
-import type { Dependency, Graph, Reason } from "./dependencies.ts";
+import { componentsOf } from "./components.ts";
+import { type Dependency, type Graph, type Part, REASONS, type Reason } from "./dependencies.ts";
+import type { Transaction } from "./history.ts";
 
 /** A class of cycles, weakest guarantee first: what breaks it breaks all that come after. */
 interface Class {
@@ -20,49 +22,62 @@ const CLASSES: readonly Class[] = (["", "time"] as const).flatMap((time) => {
   ];
 });
 
+/**
+ * How many first edges are tried for a class in one group. In a large tangle a G-single may thus be called G2; that there is a cycle is
+ * known without trying, and what it costs stays in proportion to the group.
+ */
+const MOST_TRIES = 200;
+
 /** A cycle, and what it is called. */
 export interface Cycle {
   readonly name: string;
   readonly edges: readonly Dependency[];
 }
 
-/** One cycle of each group of transactions that depend on each other in a circle: of the first class that has one, a shortest of those. */
-export function cyclesOf(graph: Graph): Cycle[] {
-  return componentsOf(graph).flatMap((component) => {
-    const members = new Set(component);
+/** One short cycle of each group of transactions that depend on each other in a circle, of the first class that has one. */
+export function cyclesOf(graph: Graph, history: readonly Transaction[]): Cycle[] {
+  const everything = { graph, members: new Set(graph.keys()), reasons: REASONS };
+  return componentsOf(everything).flatMap((members) => {
     for (const { name, reasons, hasOneRw } of CLASSES) {
-      const edges = shortestCycle({ graph, members, reasons }, hasOneRw === true);
-      if (edges !== undefined) return [{ name, edges }];
+      const circular: readonly Reason[] = hasOneRw ? [...reasons, "rw"] : reasons;
+      for (const component of componentsOf({ graph, members, reasons: circular })) {
+        const part = { graph, members: component, reasons };
+        const edges = shortCycle(part, firstsOf(part, hasOneRw === true), history);
+        if (edges !== undefined) return [{ name, edges }];
+      }
     }
     return [];
   });
 }
 
-/** Edges that are looked at: between these transactions, for these reasons. */
-interface Part {
-  readonly graph: Graph;
-  readonly members: ReadonlySet<number>;
-  readonly reasons: readonly Reason[];
+/**
+ * Edges with which a cycle may begin: the one `rw`, or else one that goes back in the history, as one of every cycle does. Those that go
+ * back furthest come first: they are the ones that are not as they should be.
+ */
+function firstsOf({ graph, members, reasons }: Part, hasOneRw: boolean): Dependency[] {
+  const isFirst = ({ from, to, reason }: Dependency): boolean =>
+    members.has(to) && (hasOneRw ? reason === "rw" : from > to && reasons.includes(reason));
+  const firsts = [...members].flatMap((from) => (graph.get(from) ?? []).filter(isFirst));
+  return firsts.toSorted((a, b) => b.from - b.to - (a.from - a.to)).slice(0, MOST_TRIES);
 }
 
-function shortestCycle(part: Part, hasOneRw: boolean): readonly Dependency[] | undefined {
-  const { graph, members, reasons } = part;
+function shortCycle(
+  part: Part,
+  firsts: readonly Dependency[],
+  history: readonly Transaction[],
+): readonly Dependency[] | undefined {
   let best: readonly Dependency[] | undefined;
-  for (const from of members) {
-    const firsts = (graph.get(from) ?? []).filter(
-      ({ to, reason }) => members.has(to) && (hasOneRw ? reason === "rw" : reasons.includes(reason)),
-    );
-    for (const first of firsts) {
-      const back = shortestPath(part, first.to, from);
-      if (back !== undefined && (best === undefined || back.length + 1 < best.length)) best = [first, ...back];
-    }
-    if (best?.length === 2) break; // there are none that are shorter
+  for (const first of firsts) {
+    const path = shortestPath(part, first.to, first.from);
+    if (path === undefined) continue;
+    const back = part.reasons.includes("time") ? withoutDetours(path, history) : path;
+    if (best === undefined || back.length + 1 < best.length) best = [first, ...back];
+    if (best.length === 2) break; // there are none that are shorter
   }
   return best;
 }
 
-function shortestPath(part: Part, from: number, to: number): readonly Dependency[] | undefined {
-  const { graph, members, reasons } = part;
+function shortestPath({ graph, members, reasons }: Part, from: number, to: number): readonly Dependency[] | undefined {
   const reachedBy = new Map<number, Dependency | undefined>([[from, undefined]]);
   let edge: readonly number[] = [from];
   while (edge.length > 0 && !reachedBy.has(to)) {
@@ -79,46 +94,24 @@ function shortestPath(part: Part, from: number, to: number): readonly Dependency
   }
   if (!reachedBy.has(to)) return undefined;
   const path: Dependency[] = [];
-  for (let step = reachedBy.get(to); step !== undefined; step = reachedBy.get(step.from)) path.unshift(step);
-  return path;
+  for (let step = reachedBy.get(to); step !== undefined; step = reachedBy.get(step.from)) path.push(step);
+  return path.toReversed();
 }
 
-/** Tarjan's strongly connected components of more than one transaction, without recursion: histories are long. */
-function componentsOf(graph: Graph): readonly (readonly number[])[] {
-  const index = new Map<number, number>();
-  const low = new Map<number, number>();
-  const stack: number[] = [];
-  const onStack = new Set<number>();
-  const found: number[][] = [];
-  const lower = (at: number, value: number): void => {
-    low.set(at, Math.min(low.get(at) ?? value, value));
-  };
-  const enter = (at: number): { readonly at: number; next: number } => {
-    index.set(at, index.size);
-    low.set(at, index.get(at) ?? 0);
-    stack.push(at);
-    onStack.add(at);
-    return { at, next: 0 };
-  };
-  for (const root of graph.keys()) {
-    if (index.has(root)) continue;
-    const visits = [enter(root)];
-    for (let visit = visits.at(-1); visit !== undefined; visit = visits.at(-1)) {
-      const { at } = visit;
-      const to = graph.get(at)?.[visit.next++]?.to;
-      if (to !== undefined) {
-        if (!index.has(to)) visits.push(enter(to));
-        else if (onStack.has(to)) lower(at, index.get(to) ?? 0);
-        continue;
-      }
-      visits.pop();
-      const parent = visits.at(-1);
-      if (parent !== undefined) lower(parent.at, low.get(at) ?? 0);
-      if (low.get(at) !== index.get(at)) continue;
-      const component = stack.splice(stack.lastIndexOf(at));
-      for (const member of component) onStack.delete(member);
-      if (component.length > 1) found.push(component);
-    }
+/** The graph holds only the edges of time that no others imply: here one of those that are implied stands for all that it spans. */
+function withoutDetours(path: readonly Dependency[], history: readonly Transaction[]): Dependency[] {
+  const short: Dependency[] = [];
+  for (let at = 0; at < path.length; ) {
+    const first = path[at];
+    if (first === undefined) break;
+    const { from } = first;
+    const last = path.findLastIndex(({ to }, index) => index > at && isBefore(history[from], history[to]));
+    short.push(last < 0 ? first : { from, to: path[last]?.to ?? from, reason: "time", list: "" });
+    at = Math.max(at, last) + 1;
   }
-  return found;
+  return short;
+}
+
+function isBefore(one: Transaction | undefined, other: Transaction | undefined): boolean {
+  return one?.outcome === "ok" && other !== undefined && one.endMs < other.startMs;
 }

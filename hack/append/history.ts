@@ -45,3 +45,21 @@ const SHOWN = 5;
 function tailOf(values: readonly number[]): string {
   return (values.length > SHOWN ? ["…", ...values.slice(-SHOWN)] : values).join(",");
 }
+
+/** A history as text, from which {@link parseHistory} makes the same one: a line of JSON for each transaction. */
+export function formatHistory(history: readonly Transaction[]): string {
+  return history
+    .map((transaction) => `${JSON.stringify({ ...transaction, reads: Object.fromEntries(transaction.reads) })}\n`)
+    .join("");
+}
+
+/** A history from its text. */
+export function parseHistory(text: string): Transaction[] {
+  const lines = text.split("\n").filter((line) => line !== "");
+  return lines.map((line) => {
+    const { reads, ...transaction } = JSON.parse(line) as Omit<Transaction, "reads"> & {
+      readonly reads: Readonly<Record<string, readonly number[]>>;
+    };
+    return { ...transaction, reads: new Map(Object.entries(reads)) };
+  });
+}

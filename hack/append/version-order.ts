@@ -44,6 +44,7 @@ function wrongValues(
   order: readonly number[],
 ): Anomaly[] {
   const seen = new Set<number>();
+  const lastOf = new Map<number, number>();
   return order.flatMap((value): Anomaly[] => {
     const writer = writers.get(value);
     const isTwice = seen.has(value);
@@ -51,6 +52,13 @@ function wrongValues(
     if (isTwice) return [{ name: "duplicate", explanation: `${list} has ${value} twice` }];
     if (writer?.list !== list) return [{ name: "from nowhere", explanation: `nobody added ${value} to ${list}` }];
     const transaction = history[writer.at];
+    const place = transaction?.appends.findIndex((append) => append.value === value) ?? 0;
+    const isTurned = place < (lastOf.get(writer.at) ?? place);
+    lastOf.set(writer.at, place);
+    if (transaction !== undefined && isTurned) {
+      const explanation = `${list} has ${value} behind what was added after it: ${describe(transaction, writer.at)}`;
+      return [{ name: "turned around", explanation }];
+    }
     if (transaction?.outcome !== "failed") return [];
     const explanation = `${list} has ${value}, and the server had said that it did not add it: ${describe(transaction, writer.at)}`;
     return [{ name: "G1a", explanation }];
@@ -73,6 +81,10 @@ function wrongReads({ history, writers, orders }: Known, transaction: Transactio
     }
     const last = values.at(-1);
     const writer = last === undefined ? undefined : writers.get(last);
+    if (writer?.at === at) {
+      const explanation = `${list} had ${last} before it was added: ${describe(transaction, at)}`;
+      return [{ name: "internal", explanation }];
+    }
     const by = writer === undefined ? undefined : history[writer.at];
     const final = by?.appends.findLast((append) => append.list === list)?.value;
     if (writer === undefined || by === undefined || final === last) return [];

@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { check } from "../../../hack/append/check.ts";
-import type { Append, Transaction } from "../../../hack/append/history.ts";
+import { type Append, formatHistory, parseHistory, type Transaction } from "../../../hack/append/history.ts";
 
 /** A transaction in short: `reads` and `appends` of lists by name. */
 interface Short {
@@ -41,6 +41,8 @@ describe("what is wrong with one list", () => {
       "incompatible orders",
       history({ appends: { x: 1 } }, { appends: { x: 2 } }, { reads: { x: [1, 2] } }, { reads: { x: [2] } }),
     ],
+    ["turned around", history({ appends: { x: [1, 2] } }, { appends: { x: 3 } }, { reads: { x: [2, 1, 3] } })],
+    ["internal", history({ reads: { x: [1] }, appends: { x: 1 } })],
     ["lost", history({ at: [0, 1], appends: { x: 1 } }, { at: [2, 3], reads: { x: [] } })],
   ])("%s", (name, transactions) => expect(namesOf(transactions)).toContain(name));
 
@@ -48,6 +50,12 @@ describe("what is wrong with one list", () => {
     const maybe: Short = { outcome: "unknown", at: [0, 1], appends: { x: 1 } };
     expect(check(history(maybe, { at: [2, 3], reads: { x: [1] } }))).toEqual([]);
     expect(check(history(maybe, { at: [2, 3], reads: { x: [] } }))).toEqual([]);
+  });
+
+  it("but all of it, or nothing: in one list or in several", () => {
+    const maybe = (appends: NonNullable<Short["appends"]>): Short => ({ outcome: "unknown", appends });
+    expect(namesOf(history(maybe({ x: 1, y: 2 }), { reads: { x: [1], y: [] } }))).toEqual(["G-single"]);
+    expect(namesOf(history(maybe({ x: [1, 2] }), { appends: { x: 3 } }, { reads: { x: [1, 3] } }))).toEqual(["G0"]);
   });
 
   it("and may happen later than its client waited", () => {
@@ -118,6 +126,15 @@ describe("cycles", () => {
     expect(anomaly?.explanation).toMatch(/T0 .*before T1: T1 added to x behind it/);
   });
 
+  it("in time are told in few words, however much happened meanwhile", () => {
+    const steps = Array.from({ length: 200 }, (_, n): Short => ({ at: [2 * n, 2 * n + 1], appends: { x: n } }));
+    const [anomaly] = check(history(...steps, { at: [900, 901], reads: { x: [0] } }));
+    expect(anomaly?.name).toBe("lost");
+    const all = { x: steps.map((_, n) => n) };
+    const seen = history(...steps, { at: [900, 901], reads: all }, { at: [902, 903], reads: { x: [0] } });
+    expect(check(seen).map(({ explanation }) => explanation.split("\n").length)).toEqual([2]);
+  });
+
   it("a stale read is found however many transactions lie between", () => {
     const steps = Array.from({ length: 2000 }, (_, n): Short => ({ at: [2 * n, 2 * n + 1], appends: { x: n } }));
     const all = Array.from({ length: 2000 }, (_, n) => n);
@@ -126,6 +143,14 @@ describe("cycles", () => {
     expect(
       namesOf(history(...steps, { at: after(0), reads: { x: all } }, { at: after(1), reads: { x: all.slice(0, 7) } })),
     ).toEqual(["G-single, in time"]);
+  });
+});
+
+describe("a history as text", () => {
+  it("gives the same history", () => {
+    const whole = history({ reads: { x: [], y: [3, 4] }, appends: { x: [1, 2] } }, { outcome: "unknown", client: 2 });
+    expect(parseHistory(formatHistory(whole))).toEqual(whole);
+    expect(parseHistory("")).toEqual([]);
   });
 });
 
