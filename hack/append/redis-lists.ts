@@ -17,21 +17,37 @@ export async function openRedisLists(address: RedisAddress, password: string, fo
         await queue(connection, `ECHO ${END}`);
       }
       for (const { list, value } of appends) await queue(connection, `RPUSH ${list} ${value}`);
-      const answers = (await connection.ask("EXEC")).split(`${END}\n`);
+      const seen = readsOf((await connection.ask("EXEC")).split("\n"), reads, appends.length);
       const confirmed = Number(await connection.ask(`WAIT ${followers} ${DEADLINE_MS / 2}`));
       // What it saw is worth as little as what it added: both may be gone with this leader.
       if (confirmed < followers) throw new Error(`${confirmed} followers confirmed`);
-      return new Map(reads.map((list, at) => [list, numbersOf(answers[at])] as const));
+      return seen;
     },
   };
 }
 
-/** @param answer - What LRANGE gave, a line for each element. */
-function numbersOf(answer = ""): number[] {
-  const lines = answer.split("\n").filter((line) => line !== "");
-  const numbers = lines.map(Number);
-  if (numbers.some(Number.isNaN)) throw new Error(`no list: ${answer.slice(0, 100)}`);
-  return numbers;
+/**
+ * @param lines - What EXEC gave: the elements of each list and END, then a number for each append.
+ * @throws when it is anything else: a command may fail although the transaction is carried out.
+ */
+function readsOf(lines: readonly string[], lists: readonly string[], appends: number): Map<string, readonly number[]> {
+  const reads = new Map<string, readonly number[]>();
+  let from = 0;
+  for (const list of lists) {
+    const end = lines.indexOf(END, from);
+    if (end < 0) throw new Error(`no answer for ${list}`);
+    const elements = lines.slice(from, end).filter((line) => line !== ""); // nothing is a line, too
+    reads.set(list, numbersOf(elements));
+    from = end + 1;
+  }
+  if (numbersOf(lines.slice(from)).length !== appends) throw new Error("an append has no answer");
+  return reads;
+}
+
+function numbersOf(lines: readonly string[]): number[] {
+  const wrong = lines.find((line) => !/^\d+$/.test(line));
+  if (wrong !== undefined) throw new Error(`no number: ${wrong.slice(0, 100)}`);
+  return lines.map(Number);
 }
 
 /** A command that is refused is not queued, and until EXEC nothing happens. */
