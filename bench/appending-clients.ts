@@ -3,11 +3,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppendClients } from "../hack/append/append-clients.ts";
 import { check } from "../hack/append/check.ts";
-import { type Anomaly, describe } from "../hack/append/history.ts";
+import { type Anomaly, formatHistory, type Transaction } from "../hack/append/history.ts";
 import type { OpenSession } from "../hack/append/list-store.ts";
 import { resultsFile } from "./figures.ts";
 
-const CLIENTS = 3;
+const CLIENTS = 4;
 const PAUSE_MS = 100;
 
 /** What came of a workload. */
@@ -20,7 +20,7 @@ export interface AppendVerdict {
 
 /** A workload that runs until it is told to finish. */
 export interface AppendingClients {
-  /** @param name - Of the file in which the history is kept when something is wrong with it. */
+  /** @param name - Of the files in which the history, and what is wrong with it, are kept when there is anything. */
   finish(name: string): Promise<AppendVerdict>;
 }
 
@@ -34,14 +34,17 @@ export function startAppending(open: OpenSession, stop: () => void = () => undef
       const history = await clients.finish();
       stop();
       const anomalies = check(history);
-      if (anomalies.length > 0) {
-        const file = join(dirname(resultsFile("campaign")), `${name}.txt`);
-        await mkdir(dirname(file), { recursive: true });
-        const found = anomalies.map(({ name: is, explanation }) => `${is}\n${explanation}\n`);
-        await writeFile(file, [...found, ...history.map(describe)].join("\n"));
-        process.stdout.write(`${found.slice(0, 3).join("\n")}${anomalies.length} anomalies: ${file}\n`);
-      }
+      if (anomalies.length > 0) await keep(name, anomalies, history);
       return { transactions: clients.acked, anomalies };
     },
   };
+}
+
+async function keep(name: string, anomalies: readonly Anomaly[], history: readonly Transaction[]): Promise<void> {
+  const file = join(dirname(resultsFile("campaign")), name);
+  await mkdir(dirname(file), { recursive: true });
+  const found = anomalies.map(({ name: is, explanation }) => `${is}\n${explanation}\n`);
+  await writeFile(`${file}.txt`, found.join("\n"));
+  await writeFile(`${file}.jsonl`, formatHistory(history));
+  process.stdout.write(`${found.slice(0, 3).join("\n")}${anomalies.length} anomalies: ${file}.txt\n`);
 }
