@@ -112,7 +112,7 @@ sim-agents: deps ## The agents' elections and fences in a simulated world (SEEDS
 
 .PHONY: sequences
 sequences: deps ## Every field of a ClusterSpec changed and set back, against the real operator (FIELD=services., SEED=1, SEQUENCES=12)
-	vitest run --project api-long test/api/sequences-long.test.ts
+	vitest run --project api-long test/api/sequences-long.test.ts test/api/sequences-sharded.test.ts
 
 .PHONY: mutants
 mutants: deps ## Sow known mistakes into copies of operator and agents; the simulators must find each (writes its table into docs/reliability.md)

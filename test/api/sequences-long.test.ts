@@ -52,9 +52,7 @@ afterEach(async () => {
 });
 
 afterAll(() => {
-  console.log(
-    [...coverage.lines([...leaves, ...ofFleets]), `not here: ${ONE_WAY.join(" ")} sharding. shard.`].join("\n"),
-  );
+  console.log([...coverage.lines([...leaves, ...ofFleets]), `cannot be set back: ${ONE_WAY.join(" ")}`].join("\n"));
 });
 
 test("every field of topology ActivePassive, there and back", { timeout: HOUR_MS }, async () => {

@@ -2,8 +2,9 @@
 import { afterEach, expect, test } from "vitest";
 import { minimalCluster } from "./crd-cases.ts";
 import { admin, eventually, intentOf } from "./operator-world.ts";
-import { BASE, ONE_WAY, OTHER_TOPOLOGIES, ROLLING } from "./spec-bases.ts";
+import { BASE, ONE_WAY, OTHER_TOPOLOGIES, partedEngine, ROLLING } from "./spec-bases.ts";
 import { bugPasses, Coverage, draw, drawing, type Problem, settingsOf, Subject } from "./spec-sequences.ts";
+import { type FakeShards, startWhole } from "./spec-shards.ts";
 import { leavesOfSpec } from "./spec-values.ts";
 import { FakeNodes } from "./spec-world.ts";
 
@@ -12,7 +13,7 @@ const BUDGET_MS = 6_000;
 
 const leaves = leavesOfSpec();
 const coverage = new Coverage();
-let nodes: FakeNodes | undefined;
+let nodes: FakeNodes | FakeShards | undefined;
 
 async function subjectOf(name: string): Promise<Subject> {
   await admin.create(minimalCluster(BASE, name));
@@ -47,6 +48,19 @@ test("what the schema forbids is refused by its field; drawn fields go there and
     problems.push(...(await subject.thereAndBack(setting)));
   }
   expect(problems).toEqual([]);
+  expect(await bugPasses()).toBe(0);
+});
+
+test("a shard more there and back, alone and in the middle of other changes", { timeout: 120_000 }, async () => {
+  await admin.create(partedEngine("parted", 12));
+  const { shards, subject } = await startWhole("whole", { sharding: { shards: 2 }, members: 1 }, coverage);
+  nodes = shards;
+  const among = (name: string) => leaves.filter((leaf) => leaf.name === name);
+  const [more] = among("sharding.shards").map((leaf) => ({ leaf, value: 3, patch: { sharding: { shards: 3 } } }));
+  const [tuned] = among("parameters{}").flatMap((leaf) => settingsOf(leaf).good);
+  if (more === undefined || tuned === undefined) throw new Error("the ClusterSpec has no such fields any more");
+  expect(await subject.thereAndBack(more)).toEqual([]);
+  expect(await subject.sequence([tuned, more, tuned])).toEqual([]);
   expect(await bugPasses()).toBe(0);
 });
 

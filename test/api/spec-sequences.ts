@@ -1,4 +1,5 @@
 // Sequences of specs against the real operator, in the manner of Acto, and what must hold after each of them.
+import { sleep, systemClock } from "../../src/clock.ts";
 import { apiStatusOf } from "../../src/kube/api-error.ts";
 import { mergeFields } from "../sim/fields.ts";
 import { admin, clusterRef, logged, registry } from "./operator-world.ts";
@@ -43,6 +44,8 @@ export const SHOWS: readonly (readonly [begin: string, shows: Shows, why: string
   ["pods.topologyKey", "Value", "is in the pod"],
   ["accounts[].database", "Value", "is in the intent"],
   ["autoscaling.metrics[].name", "Difference", "is the spec's own: an autoscaler's metrics have no names"],
+  ["sharding.shards", "Difference", "shows in how many there are"],
+  ["sharding.", "Nothing", "says how fast slots move"],
   ["engine.version", "Difference", "is the Engine's first already; what a member was asked for is noted with it"],
 ];
 
@@ -75,12 +78,15 @@ export class Subject {
   readonly cluster: string;
   readonly base: object;
   readonly #coverage: Coverage;
+  readonly #patienceMs: number;
   #first: ReadonlyMap<string, string> = new Map();
 
-  constructor(cluster: string, base: object, coverage: Coverage) {
+  /** @param patienceMs - How much later than the operator's rest all is as before: others may have to take away what is left. */
+  constructor(cluster: string, base: object, coverage: Coverage, patienceMs = 0) {
     this.cluster = cluster;
     this.base = base;
     this.#coverage = coverage;
+    this.#patienceMs = patienceMs;
   }
 
   /** Waits until it is well, and remembers what it looks like. */
@@ -125,8 +131,11 @@ export class Subject {
     return [...problems, ...newBugs(setting, before), ...(await this.#back(setting, "Recovery"))];
   }
 
-  /** Several changes one after the other, each over the last, and back to the base in the end. */
-  async sequence(settings: readonly Setting[]): Promise<Problem[]> {
+  /**
+   * Several changes one after the other, each over the last, and back to the base in the end.
+   * @param pauseMs - How long each may take its course before the next one comes.
+   */
+  async sequence(settings: readonly Setting[], pauseMs = () => 0): Promise<Problem[]> {
     const problems: Problem[] = [];
     let spec = this.base;
     const before = bugs();
@@ -141,6 +150,7 @@ export class Subject {
       );
       if (isTaken) spec = next;
       this.#coverage.note(setting.leaf, "in a sequence");
+      await sleep(systemClock, pauseMs());
     }
     const [last] = settings.slice(-1);
     if (last === undefined) return problems;
@@ -163,7 +173,9 @@ export class Subject {
     const added = changed.filter((line) => line.startsWith("+")).join("\n");
     const found = changed.slice(0, 6).join(" | ") || "no child differs";
     const shows = showsOf(leaf);
-    if (shows === "Nothing" && changed.length > 0) problems.push(problemOf(setting, "Consistency", found));
+    // Shards have the spec of the whole, whatever it says.
+    const isShown = changed.some((line) => !line.slice(2).startsWith("ClusterSpec "));
+    if (shows === "Nothing" && isShown) problems.push(problemOf(setting, "Consistency", found));
     if (shows === "Difference" && changed.length === 0) problems.push(problemOf(setting, "Consistency", found));
     if (shows === "Value" && !added.includes(String(value))) problems.push(problemOf(setting, "Consistency", found));
     return [...problems, ...newBugs(setting, before)];
@@ -175,9 +187,18 @@ export class Subject {
     const rest = await settled(this.cluster);
     if ("late" in rest) return [problemOf(setting, "Recovery", rest.late)];
     if (!rest.isWell) return [problemOf(setting, "Recovery", JSON.stringify(rest.status.conditions))];
-    const left = changesOf(this.#first, await childrenOf(this.cluster));
+    const left = await this.#left();
     const problems = left.length === 0 ? [] : [problemOf(setting, oracle, left.slice(0, 8).join(" | "))];
     return [...problems, ...newBugs(setting, before)];
+  }
+
+  async #left(): Promise<readonly string[]> {
+    const untilMs = Date.now() + this.#patienceMs;
+    for (;;) {
+      const left = changesOf(this.#first, await childrenOf(this.cluster));
+      if (left.length === 0 || Date.now() >= untilMs) return left;
+      await sleep(systemClock, 100);
+    }
   }
 
   #specWith({ patch }: Setting): object {
@@ -205,20 +226,20 @@ async function settled(cluster: string): Promise<Rest | { readonly late: string 
 }
 
 /** Whether what is said for people names the field, or the last part of it, which is what the child's field is called, too. */
-function isExplained({ leaf }: Setting, { status }: Rest): boolean {
-  const said = JSON.stringify([status.conditions, status.blocked]);
+function isExplained({ leaf }: Setting, { said }: Rest): boolean {
   const names = leaf.path.filter((part) => part !== "[]" && part !== "{}");
   return (
     said.includes(names.join(".")) ||
     (names.length > 1 && said.includes(names.at(-1) ?? "?")) ||
-    said.includes(`${names[0] ?? "?"} `)
+    said.includes(`${names[0] ?? "?"} `) ||
+    said.includes(`spec.${names[0] ?? "?"}`)
   );
 }
 
 /** A volume is created, not applied: it has a hash from the first time on that it is changed, whatever it is changed back to. */
 const FIRST_HASH = /^\+ PersistentVolumeClaim [^ ]+: "quorate\.io\/applied-hash": "[0-9a-f]+",?$/;
 /** The volume of a member that was taken out is kept, as `volumeRetention` says; those of the first three belong to it all along. */
-const RETAINED_VOLUME = /^\+ PersistentVolumeClaim NAME-(?:[3-9]|\d\d+)-data\b/;
+const RETAINED_VOLUME = /^\+ PersistentVolumeClaim NAME-(?:s\d+-)?(?:[3-9]|\d\d+)-data\b/;
 /** What an account was reached by is kept with its data. The operator lists no Secrets, so it could not find it either. */
 const RETAINED_SECRET = /^\+ Secret NAME-(?:chosen\b|credentials: "chosen")/;
 const ON_PURPOSE = [FIRST_HASH, RETAINED_VOLUME, RETAINED_SECRET];

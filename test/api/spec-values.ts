@@ -116,6 +116,10 @@ const BESIDE: readonly (readonly [begin: string, spec: object])[] = [
   ],
   ["autoscaling.metrics[]", { autoscaling: { maxMembers: 9, metrics: [{ name: "chosen", cpuPercent: 60 }] } }],
   ["autoscaling", { autoscaling: { maxMembers: 9 } }],
+  [
+    "shard.request",
+    { shard: { request: { action: "Move", slots: "0-1", to: "chosen", askedAt: "2030-01-01T00:00:00Z" } } },
+  ],
 ];
 
 /** Where the schema alone does not tell a good value. */
@@ -158,6 +162,11 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   "services.readOnly.loadBalancerClass": ["example.com/chosen"],
   "services.read.loadBalancerClass": ["example.com/chosen"],
   "autoscaling.maxMembers": [7],
+  "sharding.shards": [5, 4],
+  "shard.shards[]": ["chosen"],
+  "shard.request.slots": ["0-2"],
+  "shard.request.askedAt": ["2030-01-01T00:00:00Z"],
+  "accounts[].rules[]": ["read /chosen"],
   "parameters{}": ["8MB"],
 };
 
@@ -227,6 +236,8 @@ const DOUBTFUL: Readonly<Record<string, readonly object[]>> = {
   "resources.requests.memory": [{ resources: { requests: { memory: "1m" } } }],
   "failover.maxLag": [{ failover: { maxLag: "1m" } }],
   members: [{ members: 9 }],
+  "sharding.shards": [{ sharding: { shards: 3 } }],
+  "accounts[].rules[]": [{ accounts: [{ name: "chosen", rules: ["nonsense"] }] }],
   "pods.env[].value": [{ pods: { env: [{ name: "CHOSEN", value: "$(HOME) 'x' \\ \n" }] } }],
 };
 

@@ -1,31 +1,44 @@
 // A cluster whose spec is changed again and again: kubelets and agents that go along, and what its children look like at rest.
 import { createHash } from "node:crypto";
 import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
-import { API_VERSION, LABEL_CLUSTER, LABEL_MEMBER, nameOf } from "../../src/api/names.ts";
+import { API_VERSION, LABEL_CLUSTER, LABEL_MEMBER, LABEL_SHARD_OF, nameOf } from "../../src/api/names.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { ANNOTATION_APPLIED_HASH } from "../../src/build/labels.ts";
 import { systemClock, sleep } from "../../src/clock.ts";
-import { isConflict } from "../../src/kube/api-error.ts";
+import { OperatorError } from "../../src/errors.ts";
+import { apiStatusOf, isConflict } from "../../src/kube/api-error.ts";
 import { listAll } from "../../src/kube/list.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
 import { RUNNING, runMember } from "./fake-members.ts";
 import { admin, type Any, clusterRef, NAMESPACE, passes, ref } from "./operator-world.ts";
 import { PlayedController } from "./played-controller.ts";
 
+/** What a leader says beside what every leader does, by what it is told and the epoch in which it leads. */
+export type LeaderSays = (
+  intent: Intent,
+  leads: { readonly member: string; readonly epoch: number },
+) => Partial<MemberReport>;
+
 /** Runs members of topology ActivePassive: pods for StatefulSets, one leader, answers to what the operator asks. */
 export class FakeNodes extends PlayedController {
+  readonly #leaderSays: LeaderSays;
   readonly #said = new Map<string, string>();
   #leader: string | undefined;
   #epoch = 0;
   #answered: MemberReport["switchover"] = null;
 
-  protected async tick(): Promise<void> {
+  constructor(cluster: string, leaderSays: LeaderSays = () => ({})) {
+    super(cluster);
+    this.#leaderSays = leaderSays;
+  }
+
+  override async tick(): Promise<void> {
     const [sets, pods, claims] = await Promise.all([
       this.list<Any>("apps/v1", "StatefulSet"),
       this.list("v1", "Pod"),
       this.list<Any>("v1", "PersistentVolumeClaim"),
     ]);
-    for (const claim of claims) await growClaim(claim);
+    for (const claim of claims) await keepClaim(claim);
     const wanted = sets.filter(({ spec }) => spec?.["replicas"] !== 0).map(({ metadata }) => metadata.name);
     for (const pod of pods) {
       const member = pod.metadata.labels?.[LABEL_MEMBER] ?? "";
@@ -38,14 +51,16 @@ export class FakeNodes extends PlayedController {
     for (const member of wanted) await this.#report(member, intent, wanted, pods);
   }
 
-  #elect({ members, switchover, bootstrapMember }: Intent, wanted: readonly string[]): void {
+  #elect({ members, switchover, bootstrapMember, initializedFor }: Intent, wanted: readonly string[]): void {
     const listed = members.map(({ name }) => name).filter((name) => wanted.includes(name));
     if (switchover !== null && this.#answered?.id !== switchover.id && switchover.from === this.#leader) {
       const to = switchover.to ?? listed.find((name) => name !== this.#leader);
       this.#answered = { id: switchover.id, result: "Done", message: `${to ?? "nobody"} leads` };
       this.#lead(to);
     }
-    if (this.#leader === undefined || !listed.includes(this.#leader)) this.#lead(bootstrapMember ?? listed[0]);
+    // Nobody leads from a volume of an earlier cluster.
+    const first = bootstrapMember ?? (initializedFor === undefined ? undefined : listed[0]);
+    if (this.#leader === undefined || !listed.includes(this.#leader)) this.#lead(first);
   }
 
   #lead(member: string | undefined): void {
@@ -71,6 +86,7 @@ export class FakeNodes extends PlayedController {
       switchover: this.#answered,
       restart: intent.restart?.member === member ? { id: intent.restart.id, result: "Done", message: "done" } : null,
       hook: intent.hook?.member === member ? { id: intent.hook.id, result: "Done", message: "done" } : null,
+      ...(isLeader ? this.#leaderSays(intent, { member, epoch: this.#epoch }) : {}),
     };
     const pod = pods.find(({ metadata }) => metadata.name === nameOf.pod(member));
     const text = JSON.stringify(report);
@@ -94,7 +110,12 @@ export class FakeNodes extends PlayedController {
   }
 }
 
-async function growClaim({ metadata, spec, status }: Stored<Any>): Promise<void> {
+/** Grows a claim as it asks for, and lets one go that is to be deleted. */
+export async function keepClaim({ metadata, spec, status }: Stored<Any>): Promise<void> {
+  if (metadata.deletionTimestamp !== undefined) {
+    await admin.mergePatch(ref("v1", "PersistentVolumeClaim", metadata.name), { metadata: { finalizers: null } });
+    return;
+  }
   const { requests } = (spec?.["resources"] ?? {}) as { readonly requests?: { readonly storage: string } };
   const { storage } = (status?.["capacity"] ?? {}) as { readonly storage?: string };
   if (requests === undefined || storage === requests.storage) return;
@@ -114,39 +135,66 @@ function now(): string {
 export interface Rest {
   readonly isWell: boolean;
   readonly status: ClusterStatus;
+  /** What is said for people, by it and by its shards. */
+  readonly said: string;
 }
 
 const ROLLS = ["Progressing", "Baking", "RollingBack"];
 const QUIET_MS = 150;
 /** In a roll a guard holds the next step back for moments; one that lasts is what a person has to look at. */
 const BLOCKED_MS = 2_000;
+/** For one cluster, and again for each of its shards, which change one after the other. */
 const REST_DEADLINE_MS = 40_000;
+
+type Found = Stored<KubeObject & { readonly spec?: { readonly topology: string }; readonly status?: ClusterStatus }>;
 
 /** Waits until the operator has taken in the spec and does nothing more. @throws with the status when it never comes to rest. */
 export async function restOf(cluster: string): Promise<Rest> {
-  const giveUpMs = Date.now() + REST_DEADLINE_MS;
+  const beganMs = Date.now();
   let [lastPasses, lastPassMs] = [passes.length, Date.now()];
   for (;;) {
     await sleep(systemClock, QUIET_MS);
-    const found = await admin.get<KubeObject & { readonly status?: ClusterStatus }>(clusterRef(cluster));
+    const found = await admin.get<Found>(clusterRef(cluster));
+    const shards = await shardsOf(found);
     const status = found?.status ?? {};
     const { generation } = found?.metadata ?? {};
-    const condition = (type: string) => status.conditions?.find((one) => one.type === type)?.status === "True";
     if (passes.length !== lastPasses) [lastPasses, lastPassMs] = [passes.length, Date.now()];
     const quietMs = Date.now() - lastPassMs;
     const isTaken = status.observedGeneration === generation;
-    const isBlocked = condition("Blocked");
-    const isStuck = condition("Stalled") || (isBlocked && quietMs >= BLOCKED_MS);
+    const isBlocked = holds(status, "Blocked");
+    const isStuck = [status, ...shards].some(
+      (one) => holds(one, "Stalled") || (holds(one, "Blocked") && !isInTurn(one) && quietMs >= BLOCKED_MS),
+    );
     const isBusy = (status.change ?? "") !== "" || ROLLS.includes(status.rollout?.phase ?? "");
     const isStopped = status.conditions?.find(({ type }) => type === "Ready")?.reason === "Stopped";
-    const isWell = (condition("Ready") || isStopped) && !isBlocked;
+    const isWell = (holds(status, "Ready") || isStopped) && !isBlocked;
+    const said = JSON.stringify([status, ...shards].map(({ conditions, blocked }) => [conditions, blocked]));
     if (quietMs >= QUIET_MS && isTaken && ((isWell && !isBusy) || isStuck))
-      return { isWell: isWell && !isStuck, status };
-    if (Date.now() > giveUpMs) throw new Error(`${cluster} does not come to rest: ${JSON.stringify(status)}`);
+      return { isWell: isWell && !isStuck, status, said };
+    if (Date.now() - beganMs > REST_DEADLINE_MS * (1 + shards.length))
+      throw new Error(`${cluster} does not come to rest: ${JSON.stringify([status, ...shards])}`);
   }
 }
 
-const CHILDREN: readonly (readonly [apiVersion: string, kind: string])[] = [
+function holds({ conditions = [] }: ClusterStatus, type: string): boolean {
+  return conditions.some((one) => one.type === type && one.status === "True");
+}
+
+/** A shard waits until another has changed. If that one is stuck, it says so itself. */
+function isInTurn({ blocked = [] }: ClusterStatus): boolean {
+  return blocked.length > 0 && blocked.every(({ guard }) => guard === "ShardsSettled");
+}
+
+async function shardsOf(found: Found | undefined): Promise<readonly ClusterStatus[]> {
+  if (found?.spec?.topology !== "Sharded") return [];
+  const labelSelector = `${LABEL_SHARD_OF}=${found.metadata.name}`;
+  const kind = { apiVersion: API_VERSION, kind: "ClusterSpec", namespace: NAMESPACE, labelSelector };
+  return (await listAll<Found>(admin, kind)).items.map(({ status = {} }) => status);
+}
+
+/** Kinds of what a cluster is made of. */
+export const CHILDREN: readonly (readonly [apiVersion: string, kind: string])[] = [
+  [API_VERSION, "ClusterSpec"],
   ["v1", "Pod"],
   ["v1", "Service"],
   ["v1", "ConfigMap"],
@@ -188,26 +236,31 @@ const MASKED = new Set([
   "quorate.io/role",
 ]);
 
-/** All children of a cluster by kind and name, with the cluster's own name and uid replaced, so that those of two clusters compare. */
+/**
+ * All children of a cluster by kind and name, those of its shards among them, with the cluster's own name and uid replaced, so that those of
+ * two clusters compare.
+ */
 export async function childrenOf(cluster: string): Promise<ReadonlyMap<string, string>> {
-  const uid = (await admin.get<KubeObject>(clusterRef(cluster)))?.metadata.uid ?? "none";
-  const labelSelector = `${LABEL_CLUSTER}=${cluster}`;
+  const found = await admin.get<Found>(clusterRef(cluster));
+  const labels = found?.spec?.topology === "Sharded" ? [LABEL_CLUSTER, LABEL_SHARD_OF] : [LABEL_CLUSTER];
   const lists = await Promise.all(
-    CHILDREN.map(([apiVersion, kind]) =>
-      listAll<Any>(admin, { apiVersion, kind, namespace: NAMESPACE, labelSelector }),
-    ),
-  );
-  const neutral = (text: string) => text.replaceAll(uid, "UID").replaceAll(new RegExp(`\\b${cluster}\\b`, "g"), "NAME");
-  return new Map(
-    lists.flatMap(({ items }) =>
-      items.map(
-        (item) =>
-          [
-            neutral(`${item.kind} ${item.metadata.name}`),
-            neutral(JSON.stringify(masked(plain(item)), null, 1)),
-          ] as const,
+    CHILDREN.flatMap(([apiVersion, kind]) =>
+      labels.map((label) =>
+        listAll<Any>(admin, { apiVersion, kind, namespace: NAMESPACE, labelSelector: `${label}=${cluster}` }),
       ),
     ),
+  );
+  const items = lists.flatMap((list) => list.items);
+  const uids = items.flatMap(({ kind, metadata }) => (kind === "ClusterSpec" ? [[metadata.uid, metadata.name]] : []));
+  const neutral = (text: string) =>
+    [[found?.metadata.uid ?? "none", "UID"], ...uids]
+      .reduce((said, [uid = "", name = ""]) => said.replaceAll(uid, name), text)
+      .replaceAll(new RegExp(`\\b${cluster}\\b`, "g"), "NAME");
+  return new Map(
+    items.map((item) => [
+      neutral(`${item.kind} ${item.metadata.name}`),
+      neutral(JSON.stringify(masked(plain(item)), null, 1)),
+    ]),
   );
 }
 
@@ -245,7 +298,11 @@ export function differences(a: ReadonlyMap<string, string>, b: ReadonlyMap<strin
     if (left === undefined)
       return [`+ ${name}`, ...(right ?? "").split("\n").map((line) => `+ ${name}: ${line.trim()}`)];
     if (right === undefined) return [`- ${name}`];
-    const [was, is] = [left.split("\n"), right.split("\n")];
+    // Whether a line is the last of its list is nobody's decision.
+    const [was, is] = [left, right].map((text) => text.split("\n").map((line) => line.replace(/,$/, ""))) as [
+      string[],
+      string[],
+    ];
     return [
       ...without(was, is).map((line) => `- ${name}: ${line}`),
       ...without(is, was).map((line) => `+ ${name}: ${line}`),
@@ -279,7 +336,9 @@ export async function replaceSpec(cluster: string, spec: object): Promise<void> 
     const isWritten = await admin.update<KubeObject>(object).then(
       () => true,
       (error: unknown) => {
-        if (!isConflict(error)) throw error; // its status was written meanwhile
+        // Its status was written meanwhile, or nobody knows whether this was.
+        const isUnanswered = error instanceof OperatorError && apiStatusOf(error) === undefined;
+        if (!isConflict(error) && !isUnanswered) throw error;
         return false;
       },
     );
