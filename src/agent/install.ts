@@ -5,6 +5,12 @@ import { join } from "node:path";
 const PIECE_BYTES = 4 * 2 ** 20;
 
 /**
+ * How much is written at once. Linux keeps what comes in one write in memory in one piece, and from 6.18 on maps it whole for a process
+ * that touches any page of it: with writes of 4 MiB an agent had 26 MiB of Node more in its memory than it uses.
+ */
+const WRITE_BYTES = 64 * 2 ** 10;
+
+/**
  * Copies a folder with all that is in it; files that are there already are written anew, because an earlier copy may have been cut
  * short.
  *
@@ -30,7 +36,8 @@ async function copyFile(from: string, to: string): Promise<void> {
   for (;;) {
     const { bytesRead } = await source.read(piece, 0, PIECE_BYTES);
     if (bytesRead === 0) break;
-    await target.writeFile(piece.subarray(0, bytesRead));
+    for (let at = 0; at < bytesRead; )
+      at += (await target.write(piece, at, Math.min(WRITE_BYTES, bytesRead - at))).bytesWritten;
     await target.datasync();
   }
   await chmod(to, (await source.stat()).mode & 0o777); // whatever the umask is
