@@ -76,6 +76,41 @@ const metricsAsUsed: Plugin = {
   },
 };
 
+/**
+ * What sends traces, for a snapshot, whose code cannot import. A module with `then` is waited for by who imports it, who has what it
+ * resolves to.
+ */
+const tracesRequired: Plugin = {
+  name: "traces-required",
+  setup: (bundle) => {
+    bundle.onResolve({ filter: /[/]otlp[.]ts$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./otlp.mjs", namespace: "required" } : undefined,
+    );
+    bundle.onLoad({ filter: /./, namespace: "required" }, ({ path }) => ({
+      contents: `import { createRequire } from "node:module";
+        import { programFolder } from "./src/program-files.ts";
+        export const then = (resolve) => resolve(createRequire(programFolder() + "/")(${JSON.stringify(path)}));`,
+      resolveDir: join(import.meta.dirname, ".."),
+    }));
+  },
+};
+
+/**
+ * A snapshot would keep what pino notes as it is loaded: machine, process and time, of who made the snapshot. Our loggers say none of
+ * them, and take the time as they write.
+ */
+const noMakersMark: Plugin = {
+  name: "no-makers-mark",
+  setup: (bundle) =>
+    bundle.onLoad({ filter: /[/]pino[/](?:pino|lib[/]time)[.]js$/ }, async ({ path }) => ({
+      contents: (await readFile(path, "utf8"))
+        .replace("base: { pid, hostname }", "base: {}")
+        .replace("= os.hostname()", '= ""')
+        .replace("= BigInt(Date.now())", "= 0n")
+        .replace("= process.hrtime.bigint()", "= 0n"),
+    })),
+};
+
 const base: BuildOptions = {
   bundle: true,
   platform: "node",
@@ -100,7 +135,23 @@ const entries: readonly { entry: string; out: string; external: string[] }[] = [
   { entry: "hack/writer/writer.ts", out: "dist/writer.mjs", external: ["pg-native"] },
 ];
 
+/** Of what the agent's snapshot is made: a script, because no snapshot is made of a module. */
+const ofSnapshot: BuildOptions = {
+  ...base,
+  entryPoints: ["src/agent-snapshot.ts"],
+  external: ["*/kubeconfig.ts"],
+  format: "cjs",
+  banner: {},
+  sourcemap: false,
+  logOverride: { "empty-import-meta": "silent" },
+  plugins: [tracesRequired, noMakersMark, lessOfClientNode, ownModulesAsRequired, metricsAsUsed],
+};
+
 /** How each program is bundled, by its file. */
-export const PROGRAMS: ReadonlyMap<string, BuildOptions> = new Map(
-  entries.map(({ entry, out, external }) => [out, { ...base, entryPoints: [entry], outfile: out, external }]),
-);
+export const PROGRAMS: ReadonlyMap<string, BuildOptions> = new Map([
+  ...entries.map(({ entry, out, external }): [string, BuildOptions] => [
+    out,
+    { ...base, entryPoints: [entry], outfile: out, external },
+  ]),
+  ["dist/agent.cjs", { ...ofSnapshot, outfile: "dist/agent.cjs" }],
+]);

@@ -38,11 +38,14 @@ typedef int64_t ns_t; // nanoseconds of CLOCK_BOOTTIME, which counts the time of
 #define AGENT_SETTLED (10000 * MS)    // an agent that lived so long is restarted without delay
 enum { LINE_BYTES = 65536, OUT_BYTES = 32768, WORDS_MAX = 256, ID_BYTES = 64, AGENT_FD = 3 };
 
-static struct { int64_t port, grace_ms, stop_signal; char **agent; } option = {-1, 50000, SIGTERM, NULL};
+static struct {
+    int64_t port, grace_ms, stop_signal;
+    char **agent, **quick_agent, choice[4096]; // choice: the file by which an agent leaves its place to another
+} option = {-1, 50000, SIGTERM, NULL, NULL, ""};
 static struct {
     pid_t pid;
     int fd, restarts;
-    bool greeted, exited_well, skipping; // skipping: inside an over-long line
+    bool greeted, exited_well, unheard, skipping; // unheard: the last ended before it said HELLO. skipping: inside an over-long line
     ns_t started_at, restart_at, backoff, lost_at, kill_at;
     size_t in_bytes, out_bytes;
     char in[LINE_BYTES], out[OUT_BYTES];
@@ -172,7 +175,10 @@ static pid_t spawn(char **words, int64_t settings, int agent_end) {
 static void start_agent(void) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) pair[0] = pair[1] = -1;
-    pid_t pid = pair[0] < 0 ? -1 : spawn(option.agent, 0, pair[1]);
+    // Another agent than the image's is loaded by the program. And Node may refuse a snapshot, or one fail where its program does not.
+    bool quick = option.quick_agent && access(option.choice, F_OK) && !agent.unheard && agent.backoff <= 100 * MS;
+    if (option.quick_agent && !quick) log_event("agent-without-snapshot", 0, "unheard", agent.unheard);
+    pid_t pid = pair[0] < 0 ? -1 : spawn(quick ? option.quick_agent : option.agent, 0, pair[1]);
     log_event("agent-start", pid, "restarts", agent.restarts);
     close(pair[1]);
     agent.started_at = now;
@@ -344,6 +350,7 @@ static void agent_ended(bool well) {
     if (now - agent.started_at >= AGENT_SETTLED) agent.backoff = 0;
     agent.restart_at = now + agent.backoff;
     agent.backoff = agent.backoff == 0 ? 100 * MS : agent.backoff >= 500 * MS ? 1000 * MS : agent.backoff * 2;
+    agent.unheard = !agent.greeted;
     agent.greeted = false;
     agent.exited_well = well;
     agent.restarts++;
@@ -449,6 +456,23 @@ static int listen_on(int64_t port, bool ipv6) {
     return listen_on(port, false); // the node has no IPv6
 }
 
+// The agent's command with the snapshot of its program, NAME.blob beside NAME.mjs; NULL where there is none.
+static char **with_snapshot(char **words) {
+    static char *quick[WORDS_MAX + 2], blob[4096];
+    int count = 0, found = 0;
+    for (; words[count] && count < WORDS_MAX; count++) {
+        char *end = strrchr(words[count], '.');
+        if (!found && end && !strcmp(end, ".mjs")) {
+            int n = snprintf(blob, sizeof blob, "--snapshot-blob=%.*s.blob", (int)(end - words[count]), words[count]);
+            if (n >= (int)sizeof blob || access(strchr(blob, '=') + 1, R_OK)) return NULL;
+            quick[count] = blob;
+            found = 1;
+        }
+        quick[count + found] = words[count];
+    }
+    return found && !words[count] ? quick : NULL;
+}
+
 static void set_up(int argc, char **argv) {
     int i = 1;
     for (; i + 1 < argc && strcmp(argv[i], "--"); i += 2) {
@@ -459,6 +483,9 @@ static void set_up(int argc, char **argv) {
     if (i + 1 >= argc || strcmp(argv[i], "--"))
         fail("usage: quorate-init [--port N] [--grace-ms N] [--stop-signal N] -- agent [argument...]");
     option.agent = argv + i + 1;
+    const char *run = getenv("QUORATE_RUN_DIR");
+    if (snprintf(option.choice, sizeof option.choice, "%s/quorate-agent/choice.json", run ? run : "/run") < (int)sizeof option.choice)
+        option.quick_agent = with_snapshot(option.agent);
     self = getpid();
     sigset_t all, wanted;
     sigfillset(&all);

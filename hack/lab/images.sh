@@ -298,7 +298,7 @@ build_image() { # NAME
     client) runtime=$(runtime_layer "$base") && write_image client "$(node_entrypoint)" 65532:65532 "$runtime" ;;
     agent)
       runtime=$(runtime_layer "$base") || return 1
-      program=$(program_layer agent dist/agent.mjs:agent.mjs:bundle dist/otlp.mjs:otlp.mjs:bundle dist/quorate-init:bin/quorate-init:init) || return 1
+      program=$(program_layer agent dist/agent.mjs:agent.mjs:bundle dist/agent.blob:agent.blob:bundle dist/otlp.mjs:otlp.mjs:bundle dist/quorate-init:bin/quorate-init:init) || return 1
       write_image agent "$(node_entrypoint agent.mjs)" 65532:65532 "$runtime" "$program"
       ;;
     operator)

@@ -25,10 +25,10 @@ async function readJson<T>(file: string): Promise<T> {
   return JSON.parse(await readFile(file, "utf8")) as T;
 }
 
-/** What files of ours were made of. quorate-init is linked with the C library of the machine that built it. */
+/** What files of ours were made of, a snapshot of a script. quorate-init is linked with the C library of the machine that built it. */
 async function packagesIn(files: readonly ShippedFile[], lock: Lockfile): Promise<readonly Package[]> {
   const names = files.map(({ path }) => basename(path));
-  const bundles = names.filter((name) => name.endsWith(".mjs"));
+  const bundles = names.map((name) => name.replace(/[.]blob$/, ".cjs")).filter((name) => /[.][cm]js$/.test(name));
   const metafiles = await Promise.all(bundles.map((name) => readJson<Metafile>(join(DIST, "parts", `${name}.json`))));
   const node = names.includes("node") ? [{ ...lockedPackage(NODE, lock), type: "application" as const }] : [];
   return [...bundledPackages(metafiles, lock), ...node, ...(names.includes("quorate-init") ? [hostLibrary()] : [])];

@@ -8,6 +8,7 @@ import type { Clock } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
 import type { EventRecorder } from "../kube/events.ts";
 import type { ObjectRef } from "../kube/object.ts";
+import { programFolder } from "../program-files.ts";
 import { VERSION } from "../version.ts";
 import { CertificateKeeper } from "./certificate.ts";
 import { ChangeTrace } from "./change-trace.ts";
@@ -59,9 +60,6 @@ export interface EquipmentPorts {
   /** What is to be reported changed. */
   readonly changed: () => void;
 }
-
-/** Where the program lies that this is a part of. */
-const PROGRAM_FOLDER = import.meta.dirname;
 
 /** How long a member that ends waits for its route to be taken over; a forced deletion leaves 2 s. */
 export const LEAVE_MS = 1500;
@@ -155,7 +153,7 @@ export class Equipment {
       name: nameOf.agentOffer(cluster),
       member,
       runDir: settings.QUORATE_RUN_DIR,
-      ownFolder: PROGRAM_FOLDER,
+      ownFolder: programFolder(),
       serveWithinMs: () => this.#restMs(),
       end: () => this.#giveWay(),
       changed: ports.changed,

@@ -20,7 +20,7 @@ const NAMES = ["operator", "agent"] as const;
 /** Programs of each that can be run, beside the libraries of their runtime. */
 const PROGRAMS = {
   operator: ["agent.mjs", "bin/node", "operator.mjs", "otlp.mjs"],
-  agent: ["agent.mjs", "bin/node", "bin/quorate-init", "otlp.mjs"],
+  agent: ["agent.blob", "agent.mjs", "bin/node", "bin/quorate-init", "otlp.mjs"],
 } as const;
 
 interface Config {

@@ -5,10 +5,10 @@ import { InitClient } from "../../src/agent/init-client.ts";
 import { noteProof } from "../../src/agent/replacement/launch.ts";
 
 const WINDOW_NS = 10_000_000_000n;
-const runDir = process.env["QUORATE_RUN_DIR"] ?? "";
 
 /** Says that it began, as `name`, and serves. Resolves once it was noted that it does. */
 export async function serve(name: string): Promise<void> {
+  const runDir = process.env["QUORATE_RUN_DIR"] ?? "";
   appendFileSync(`${runDir}/starts`, `${name}\n`);
   const init = InitClient.open();
   const { engine, deadlineNs } = await init.hello();

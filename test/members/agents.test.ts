@@ -17,6 +17,7 @@ const ETCD: HostEngine = {
   programs: { etcd: binary("etcd"), etcdctl: binary("etcdctl") },
 };
 const AGENT = /^\S*node (?:--\S+ )*\S*agent\.mjs run/;
+const FROM_SNAPSHOT = /^\S*node (?:--\S+ )*--snapshot-blob=\S*agent\.blob \S*agent\.mjs run/;
 const IN_PLACE = { update: { agents: "InPlace" } };
 
 let image: AgentBundle;
@@ -123,13 +124,18 @@ describe("members of PostgreSQL", () => {
     expect(await running.fences()).toEqual([]);
   }
 
+  const fromSnapshot = (): readonly number[] =>
+    running.cluster.members.map((member) => running.cluster.pids(member, FROM_SNAPSHOT).length);
+
   test("get another agent one after the other, the leader last", () =>
     expectUntouched(async () => {
+      expect(fromSnapshot()).toEqual([1, 1, 1]);
       const followers = running.cluster.members.filter((member) => member !== leader);
       for (const member of [...followers, leader]) {
         expect(await running.replace(member, next)).toMatchObject({ hash: next.hash });
         expect((await running.cluster.report(member))?.agentVersion).toBe("0.1.99");
       }
+      expect(fromSnapshot()).toEqual([0, 0, 0]);
     }));
 
   test.each([
