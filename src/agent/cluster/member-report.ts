@@ -1,9 +1,10 @@
 /** What this member says of itself on its own Pod; written when it has settled, and never more often than twice a second. */
 import { ANNOTATION_MEMBER_STATUS, LABEL_ROLE } from "../../api/names.ts";
 import type { MemberReport } from "../../api/agent-wire.ts";
+import { IndeterminateError } from "../../errors.ts";
 import type { Clock } from "../../clock.ts";
 import type { KubeApi } from "../../kube/api.ts";
-import type { ObjectRef } from "../../kube/object.ts";
+import type { KubeObject, ObjectRef } from "../../kube/object.ts";
 
 const MIN_INTERVAL_MS = 500;
 /**
@@ -15,6 +16,13 @@ const SETTLE_MS = 400;
 /** A report that never settles is written all the same. */
 const MAX_SETTLE_MS = 1500;
 const RETRY_MS = 2000;
+/**
+ * How soon the pod is looked at after a write that got no answer, and how late for the last time; each look takes twice as long to come as
+ * the one before. Such a write may still be carried out: the kernel sends it once the network is back, although its connection was
+ * given up, or an API server that stood still goes on. It would then stand in the place of what was written meanwhile.
+ */
+const FIRST_LOOK_MS = 5000;
+const LAST_LOOK_MS = 320_000;
 
 /** Coarse step of a lag: the annotation must not change while a cluster is quiet. */
 export function lagBucket(lagBytes: bigint | null): MemberReport["lagBucket"] {
@@ -39,6 +47,8 @@ export class ReportWriter {
   /** Since when the pod says something else than is wanted. */
   #staleSinceMs = 0;
   #busy = false;
+  #nextLookMs = FIRST_LOOK_MS;
+  #forgetLook: () => void = () => undefined;
 
   constructor(
     api: KubeApi,
@@ -91,7 +101,32 @@ export class ReportWriter {
     } catch (error) {
       this.#onError(error);
       waitMs = RETRY_MS;
+      if (error instanceof IndeterminateError) {
+        this.#writtenJson = "";
+        this.#lookIn(FIRST_LOOK_MS);
+      }
     }
     this.#writeIn(waitMs);
+  }
+
+  #lookIn(delayMs: number): void {
+    this.#forgetLook();
+    this.#nextLookMs = delayMs * 2;
+    this.#forgetLook = this.#clock.schedule(delayMs, () => void this.#look());
+  }
+
+  /** Writes anew what is wanted, if the pod does not say it. */
+  async #look(): Promise<void> {
+    if (this.#nextLookMs <= LAST_LOOK_MS) this.#lookIn(this.#nextLookMs);
+    const written = this.#writtenJson;
+    try {
+      const pod = await this.#api.get<KubeObject>(this.#pod, { timeoutMs: 5000, maxRetries: 0 });
+      const said = pod?.metadata.annotations?.[ANNOTATION_MEMBER_STATUS] ?? "";
+      if (this.#busy || said === this.#wantedJson || this.#writtenJson !== written) return;
+      this.#writtenJson = said;
+      this.#writeIn(MIN_INTERVAL_MS);
+    } catch (error) {
+      this.#onError(error); // the next look will tell
+    }
   }
 }

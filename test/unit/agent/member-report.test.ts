@@ -1,6 +1,8 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ReportWriter } from "../../../src/agent/cluster/member-report.ts";
 import type { MemberReport } from "../../../src/api/agent-wire.ts";
+import { ANNOTATION_MEMBER_STATUS } from "../../../src/api/names.ts";
+import { IndeterminateError } from "../../../src/errors.ts";
 import type { KubeApi } from "../../../src/kube/api.ts";
 import { FakeClock } from "../fake-clock.ts";
 
@@ -63,4 +65,64 @@ test("a write that failed is tried again with what is wanted then", async () => 
   say("Running");
   await clock.run(5000);
   expect(written).toEqual(["400 Starting", "2400 Running"]);
+});
+
+/** A writer whose first writes of state Electing get no answer within five seconds, and are carried out after eight. */
+function writerWithLateWrites(lateMs = 8000) {
+  const clock = new FakeClock();
+  let held = "";
+  let reads = 0;
+  const api = {
+    mergePatch: (_: unknown, patch: { metadata: { annotations: Record<string, string> } }) => {
+      const [json = ""] = Object.values(patch.metadata.annotations);
+      const carryOut = () => (held = json);
+      if (!json.includes("Electing")) return Promise.resolve(carryOut());
+      clock.schedule(lateMs, carryOut);
+      const noAnswer = new IndeterminateError("No answer came", { reason: "NoAnswer", object: "Pod" });
+      return new Promise((_resolve, reject) => clock.schedule(5000, () => reject(noAnswer)));
+    },
+    get: () => {
+      reads++;
+      return Promise.resolve({ ...POD, metadata: { uid: POD.uid, annotations: { [ANNOTATION_MEMBER_STATUS]: held } } });
+    },
+  } as unknown as KubeApi;
+  const reports = new ReportWriter(api, POD, clock, () => undefined);
+  return {
+    clock,
+    say: (state: string) => reports.report({ role: "follower", state } as MemberReport),
+    state: () => (JSON.parse(held) as MemberReport).state,
+    reads: () => reads,
+  };
+}
+
+describe("a write that was given up, and is carried out late", () => {
+  test.each([8000, 100_000])("does not stay in the place of a later one, after %s ms", async (lateMs) => {
+    const { clock, say, state } = writerWithLateWrites(lateMs);
+    say("Electing");
+    await clock.run(1000);
+    say("Running");
+    await clock.run(lateMs + 300_000);
+    expect(state()).toBe("Running");
+  });
+
+  test("does not stay in the place of what was said before it, and is again", async () => {
+    const { clock, say, state } = writerWithLateWrites();
+    say("Running");
+    await clock.run(1000);
+    say("Electing");
+    await clock.run(1000);
+    say("Running");
+    await clock.run(60_000);
+    expect(state()).toBe("Running");
+  });
+
+  test("is looked for a few times, and then no more", async () => {
+    const { clock, say, reads } = writerWithLateWrites();
+    say("Electing");
+    await clock.run(1000);
+    say("Running");
+    await clock.run(3_600_000, 1000);
+    expect(reads()).toBeLessThan(10);
+    expect(clock.pending).toBe(0);
+  });
 });
