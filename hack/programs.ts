@@ -76,6 +76,35 @@ const metricsAsUsed: Plugin = {
   },
 };
 
+/** Replaces a part of a source that must be there: a package that has changed is to be looked at again. */
+function replaced(text: string, part: RegExp | string, by: string): string {
+  const changed = text.replace(part, by);
+  if (changed === text) throw new Error(`${String(part)} is not there any more`);
+  return changed;
+}
+
+/**
+ * Schemas without what they say to readers of the manual, for programs that only parse by them. Each description makes a copy of its schema.
+ */
+const noDescriptions: Plugin = {
+  name: "no-descriptions",
+  setup: (bundle) => {
+    bundle.onLoad({ filter: /[/]zod[/]v4[/]classic[/]schemas[.]js$/ }, async ({ path }) => {
+      const text = await readFile(path, "utf8");
+      const described = /describe\(description\) \{[^}]*\{ description \}\);\s*return cl;\s*\}/;
+      const noted = /meta\(\.\.\.args\) \{[^}]*return cl;\s*\}/;
+      return {
+        contents: replaced(replaced(text, described, "describe() { return this; }"), noted, "meta() { return this; }"),
+      };
+    });
+    const literal = /\.describe\(\s*(?:"(?:[^"\\]|\\.)*"|`(?:[^`\\$]|\\.)*`),?\s*\)/g;
+    bundle.onLoad({ filter: /[/]src[/]api[/][^/]+[.]ts$/ }, async ({ path }) => ({
+      contents: (await readFile(path, "utf8")).replaceAll(literal, ""),
+      loader: "ts",
+    }));
+  },
+};
+
 /**
  * What sends traces, for a snapshot, whose code cannot import. A module with `then` is waited for by who imports it, who has what it
  * resolves to.
@@ -111,6 +140,8 @@ const noMakersMark: Plugin = {
     })),
 };
 
+const PLUGINS: readonly Plugin[] = [tracesApart, lessOfClientNode, ownModulesAsRequired, metricsAsUsed];
+
 const base: BuildOptions = {
   bundle: true,
   platform: "node",
@@ -123,13 +154,12 @@ const base: BuildOptions = {
   sourcesContent: false,
   legalComments: "none",
   logLevel: "warning",
-  plugins: [tracesApart, lessOfClientNode, ownModulesAsRequired, metricsAsUsed],
 };
 
 /** Programs by their file, and what stays outside of each: the agent runs in clusters only and never reads a kubeconfig. */
-const entries: readonly { entry: string; out: string; external: string[] }[] = [
-  { entry: "src/agent.ts", out: "dist/agent.mjs", external: ["*/kubeconfig.ts"] },
-  { entry: "src/operator.ts", out: "dist/operator.mjs", external: ["*/kubeconfig.ts"] },
+const entries: readonly { entry: string; out: string; external: string[]; plugins?: Plugin[] }[] = [
+  { entry: "src/agent.ts", out: "dist/agent.mjs", external: ["*/kubeconfig.ts"], plugins: [noDescriptions] },
+  { entry: "src/operator.ts", out: "dist/operator.mjs", external: ["*/kubeconfig.ts"], plugins: [noDescriptions] },
   { entry: "src/telemetry/otlp.ts", out: "dist/otlp.mjs", external: [] },
   { entry: "src/cli.ts", out: "dist/kubectl-quorate.mjs", external: [] },
   { entry: "hack/writer/writer.ts", out: "dist/writer.mjs", external: ["pg-native"] },
@@ -144,14 +174,14 @@ const ofSnapshot: BuildOptions = {
   banner: {},
   sourcemap: false,
   logOverride: { "empty-import-meta": "silent" },
-  plugins: [tracesRequired, noMakersMark, lessOfClientNode, ownModulesAsRequired, metricsAsUsed],
+  plugins: [noDescriptions, tracesRequired, noMakersMark, lessOfClientNode, ownModulesAsRequired, metricsAsUsed],
 };
 
 /** How each program is bundled, by its file. */
 export const PROGRAMS: ReadonlyMap<string, BuildOptions> = new Map([
-  ...entries.map(({ entry, out, external }): [string, BuildOptions] => [
+  ...entries.map(({ entry, out, external, plugins = [] }): [string, BuildOptions] => [
     out,
-    { ...base, entryPoints: [entry], outfile: out, external },
+    { ...base, entryPoints: [entry], outfile: out, external, plugins: [...plugins, ...PLUGINS] },
   ]),
   ["dist/agent.cjs", { ...ofSnapshot, outfile: "dist/agent.cjs" }],
 ]);

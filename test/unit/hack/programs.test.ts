@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { PROGRAMS } from "../../../hack/programs.ts";
+import { ClusterIntent } from "../../../src/api/cluster-spec.ts";
+import { EngineSpec } from "../../../src/api/engine.ts";
 import { makeSnapshot, NODE } from "../../../hack/snapshot.ts";
 
 /** The client of Prometheus brings the interface of OpenTelemetry by itself; it does nothing. */
@@ -59,6 +61,15 @@ test.each(LOADED_ALWAYS)("%s is ASCII", async (program) => {
   expect(text.length).toBeGreaterThan(100_000);
   const at = text.search(/[^\t\n -~]/);
   expect(at < 0 ? "" : text.slice(Math.max(0, at - 60), at + 20)).toBe("");
+});
+
+test.each(LOADED_ALWAYS)("%s holds nothing that its schemas say to readers of the manual", async (program) => {
+  const { text } = await bundleOf(program);
+  const said = [...Object.values(EngineSpec.shape), ...Object.values(ClusterIntent.shape)].flatMap(
+    ({ description }) => description ?? [],
+  );
+  expect(said.length).toBeGreaterThan(40);
+  expect(said.filter((description) => text.includes(JSON.stringify(description).slice(1, -1)))).toEqual([]);
 });
 
 test("an agent compares nothing as people in a language do: the tables for that are 5 MiB of its memory", async () => {
