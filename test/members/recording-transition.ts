@@ -14,12 +14,13 @@ export interface Step {
   readonly made: Transition;
 }
 
-const BOOT = `${process.pid}-${Date.now()}`;
+let boot: string | undefined; // not as it is loaded: a snapshot would hold its maker's
 
 /** Decides as production does. Each step is on its way to the file before any effect of it begins. */
 export function transition(before: State, event: Event): Transition {
   const made = decide(before, event);
-  const step: Step = { boot: BOOT, before, event, made };
-  appendFileSync(join(process.env["QUORATE_RUN_DIR"] ?? "", "protocol"), `${serialize(step).toString("base64")}\n`);
+  boot ??= `${process.pid}-${Date.now()}`;
+  const step: Step = { boot, before, event, made };
+  appendFileSync(join(process.env["QUORATE_RUN_DIR"] ?? "/run", "protocol"), `${serialize(step).toString("base64")}\n`);
   return made;
 }
