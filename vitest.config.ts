@@ -65,6 +65,7 @@ export default defineConfig({
           exclude: [...CONFORMANCE_TESTS, ...LONG_ENGINE_TESTS],
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          expect: { poll: { timeout: 20_000 } }, // a second, unless told: real servers on a busy machine take longer
           fileParallelism: false,
         },
       },
@@ -74,6 +75,7 @@ export default defineConfig({
           include: CONFORMANCE_TESTS,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          expect: { poll: { timeout: 20_000 } }, // a second, unless told: real servers on a busy machine take longer
           fileParallelism: false,
         },
       },
@@ -83,6 +85,7 @@ export default defineConfig({
           include: LONG_ENGINE_TESTS,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          expect: { poll: { timeout: 20_000 } }, // a second, unless told: real servers on a busy machine take longer
           fileParallelism: false,
         },
       },

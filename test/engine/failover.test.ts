@@ -326,7 +326,7 @@ describe.skipIf(!hasServer)("three members", () => {
     await leader.run("rejoin", HostMember.following(best));
     await leader.start();
     await leader.follow(best);
-    await expect.poll(async () => (await leader.observe()).receiving, { timeout: 5_000 }).toBe(true);
+    await expect.poll(async () => (await leader.observe()).receiving).toBe(true);
   });
 
   it("a sealed follower that cannot replay all it holds is not to be received from", async () => {

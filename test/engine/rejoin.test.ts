@@ -64,8 +64,8 @@ describe.skipIf(!hasServer)("a member that comes back", () => {
     // One that is only connecting when its leader stops is not sent the end of the log, and must not lead then.
     const isStreaming = async () =>
       (await leader.observe()).followers.some(({ name, streaming }) => name === member.name && streaming);
-    await expect.poll(isStreaming, { timeout: 5_000 }).toBe(true);
-    expect((await member.observe()).receiving).toBe(true);
+    await expect.poll(isStreaming).toBe(true);
+    await expect.poll(async () => (await member.observe()).receiving).toBe(true);
   };
 
   it("a killed leader is rewound, and says what it lost, although the new leader had made no checkpoint", async () => {
