@@ -1,13 +1,12 @@
 // Real agents with real PostgreSQL write down every step of the protocol: each is one that the model takes, and what is around it keeps
 // what the model takes for granted.
 import { join } from "node:path";
-import { build, type Plugin } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { PROGRAMS } from "../../hack/programs.ts";
 import { pause } from "../../hack/scenario/shell.ts";
 import { CountingClient } from "./client.ts";
 import { MemberCluster } from "./harness.ts";
 import { type MemberRecord, problemsOf, readRecord } from "./protocol-record.ts";
+import { recordingProgram } from "./recording-agent.ts";
 import type { Step } from "./recording-transition.ts";
 
 const AGENT = /^\S*node (?:--\S+ )*\S*agent\.mjs run/;
@@ -17,26 +16,9 @@ let cluster: MemberCluster;
 let records: readonly MemberRecord[];
 let verdict: Awaited<ReturnType<CountingClient["finish"]>>;
 
-/** The agent, with the recording transition in the place of the protocol's. */
-async function recordingAgent(folder: string): Promise<string> {
-  const program = join(folder, "recording/agent.mjs");
-  const options = PROGRAMS.get("dist/agent.mjs");
-  const recording: Plugin = {
-    name: "recording",
-    setup: (bundle) =>
-      bundle.onResolve({ filter: /[/]transition[.]ts$/ }, ({ importer }) =>
-        importer.endsWith("src/agent/runtime.ts")
-          ? { path: join(import.meta.dirname, "recording-transition.ts") }
-          : undefined,
-      ),
-  };
-  await build({ ...options, outfile: program, sourcemap: false, plugins: [recording, ...(options?.plugins ?? [])] });
-  return program;
-}
-
 beforeAll(async () => {
   cluster = await MemberCluster.create(3);
-  const program = await recordingAgent(cluster.folder);
+  const program = await recordingProgram(join(cluster.folder, "recording"));
   for (const member of cluster.members) cluster.run(member, program);
   await cluster.untilWhole();
   const client = new CountingClient(cluster);
@@ -65,6 +47,8 @@ beforeAll(async () => {
     await cluster.untilWhole();
   }
   verdict = await client.finish();
+  // All at one moment: what is sent after its sender was read would look as if nobody had sent it.
+  for (const pid of cluster.members.flatMap((member) => cluster.pids(member, AGENT))) process.kill(pid, "SIGSTOP");
   records = await Promise.all(
     cluster.members.map(({ name }) => readRecord(name, join(cluster.folder, name, "run/protocol"))),
   );
