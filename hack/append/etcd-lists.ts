@@ -1,7 +1,6 @@
 /** Lists in keys of etcd: read together, then written together if nobody has changed any of them meanwhile. */
+import { authenticate, call } from "../scenario/key-client.ts";
 import { ConflictError, type ListSession, NotTakenError, valuesOf } from "./list-store.ts";
-
-const DEADLINE_MS = 2000;
 
 interface Pair {
   readonly key: string;
@@ -17,7 +16,7 @@ interface TransactionAnswer {
 
 /** Logs in at a member. @param member - `host:port`. @param password - Of the account `app`. */
 export async function openEtcdLists(member: string, password: string): Promise<ListSession> {
-  const { token } = await call<{ token: string }>(member, "auth/authenticate", undefined, { name: "app", password });
+  const token = await authenticate(member, password);
   const transaction = (body: object) => call<TransactionAnswer>(member, "kv/txn", token, body);
   return {
     close: () => undefined,
@@ -70,15 +69,4 @@ async function readAll(
 
 function encode(text: string): string {
   return Buffer.from(text).toString("base64");
-}
-
-async function call<T>(member: string, path: string, token: string | undefined, body: object): Promise<T> {
-  const response = await fetch(`http://${member}/v3/${path}`, {
-    method: "POST",
-    headers: token === undefined ? {} : { authorization: token },
-    body: JSON.stringify(body),
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  });
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
-  return (await response.json()) as T;
 }

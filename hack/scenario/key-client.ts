@@ -135,7 +135,8 @@ export class KeyClient {
   }
 }
 
-async function call<T>(member: string, path: string, token: string | undefined, body: object): Promise<T> {
+/** Asks a member over JSON, as its gateway takes it. @param path - Behind /v3/. @throws {Error} for any answer but a good one, or none in time. */
+export async function call<T>(member: string, path: string, token: string | undefined, body: object): Promise<T> {
   const response = await fetch(`http://${member}/v3/${path}`, {
     method: "POST",
     headers: token === undefined ? {} : { authorization: token },
@@ -146,7 +147,8 @@ async function call<T>(member: string, path: string, token: string | undefined, 
   return (await response.json()) as T;
 }
 
-async function authenticate(member: string, password: string): Promise<string> {
+/** Logs in as the account `app`. @returns the token that calls show. */
+export async function authenticate(member: string, password: string): Promise<string> {
   return (await call<{ token: string }>(member, "auth/authenticate", undefined, { name: "app", password })).token;
 }
 

@@ -55,10 +55,11 @@ async function underLoad({ all, client }: HostShards, work: () => Promise<void>)
 /** The last part of a shard's slots: every so manieth of what it has. */
 function lastOf(slots: string, part: number): string {
   const all = [...slotSet(slots)].toSorted((a, b) => a - b);
-  return textOf(all.slice(-Math.max(1, Math.floor(all.length / part))));
+  return textOfSlots(all.slice(-Math.max(1, Math.floor(all.length / part))));
 }
 
-function textOf(slots: Iterable<number>): string {
+/** Slots as text, in ranges, however they are ordered. */
+export function textOfSlots(slots: Iterable<number>): string {
   const ranges: { first: number; last: number }[] = [];
   for (const slot of [...slots].toSorted((a, b) => a - b)) {
     const current = ranges.at(-1);
@@ -213,8 +214,8 @@ const moves: Check<ShardWorld> = {
     const { first, second } = shards;
     const [{ slots: kept }, { slots: theirs }] = [await first.said(), await second.said()];
     const leaving = lastOf(kept, 8);
-    const rest = textOf([...slotSet(kept)].filter((slot) => !slotSet(leaving).has(slot)));
-    const joined = textOf([...slotSet(theirs), ...slotSet(leaving)]);
+    const rest = textOfSlots([...slotSet(kept)].filter((slot) => !slotSet(leaving).has(slot)));
+    const joined = textOfSlots([...slotSet(theirs), ...slotSet(leaving)]);
     const give = (): Promise<void> => first.give(leaving, second);
     demand(
       (await exitCode(first.give(leaving, second, first.next))) !== 0,

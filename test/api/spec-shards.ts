@@ -1,10 +1,11 @@
 // A cluster of topology Sharded whose spec is changed again and again: the members of all shards, the slots that they own, and the
 // garbage collector that takes what a shard leaves behind.
+import { textOfSlots } from "../../src/conformance/shard-checks.ts";
 import type { Intent } from "../../src/api/agent-wire.ts";
 import { API_VERSION, LABEL_CLUSTER } from "../../src/api/names.ts";
 import { listAll } from "../../src/kube/list.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
-import { formatSlots, parseSlots } from "../../src/plan/slots.ts";
+import { parseSlots } from "../../src/plan/slots.ts";
 import { minimalCluster } from "./crd-cases.ts";
 import { admin, type Any, NAMESPACE, ref } from "./operator-world.ts";
 import { PlayedController } from "./played-controller.ts";
@@ -29,7 +30,7 @@ class SlotBook {
     for (const [name, { owned, move }] of this.#shards) {
       if (names.includes(name)) continue;
       if (owned.size > 0 || move !== undefined)
-        throw new Error(`${name} was deleted while it owned slots ${textOf(owned)}: their keys are lost`);
+        throw new Error(`${name} was deleted while it owned slots ${textOfSlots(owned)}: their keys are lost`);
       this.#shards.delete(name);
     }
     for (const name of names)
@@ -45,7 +46,7 @@ class SlotBook {
     const heldUp = isMine ? this.#step(data, request) : undefined;
     const { owned, move } = data;
     return {
-      shard: { slots: textOf(owned), moving: textOf(move?.slots ?? []), movingTo: move?.to ?? "" },
+      shard: { slots: textOfSlots(owned), moving: textOfSlots(move?.slots ?? []), movingTo: move?.to ?? "" },
       ...(heldUp === undefined ? {} : { slotsHeldUp: heldUp }),
     };
   }
@@ -57,7 +58,7 @@ class SlotBook {
       const taken = [...this.#shards.values()].flatMap((other) => (other === data ? [] : [...other.owned]));
       const twice = slots.filter((slot) => taken.includes(slot));
       // Whoever asks may know less than the data does: the taker of a move has not said yet what it owns.
-      if (twice.length > 0) return `another shard owns ${textOf(twice)}`;
+      if (twice.length > 0) return `another shard owns ${textOfSlots(twice)}`;
       for (const slot of slots) data.owned.add(slot);
       return undefined;
     }
@@ -68,8 +69,8 @@ class SlotBook {
       if (slots.every((slot) => data.owned.has(slot))) data.move = { slots, to: target, hasArrived: false };
       return undefined;
     }
-    if (data.move.to !== target || textOf(data.move.slots) !== text)
-      return `slots ${textOf(data.move.slots)} are on their way to ${data.move.to}`;
+    if (data.move.to !== target || textOfSlots(data.move.slots) !== text)
+      return `slots ${textOfSlots(data.move.slots)} are on their way to ${data.move.to}`;
     if (data.move.hasArrived) {
       data.move = undefined;
       return undefined;
@@ -85,16 +86,6 @@ class SlotBook {
 
 function numbersOf(text: string): number[] {
   return parseSlots(text).flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, at) => first + at));
-}
-
-function textOf(slots: Iterable<number>): string {
-  const ranges: { first: number; last: number }[] = [];
-  for (const slot of [...slots].toSorted((a, b) => a - b)) {
-    const current = ranges.at(-1);
-    if (current?.last === slot - 1) current.last = slot;
-    else ranges.push({ first: slot, last: slot });
-  }
-  return formatSlots(ranges);
 }
 
 /** What else a shard owns, which is no sign of its spec. */
