@@ -175,6 +175,18 @@ export const EngineActions = z.object({
   defragment: EngineAction.optional().describe(
     "defragment gives space inside the data folder back to the file system; the engine may serve nobody meanwhile. Runs on one member at a time.",
   ),
+  backup: EngineAction.optional().describe(
+    "backup writes a copy of all data, as it was at one moment, to standard output, from the running engine, which goes on serving. Exit code 0 says that the copy is whole. Runs on a follower where one is in sync, else on the leader; what it needs beside the data meanwhile it makes there and takes away, also what an earlier run left that was killed. It must be a program (exec), and needs restore.",
+  ),
+  restore: EngineAction.optional().describe(
+    "restore reads from standard input what backup wrote and makes a data set of it in an empty data folder (engine stopped). Runs in place of initialize, on one member of a new cluster only, and may be killed at any point and run again from the beginning. The data set must not be known by epochs, members or passwords of the cluster that it was taken of: accounts of the Engine have those in QUORATE_CREDENTIALS_DIR. It must be a program (exec), and needs backup.",
+  ),
+  verify: EngineAction.optional().describe(
+    "verify looks for damage in this member's copy while it serves, by itself and, where the engine can, by comparison with other members (QUORATE_LEADER_HOST, QUORATE_MEMBERS), and prints one line of JSON, an EngineVerdict. Runs on one member at a time, when a person asks for it; it may take long, and must hold up no client.",
+  ),
+  repair: EngineAction.optional().describe(
+    "repair mends what verify finds in this member's copy, while it serves, and succeeds when nothing is left. Exit code 3 says: not in place; rebuild the member from another.",
+  ),
   makeAccounts: EngineAction.optional().describe(
     "makeAccounts makes the accounts and databases of QUORATE_ACCOUNTS_FILE, `name<TAB>database<TAB>key` and then its rules, each after a TAB, a line, each with the password in the file of that key in QUORATE_CREDENTIALS_DIR, and succeeds only when each can log in. Of those that it made before, the ones that are not in the file can log in no more; nothing is dropped. Runs on the leader (see keepsAccounts), again whenever a password, the list or the leader changes. It must refuse to act on a QUORATE_EPOCH that is older than one in which it ran on the same data.",
   ),
@@ -202,15 +214,34 @@ export const EngineActions = z.object({
 });
 export type EngineActions = z.infer<typeof EngineActions>;
 
+/** Actions whose data goes through a pipe, so that no session can have them. */
+const PIPED: ReadonlySet<string> = new Set(["backup", "restore"]);
+
 /** One rule of the Engine for every action, because CEL cannot walk the fields of an object. */
-export const sessionRules: readonly CelRule[] = Object.keys(EngineActions.shape).map((action) => {
-  const field = `self.actions.${action}`;
-  return {
-    rule: `!has(${field}) || !has(${field}.session) || self.sessions.exists(session, session.name == ${field}.session)`,
-    message: `actions.${action}.session names no entry of sessions: add the session or correct the name`,
+export const sessionRules: readonly CelRule[] = Object.keys(EngineActions.shape)
+  .filter((action) => !PIPED.has(action))
+  .map((action) => {
+    const field = `self.actions.${action}`;
+    return {
+      rule: `!has(${field}) || !has(${field}.session) || self.sessions.exists(session, session.name == ${field}.session)`,
+      message: `actions.${action}.session names no entry of sessions: add the session or correct the name`,
+      fieldPath: `.actions.${action}`,
+    };
+  });
+
+/** Rules of the Engine: backup and restore belong together, and their data goes through pipes. */
+export const backupRules: readonly CelRule[] = [
+  {
+    rule: "has(self.actions.backup) == has(self.actions.restore)",
+    message: "actions.backup and actions.restore are of use together alone: declare the other one, too, or neither",
+    fieldPath: ".actions",
+  },
+  ...[...PIPED].map((action) => ({
+    rule: `!has(self.actions.${action}) || has(self.actions.${action}.exec)`,
+    message: `actions.${action} must be a program, because its data goes through a pipe: use exec`,
     fieldPath: `.actions.${action}`,
-  };
-});
+  })),
+];
 
 /** What an engine must be able to do to form a topology. */
 const ACTIONS_OF = {

@@ -145,3 +145,12 @@ export const EngineObservation = z.object({
   contention: EngineContention.optional(),
 });
 export type EngineObservation = z.infer<typeof EngineObservation>;
+
+/** The line of JSON that the verify action prints: what it looked at, and what is damaged in the member's copy. */
+export const EngineVerdict = z.object({
+  /** For people, such as `214 indexes of 3 databases`. */
+  checked: z.string().min(1).max(256),
+  /** A sentence part for each damage, such as `index orders_pkey lacks 3 rows`; none: nothing was found. */
+  damage: z.array(z.string().min(1).max(256)).max(64),
+});
+export type EngineVerdict = z.infer<typeof EngineVerdict>;

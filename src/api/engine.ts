@@ -4,7 +4,7 @@
  */
 import * as z from "zod";
 import { Connection, EngineAccount } from "./engine-account.ts";
-import { ARGUMENT, EngineActions, EngineSession, sessionRules, topologyRules } from "./engine-actions.ts";
+import { ARGUMENT, backupRules, EngineActions, EngineSession, sessionRules, topologyRules } from "./engine-actions.ts";
 import { shardedEngineRules } from "./sharding.ts";
 import { EngineProbes, statelessEngineRules } from "./stateless.ts";
 import { Topology } from "./topology.ts";
@@ -251,6 +251,7 @@ export const EngineSpec = z
     cel([
       ...sessionRules,
       ...topologyRules,
+      ...backupRules,
       ...shardedEngineRules,
       TLS_PORT_RULE,
       CLIENT_CERTIFICATES_RULE,

@@ -1,6 +1,9 @@
 // What the API server must refuse of Engines, each with its exact words.
 import { actions, creation, type Creation, minimalEngine } from "./crd-cases.ts";
 
+/** Actions that must be programs. */
+const PIPED = ["backup", "restore"];
+
 /** What must not come into being, in the order in which the fields stand in the manual. */
 export const engineCreations: readonly Creation[] = [
   creation(
@@ -31,12 +34,26 @@ export const engineCreations: readonly Creation[] = [
     minimalEngine({}, "tiny.eu"),
     `metadata.name: metadata.name must have at most 63 lower-case letters, digits and '-': ClusterSpecs name the engine by it and pods carry it as a label`,
   ),
-  ...Object.keys(actions).map((action) =>
-    creation(
-      `a session of ${action} that does not exist`,
-      minimalEngine({ actions: { ...actions, [action]: { session: "sql", statement: "SELECT 1" } } }),
-      `spec.actions.${action}: actions.${action}.session names no entry of sessions: add the session or correct the name`,
+  ...Object.keys(actions)
+    .filter((action) => !PIPED.includes(action))
+    .map((action) =>
+      creation(
+        `a session of ${action} that does not exist`,
+        minimalEngine({ actions: { ...actions, [action]: { session: "sql", statement: "SELECT 1" } } }),
+        `spec.actions.${action}: actions.${action}.session names no entry of sessions: add the session or correct the name`,
+      ),
     ),
+  ...PIPED.map((action) =>
+    creation(
+      `${action} as a statement`,
+      minimalEngine({ actions: { ...actions, [action]: { session: "sql", statement: "SELECT 1" } } }),
+      `spec.actions.${action}: actions.${action} must be a program, because its data goes through a pipe: use exec`,
+    ),
+  ),
+  creation(
+    "backups that nobody could restore",
+    minimalEngine({ actions: { ...actions, restore: undefined } }),
+    "spec.actions: actions.backup and actions.restore are of use together alone: declare the other one, too, or neither",
   ),
   ...[
     {

@@ -2,7 +2,7 @@
 // They run in a temporary folder, with RBAC on, and are ended by process id.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, openSync } from "node:fs";
+import { existsSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { Agent, request as httpsRequest } from "node:https";
 import { homedir, tmpdir } from "node:os";
@@ -220,9 +220,15 @@ export class ControlPlane {
     await this.startApiServer();
   }
 
-  /** SIGSTOP: connections stay open and silent. */
+  /**
+   * SIGSTOP: connections stay open and silent. Returns when every thread has stopped: one of them takes the signal and stops the
+   * others, and where the processors are busy those answer requests until it gets its turn.
+   */
   pauseApiServer(): void {
-    this.#apiServer?.kill("SIGSTOP");
+    const pid = this.#apiServer?.pid;
+    if (pid === undefined) return;
+    process.kill(pid, "SIGSTOP");
+    while (readdirSync(`/proc/${pid}/task`).some((thread) => runs(pid, thread)));
   }
 
   resumeApiServer(): void {
@@ -404,4 +410,13 @@ async function end(child: ChildProcess | undefined, signal: "SIGKILL" | "SIGTERM
   const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill(signal);
   await exited;
+}
+
+/** Whether a thread has neither stopped nor ended. */
+function runs(pid: number, thread: string): boolean {
+  try {
+    return !/^State:\t[TtZX]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"));
+  } catch {
+    return false; // it ended meanwhile
+  }
 }

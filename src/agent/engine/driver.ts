@@ -1,21 +1,18 @@
 /** Runs the actions that an Engine declares. Knows the contract, and no engine. */
-import { spawn } from "node:child_process";
 import type * as z from "zod";
 import type { EngineSpec } from "../../api/engine.ts";
 import type { EngineAction, EngineActions } from "../../api/engine-actions.ts";
-import { EngineCopy, EngineObservation, RequestCounts, SlotLoad } from "../../api/engine-observation.ts";
+import { EngineCopy, EngineObservation, EngineVerdict, RequestCounts, SlotLoad } from "../../api/engine-observation.ts";
 import { withoutPasswords } from "./conceal.ts";
 import { type ActionContext, expand } from "./context.ts";
+import { type Ended, type Pipes, runProgram } from "./program.ts";
 import { EngineSession } from "./session.ts";
 
 /** Name of an action in the Engine contract. */
 export type ActionName = keyof EngineActions;
 
 /** How an action ended; `code` is 0 for a statement that printed nothing on standard error, else 1 or {@link IMPOSSIBLE}. */
-export interface ActionResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
+export interface ActionResult extends Ended {
   readonly durationMs: number;
 }
 
@@ -46,10 +43,7 @@ export const ROUTINE: ReadonlySet<ActionName> = new Set<ActionName>([
 /** Exit code by which an action says that trying it again cannot help; what helps instead, the Engine contract says per action. */
 export const IMPOSSIBLE = 3;
 
-const MAX_OUTPUT_CHARS = 256 * 1024;
 const STDERR_TAIL_CHARS = 2000;
-/** What a program wrote is here soon after its end; a daemon that it left behind may hold its output open for ever. */
-const DRAIN_MS = 500;
 
 /** Receives the duration of every action, for metrics. */
 export type ActionObserver = (action: ActionName, seconds: number, ok: boolean) => void;
@@ -59,6 +53,7 @@ interface Invocation {
   readonly action: EngineAction;
   readonly context: ActionContext;
   readonly signal: AbortSignal | undefined;
+  readonly pipes: Pipes;
 }
 
 /** Runs one engine's actions in one member's container. */
@@ -100,9 +95,15 @@ export class EngineDriver {
    * Runs an action to its end.
    *
    * @param signal - Ends a program early; a statement ends with its session, see closeSessions.
+   * @param pipes - Of a program only: where its input comes from and its output goes.
    * @throws {ActionError} when it fails; `code` is the exit code, for a statement 1 or {@link IMPOSSIBLE}.
    */
-  async run(name: ActionName, context: Partial<ActionContext> = {}, signal?: AbortSignal): Promise<ActionResult> {
+  async run(
+    name: ActionName,
+    context: Partial<ActionContext> = {},
+    signal?: AbortSignal,
+    pipes: Pipes = {},
+  ): Promise<ActionResult> {
     const action = this.spec.actions[name];
     if (action === undefined) throw new ActionError(name, 127, "the Engine does not declare it");
     const started = process.hrtime.bigint();
@@ -110,7 +111,7 @@ export class EngineDriver {
     this.#running += weight;
     let ok = false;
     try {
-      const result = await this.#runAction({ name, action, context: this.#context(context), signal });
+      const result = await this.#runAction({ name, action, context: this.#context(context), signal, pipes });
       ok = result.code === 0;
       const durationMs = Number(process.hrtime.bigint() - started) / 1e6;
       if (!ok) {
@@ -139,6 +140,11 @@ export class EngineDriver {
     return this.#ask("inspect", EngineCopy, context);
   }
 
+  /** Asks the running engine what is damaged in its copy. @throws {ActionError} also for an answer that is no EngineVerdict. */
+  verify(context: Partial<ActionContext> = {}, signal?: AbortSignal): Promise<EngineVerdict> {
+    return this.#ask("verify", EngineVerdict, context, signal);
+  }
+
   /** Asks the leader of a shard what it holds and is asked for. @throws {ActionError} also for an answer that is no SlotLoad. */
   measureSlots(context: Partial<ActionContext> = {}): Promise<SlotLoad> {
     return this.#ask("measureSlots", SlotLoad, context);
@@ -150,8 +156,13 @@ export class EngineDriver {
   }
 
   /** Runs an action whose last line is JSON of a known form. */
-  async #ask<T>(name: ActionName, form: z.ZodType<T>, context: Partial<ActionContext>): Promise<T> {
-    const { stdout } = await this.run(name, context);
+  async #ask<T>(
+    name: ActionName,
+    form: z.ZodType<T>,
+    context: Partial<ActionContext>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const { stdout } = await this.run(name, context, signal);
     const line = stdout.trim().split("\n").at(-1) ?? "";
     let json: unknown;
     try {
@@ -181,13 +192,12 @@ export class EngineDriver {
     return { ...this.#base, ...(context as ActionContext) };
   }
 
-  async #runAction({ name, action, context, signal }: Invocation): Promise<Omit<ActionResult, "durationMs">> {
+  async #runAction({ name, action, context, signal, pipes }: Invocation): Promise<Ended> {
     const timeoutMs = action.timeoutSeconds * 1000;
     if (action.exec !== undefined) {
       return runProgram(
         action.exec.map((part) => expand(part, context, false)),
-        { ...process.env, ...context },
-        { timeoutMs, signal },
+        { env: { ...process.env, ...context }, timeoutMs, signal, ...pipes },
       );
     }
     const session = this.#session(name, action.session ?? "", context);
@@ -217,61 +227,4 @@ export class EngineDriver {
 function statementCode({ impossibleText }: EngineAction, errors: readonly string[]): number {
   if (errors.length === 0) return 0;
   return impossibleText !== undefined && errors.some((line) => line.includes(impossibleText)) ? IMPOSSIBLE : 1;
-}
-
-/**
- * Runs a program to its end; SIGKILL after `timeoutMs` (code 124) or when the signal aborts (code 125). Output beyond the cap, and of
- * what outlives the program, is dropped.
- */
-function runProgram(
-  argv: readonly string[],
-  env: NodeJS.ProcessEnv,
-  { timeoutMs, signal: abort }: { timeoutMs: number; signal: AbortSignal | undefined },
-): Promise<Omit<ActionResult, "durationMs">> {
-  if (abort?.aborted === true) return Promise.resolve({ code: 125, stdout: "", stderr: "ended on request" });
-  return new Promise((resolve) => {
-    const [program = "", ...args] = argv;
-    let stdout = "";
-    let stderr = "";
-    let timedOut = false;
-    // Its own process group: a timeout must end what the program started, too.
-    const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
-    const timer = setTimeout(() => {
-      timedOut = true;
-      killGroup(child.pid);
-    }, timeoutMs);
-    const onAbort = (): void => killGroup(child.pid);
-    abort?.addEventListener("abort", onAbort, { once: true });
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      if (stdout.length < MAX_OUTPUT_CHARS) stdout += chunk;
-    });
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      stderr = (stderr + chunk).slice(-MAX_OUTPUT_CHARS);
-    });
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      resolve({ code: 127, stdout, stderr: error.message });
-    });
-    let drain: NodeJS.Timeout | undefined;
-    child.on("exit", () => {
-      drain = setTimeout(() => [child.stdout, child.stderr].forEach((stream) => stream.destroy()), DRAIN_MS);
-    });
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      clearTimeout(drain);
-      abort?.removeEventListener("abort", onAbort);
-      if (abort?.aborted === true) resolve({ code: 125, stdout, stderr: `${stderr}\nended on request` });
-      else if (timedOut) resolve({ code: 124, stdout, stderr: `${stderr}\nkilled after ${timeoutMs} ms` });
-      else resolve({ code: code ?? 1, stdout, stderr: signal === null ? stderr : `${stderr}\nended by ${signal}` });
-    });
-  });
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }

@@ -1,3 +1,8 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Readable, Writable } from "node:stream";
+import { text as textOf } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { expand } from "../../../src/agent/engine/context.ts";
 import { ActionError } from "../../../src/agent/engine/driver.ts";
@@ -106,5 +111,55 @@ describe("context variables in a statement", () => {
 
   test("must be known", () => {
     expect(() => expand("$(QUORATE_TYPO)", {}, false)).toThrow(/QUORATE_TYPO/);
+  });
+});
+
+describe("actions whose data goes through pipes", () => {
+  const echo = driverOf({
+    backup: { exec: ["/bin/sh", "-c", "seq 1 200000; echo done >&2; exit $QUORATE_CODE"] },
+    restore: { exec: ["/bin/sh", "-c", "cat >$QUORATE_FILE && wc -l <$QUORATE_FILE"], timeoutSeconds: 5 },
+  });
+
+  test("give all that they print to the output, and end it when they succeeded", async () => {
+    const output = new PassThrough();
+    const kept = textOf(output);
+    await echo.run("backup", { QUORATE_CODE: "0" }, undefined, { output });
+    expect((await kept).split("\n")).toHaveLength(200_001);
+  });
+
+  test("break the output off when they fail, however much they printed", async () => {
+    const output = new PassThrough();
+    const kept = textOf(output).catch((error: unknown) => error);
+    await expect(echo.run("backup", { QUORATE_CODE: "7" }, undefined, { output })).rejects.toMatchObject({ code: 7 });
+    expect(await kept).toBeInstanceOf(Error);
+  });
+
+  test("end when their output cannot be kept", async () => {
+    const output = new Writable({ write: (_chunk, _encoding, done) => done(new Error("the store is full")) });
+    await expect(echo.run("backup", { QUORATE_CODE: "0" }, undefined, { output })).rejects.toMatchObject({
+      code: 126,
+      message: /its output could not be kept: the store is full/,
+    });
+  });
+
+  test("read their input to its end", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "quorate-driver-"));
+    const input = Readable.from(["a\n", "b\n"]);
+    const { stdout } = await echo.run("restore", { QUORATE_FILE: join(folder, "restored") }, undefined, { input });
+    expect(stdout.trim()).toBe("2");
+    rmSync(folder, { recursive: true });
+  });
+
+  test("never see the end of an input that breaks", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "quorate-driver-"));
+    const input = Readable.from(
+      (function* () {
+        yield "a\n";
+        throw new Error("another hash");
+      })(),
+    );
+    const restoring = echo.run("restore", { QUORATE_FILE: join(folder, "restored") }, undefined, { input });
+    await expect(restoring).rejects.toMatchObject({ code: 126, message: /its input broke: another hash/ });
+    rmSync(folder, { recursive: true });
   });
 });
