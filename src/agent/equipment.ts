@@ -23,6 +23,7 @@ import { readGraceMs } from "./grace.ts";
 import type { InitClient } from "./init-client.ts";
 import { followIntent } from "./intent-source.ts";
 import type { AgentMetrics } from "./metrics.ts";
+import { dataByIntent, type MakeFirstData } from "./backup/first-data.ts";
 import { OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
 import { PeerClient, PeerServer } from "./peers.ts";
@@ -74,6 +75,7 @@ export class Equipment {
   readonly routes: MemberRoutes;
   readonly parameters: ParameterKeeper;
   readonly oneShots: OneShots;
+  readonly makeFirstData: MakeFirstData;
   readonly replacement: Replacement;
   /** The engine's processes. */
   readonly host: EngineHost;
@@ -85,6 +87,7 @@ export class Equipment {
   readonly #certificate: CertificateKeeper;
   #server: PeerServer | undefined;
   #isVolumeFull = false;
+  #intent: Intent | undefined;
   readonly #parts: MemberParts;
   readonly #ports: EquipmentPorts;
   readonly #pod: ObjectRef & { readonly uid: string };
@@ -147,6 +150,7 @@ export class Equipment {
       changed: ports.changed,
     });
     this.oneShots = new OneShots(settings.QUORATE_MEMBER, join(stateFolder, "answers.json"));
+    this.makeFirstData = dataByIntent(() => this.#intent, settings.QUORATE_STORE_DIR, this.tell);
     this.replacement = new Replacement({
       api,
       namespace,
@@ -240,6 +244,7 @@ export class Equipment {
         name: nameOf.intent(settings.QUORATE_CLUSTER),
         file: join(settings.QUORATE_STATE_DIR, "intent.json"),
         beforeIntent: (intent) => {
+          this.#intent = intent;
           this.driver.amend(shardContext(intent));
           return this.parameters.want(intent);
         },

@@ -9,7 +9,7 @@ import type { Intent, IntentMember } from "../api/agent-wire.ts";
 import { nameOf } from "../api/names.ts";
 import { followLease, LeaseRegister } from "./cluster/lease.ts";
 import { EffectRunner } from "./effects.ts";
-import { EngineControl, type LeaderAddress } from "./engine/control.ts";
+import { EngineControl, type LeaderAddress, leaderContext } from "./engine/control.ts";
 import { EngineWatch } from "./engine/watch.ts";
 import { Equipment, LEAVE_MS, type MemberParts } from "./equipment.ts";
 import { Fence } from "./fence.ts";
@@ -33,6 +33,7 @@ import { watchLeader } from "./leader-watch.ts";
 import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime, type RuntimeClock } from "./runtime.ts";
+import { runTask } from "./tasks.ts";
 import { runHook } from "./update-hooks.ts";
 import { measureSlots, shardMetrics } from "./slot-load.ts";
 import { SlotKeeper } from "./slots.ts";
@@ -90,7 +91,10 @@ export class Member {
       nowMs: () => this.#fenceClock.nowMs(),
       changed: () => this.#report(),
     });
-    this.#control = new EngineControl(driver, host, volume, () => this.#leaderInOffice());
+    this.#control = new EngineControl({
+      ...{ driver, host, volume, leader: () => this.#leaderInOffice() },
+      makeFirstData: this.#equipment.makeFirstData,
+    });
     this.#slots = new SlotKeeper({
       member: settings.QUORATE_MEMBER,
       run: (action, context, signal) => driver.run(action, context, signal),
@@ -403,6 +407,8 @@ export class Member {
           this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
         },
         hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#servingEpoch() }),
+        task: (request, signal) =>
+          runTask(request, { ...this.#parts, intent, signal, context: leaderContext(this.#leaderInOffice()) }),
       })
       .catch((error: unknown) => this.#fatal(error));
   }

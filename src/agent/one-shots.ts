@@ -1,17 +1,17 @@
-/** Requests of the intent that are carried out once by one member: restart, rebuild, defragment and the Engine's hooks. Answers survive the agent. */
+/** Requests of the intent that are carried out once by one member: restart, rebuild, defragment, the Engine's hooks and tasks. Answers survive the agent. */
 import * as z from "zod";
-import type { HookRequest, Intent, MemberReport } from "../api/agent-wire.ts";
+import type { HookRequest, Intent, MemberReport, TaskRequest } from "../api/agent-wire.ts";
 import { ActionError } from "./engine/driver.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
-const Kind = z.enum(["restart", "rebuild", "defragment", "hook"]);
+const Kind = z.enum(["restart", "rebuild", "defragment", "hook", "task"]);
 type Kind = z.infer<typeof Kind>;
 /** Those that may take the member out of service. */
-type Disturbance = Exclude<Kind, "hook">;
+type Disturbance = Exclude<Kind, "hook" | "task">;
 type Answer = NonNullable<MemberReport["restart"]>;
 
-/** How a hook ended. Refused is its own no; Failed, that it could not be run or could not say. */
-export type HookOutcome = Pick<Answer, "message"> & { readonly result: "Done" | "Refused" | "Failed" };
+/** How a hook or a task ended. Refused is a hook's own no; Failed, that it could not be run or could not say. */
+export type OneShotOutcome = Pick<Answer, "message"> & { readonly result: "Done" | "Refused" | "Failed" };
 
 const AnswersJson = z.partialRecord(
   Kind,
@@ -25,7 +25,9 @@ export interface Acts {
   readonly restart: () => Promise<void>;
   readonly rebuild: () => Promise<void>;
   readonly defragment?: () => Promise<void>;
-  readonly hook: (request: HookRequest) => Promise<HookOutcome>;
+  readonly hook: (request: HookRequest) => Promise<OneShotOutcome>;
+  /** `signal` aborts when the task is not asked for any more. */
+  readonly task: (request: TaskRequest, signal: AbortSignal) => Promise<OneShotOutcome>;
   /** Called after every answer. */
   readonly answered: () => void;
 }
@@ -44,8 +46,9 @@ function refusalOf(kind: Disturbance, leads: boolean, { members }: Intent, acts:
 export class OneShots {
   readonly #member: string;
   readonly #file: string;
-  #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, defragment: null, hook: null };
+  #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, defragment: null, hook: null, task: null };
   readonly #begun = new Set<string>();
+  #task: { readonly id: string; readonly end: AbortController } | undefined;
   #written: Promise<void> = Promise.resolve();
   #underWay = 0;
 
@@ -69,6 +72,11 @@ export class OneShots {
     if (parsed.success) this.#answers = { ...this.#answers, ...parsed.data };
   }
 
+  /** Whether a task is being carried out that `intent` does not ask for. */
+  #endUnwanted({ task }: Intent): void {
+    if (this.#task !== undefined && this.#task.id !== task?.id) this.#task.end.abort();
+  }
+
   /** Carries out what `intent` asks of this member and was not answered yet. */
   async take(intent: Intent, leads: boolean, acts: Acts): Promise<void> {
     this.#underWay++;
@@ -80,6 +88,7 @@ export class OneShots {
   }
 
   async #takeAll(intent: Intent, leads: boolean, acts: Acts): Promise<void> {
+    this.#endUnwanted(intent);
     for (const kind of ["restart", "rebuild", "defragment"] as const) {
       const request = intent[kind] ?? null;
       if (request === null || request.member !== this.#member || !this.#isNew(kind, request.id)) continue;
@@ -90,19 +99,33 @@ export class OneShots {
       else await this.#answer(kind, { id, result: "Refused", message: refusal });
       acts.answered();
     }
-    if (intent.hook?.member === this.#member) await this.#runHook(intent.hook, acts);
+    const { hook, task } = intent;
+    if (hook?.member === this.#member) {
+      await this.#runBeside("hook", hook, acts, () => acts.hook(hook));
+    }
+    if (task?.member === this.#member) {
+      const end = new AbortController();
+      await this.#runBeside("task", task, acts, async () => {
+        this.#task = { id: task.id, end };
+        return acts.task(task, end.signal);
+      });
+    }
   }
 
-  /** A hook that the agent before died over is run again: it knows by its update's id what it has done. */
-  async #runHook(request: HookRequest, acts: Acts): Promise<void> {
-    const { id, action } = request;
-    if (!this.#isNew("hook", id)) return;
+  /** Goes on beside other requests. One that the agent before died over is run again: a hook knows by its update's id what it has done. */
+  async #runBeside(
+    kind: "hook" | "task",
+    { id, action }: Pick<TaskRequest | HookRequest, "id" | "action">,
+    acts: Acts,
+    run: () => Promise<OneShotOutcome>,
+  ): Promise<void> {
+    if (!this.#isNew(kind, id)) return;
     this.#begun.add(id);
-    await this.#answer("hook", { id, result: "Running", message: `${action} runs on ${this.#member}` });
+    await this.#answer(kind, { id, result: "Running", message: `${action} runs on ${this.#member}` });
     acts.answered();
-    const outcome = await acts.hook(request);
+    const outcome = await run();
     // Asked for another one meanwhile: this answer is not waited for any more.
-    if (this.#answers.hook?.id === id) await this.#answer("hook", { id, ...outcome });
+    if (this.#answers[kind]?.id === id) await this.#answer(kind, { id, ...outcome });
     acts.answered();
   }
 

@@ -34,6 +34,7 @@ export type CommonReport = Pick<
   | "rebuild"
   | "hook"
   | "defragment"
+  | "task"
   | "certificate"
   | "parametersRefused"
   | "volumeFull"

@@ -12,6 +12,7 @@ import {
   PEER_DIR,
   PEER_PORT,
   STATE_DIR,
+  STORE_DIR,
 } from "../api/names.ts";
 import { EngineSpec } from "../api/engine.ts";
 import type { ActionContext } from "./engine/context.ts";
@@ -37,6 +38,7 @@ const Environment = z.object({
   QUORATE_ENGINE_DIR: z.string().default(ENGINE_DIR),
   QUORATE_PEER_DIR: z.string().default(PEER_DIR),
   QUORATE_CREDENTIALS_DIR: z.string().default(CREDENTIALS_DIR),
+  QUORATE_STORE_DIR: z.string().default(STORE_DIR),
   QUORATE_RUN_DIR: z.string().default("/run"),
   /** Port of the engine, when not the one the Engine declares. */
   QUORATE_PORT: z.string().optional(),

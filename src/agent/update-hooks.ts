@@ -3,7 +3,7 @@ import type { HookRequest } from "../api/agent-wire.ts";
 import { type Clock, sleep } from "../clock.ts";
 import { ActionError, EngineDriver } from "./engine/driver.ts";
 import type { AgentMetrics } from "./metrics.ts";
-import type { HookOutcome } from "./one-shots.ts";
+import type { OneShotOutcome } from "./one-shots.ts";
 import { actionContext, type AgentSettings, readEngine } from "./settings.ts";
 
 /** What a hook needs of its member. */
@@ -27,7 +27,7 @@ const LOOK_EVERY_MS = 250;
  * The Engine is read anew, because a hook may have been added since this agent started; sessions are the hook's own, so that
  * it holds up no probe. A leader that loses its office kills the program.
  */
-export async function runHook(request: HookRequest, options: HookOptions): Promise<HookOutcome> {
+export async function runHook(request: HookRequest, options: HookOptions): Promise<OneShotOutcome> {
   const { settings, servingEpoch, clock, metrics } = options;
   const { action, epoch } = request;
   const startMs = clock.monotonicMs();

@@ -41,6 +41,36 @@ export const HookRequest = z.object({
 });
 export type HookRequest = z.infer<typeof HookRequest>;
 
+/** Actions of the Engine that a member runs while it serves, because a person asked for it. */
+export const TaskName = z.enum(["backup", "verify", "repair"]);
+export type TaskName = z.infer<typeof TaskName>;
+
+/** A task that one member is asked for. */
+export const TaskRequest = z.object({
+  id: z.string(),
+  action: TaskName,
+  member: z.string(),
+  /** Of a backup: where it goes, below the prefix of the store. */
+  path: z.string().optional(),
+});
+export type TaskRequest = z.infer<typeof TaskRequest>;
+
+/** Where backups are; who may use it, files in the pod say. */
+export const IntentStore = z.object({
+  endpoint: z.string(),
+  bucket: z.string(),
+  region: z.string(),
+  prefix: z.string(),
+  /** Of the Secret with the keys, for people. */
+  secretName: z.string(),
+  /** Name of the Engine: a backup by another is not restored. */
+  engine: z.string(),
+  keep: z.int().optional(),
+  /** Path of the backup that the first member begins with. */
+  restorePath: z.string().optional(),
+});
+export type IntentStore = z.infer<typeof IntentStore>;
+
 /** What a member of a shard knows of the others, and what the leader is asked to do about slots. */
 export const IntentShard = z.object({
   /** Members of all shards. */
@@ -82,6 +112,9 @@ export const Intent = z.object({
   rebuild: z.object({ id: z.string(), member: z.string() }).nullable(),
   hook: HookRequest.nullable().default(null),
   defragment: z.object({ id: z.string(), member: z.string() }).optional(),
+  /** Agents of earlier versions know none of these two. */
+  task: TaskRequest.optional(),
+  store: IntentStore.optional(),
   /**
    * `member` shall lead although acknowledged writes may be lost; `lost` cannot run any more, as a person has made sure of. Only for
    * the vacancy of the synchronous set of `epoch`.
@@ -174,6 +207,7 @@ export const MemberReport = z.object({
   /** Refused is the hook's own no. Agents of earlier versions know no hooks. */
   hook: Answer.nullable().default(null),
   defragment: Answer.nullable().optional(),
+  task: Answer.nullable().optional(),
   /** The leader of a shard alone: what its data says of its slots. */
   shard: EngineShard.optional(),
   /** Why the leader of a shard could not do what it was asked about slots; it goes on trying. */

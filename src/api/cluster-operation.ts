@@ -46,12 +46,24 @@ export const OperationIntent = z
   .object({
     clusterName: named("clusterName is the ClusterSpec in the same namespace that the operation is for."),
     type: z
-      .enum(["Switchover", "Restart", "Rebuild", "Promote", "Abort", "Defragment", "Recover", "ForcePromote"])
+      .enum([
+        "Switchover",
+        "Restart",
+        "Rebuild",
+        "Promote",
+        "Abort",
+        "Defragment",
+        "Recover",
+        "ForcePromote",
+        "Backup",
+        "Verify",
+        "Repair",
+      ])
       .describe(
-        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus or ActiveActive anew from its most advanced member when the majority is lost for good, ForcePromote lets a member of any other topology lead although acknowledged writes may be lost, when those that have them are gone for good.",
+        "type of the operation: Switchover moves the leader, Restart restarts engines one after the other, Rebuild clones one member anew, Promote lets a canary go on to its next step, Abort gives up the revision that is being tried, Defragment gives free space inside the data back to the file system, one member after the other, Recover begins a cluster of topology Consensus or ActiveActive anew from its most advanced member when the majority is lost for good, ForcePromote lets a member of any other topology lead although acknowledged writes may be lost, when those that have them are gone for good. Backup copies all data to spec.backup, Verify looks for damage in the copies of the members, Repair mends what it can of that; these three hold up no other operation and no update.",
       ),
     member: named(
-      "member concerned: the new leader for Switchover (chosen when absent), the member to restart or defragment (all when absent), to rebuild, or to promote by force.",
+      "member concerned: the new leader for Switchover (chosen when absent), the member to restart, defragment, verify or repair (all when absent), to rebuild, to promote by force, or to make the Backup (a follower in sync when absent).",
     ).optional(),
     role: z
       .enum(["Followers", "Leader"])
@@ -70,8 +82,10 @@ export const OperationIntent = z
       .int32()
       .min(1)
       .max(86400)
-      .default(300)
-      .describe("deadlineSeconds after which an operation that has not finished is Failed."),
+      .optional()
+      .describe(
+        "deadlineSeconds after which an operation that has not finished is Failed. When absent 300; 86400 for Backup, Verify and Repair, which take the longer the more data there is.",
+      ),
   })
   .meta(
     cel([
@@ -133,6 +147,24 @@ export const OperationIntent = z
   .describe("spec of the operation; it cannot be changed afterwards.");
 export type OperationIntent = z.infer<typeof OperationIntent>;
 
+/** Types of operations that members carry out while they serve, beside whatever else is done to the cluster. */
+export type TaskType = Extract<OperationIntent["type"], "Backup" | "Verify" | "Repair">;
+
+const TASK_TYPES: ReadonlySet<OperationIntent["type"]> = new Set<TaskType>(["Backup", "Verify", "Repair"]);
+
+/** Whether an operation disturbs nobody, and so waits for nothing. */
+export function isTask(type: OperationIntent["type"]): type is TaskType {
+  return TASK_TYPES.has(type);
+}
+
+/** When an operation that has not finished is Failed, in seconds from its start. */
+export function deadlineSeconds({
+  type,
+  deadlineSeconds: own,
+}: Pick<OperationIntent, "type" | "deadlineSeconds">): number {
+  return own ?? (isTask(type) ? 86_400 : 300);
+}
+
 /** How far the operation is. */
 export const OperationStatus = z
   .object({
@@ -148,6 +180,11 @@ export const OperationStatus = z
       .meta(listSet)
       .optional()
       .describe("members that the operation concerns, fixed when it begins."),
+    path: z
+      .string()
+      .max(256)
+      .optional()
+      .describe("path of the finished Backup, for spec.restore.path of a new ClusterSpec."),
     completionTime: timestamp("completionTime is when the operation was Done, Refused or Failed.").optional(),
   })
   .describe("status of the operation, written by the operator.");

@@ -1,6 +1,7 @@
 /** ClusterSpec: what a user writes. */
 import * as z from "zod";
 import { Accounts } from "./accounts.ts";
+import { BackupPolicy, backupSpecRules, RestoreSource } from "./backup.ts";
 import { Disruption, PodOptions } from "./pods.ts";
 import { ClusterStatus } from "./cluster-status.ts";
 import { cel, type CelRule, listMap, named, objectMeta, parameterMap, quantity } from "./schema.ts";
@@ -191,6 +192,12 @@ export const ClusterIntent = z
     failover: Failover.prefault({}).describe("failover says how soon, and to whom, leadership passes."),
     update: UpdatePolicy.prefault({}).describe("update says how a change reaches the members' pods."),
     accounts: Accounts,
+    backup: BackupPolicy.optional().describe(
+      "backup says where copies of the data are kept; each is made by a ClusterOperation of type Backup.",
+    ),
+    restore: RestoreSource.optional().describe(
+      "restore names a backup that the new cluster begins with, in place of an empty data set. It can be taken out later, and not added.",
+    ),
     parameters: parameterMap(
       "parameters",
       "parameters of the engine, name to value. Those that the Engine fixes cannot be set.",
@@ -269,6 +276,7 @@ export const ClusterIntent = z
       ...deletionRules,
       ...statelessRules,
       ...shardingRules,
+      ...backupSpecRules,
     ]),
   )
   .describe("spec is what the cluster shall be. Everything but engine has a default that is right for production.");

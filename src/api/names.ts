@@ -41,6 +41,8 @@ export const RUNTIME_DIR = "/quorate";
 export const ENGINE_DIR = "/quorate-engine";
 export const PEER_DIR = "/quorate-peer";
 export const CREDENTIALS_DIR = "/quorate-credentials";
+/** Where the keys to the store of backups are. */
+export const STORE_DIR = "/quorate-store";
 export const DATA_DIR = "/data/engine";
 export const STATE_DIR = "/data/quorate";
 

@@ -54,6 +54,7 @@ export interface IntentState {
   readonly rebuild: Intent["rebuild"];
   readonly hook: Intent["hook"];
   readonly defragment?: Intent["defragment"];
+  readonly task?: Intent["task"];
   readonly agent?: Intent["agent"];
   readonly group?: Intent["group"];
   readonly forcedPromotion?: Intent["forcedPromotion"];
@@ -79,9 +80,11 @@ export function buildIntent(context: BuildContext, state: IntentState): Intent {
     rebuild: state.rebuild,
     hook: state.hook,
     ...(state.defragment === undefined ? {} : { defragment: state.defragment }),
+    ...(state.task === undefined ? {} : { task: state.task }),
     ...(state.agent === undefined ? {} : { agent: state.agent }),
     parameters: reloadableParameters(context),
     ...accountsOf(context),
+    ...storeOf(context),
     ...(intent.shard === undefined ? {} : { shard: shardOf(context, intent.shard, state.office) }),
     ...(state.group === undefined ? {} : { group: state.group }),
     ...(state.forcedPromotion === undefined ? {} : { forcedPromotion: state.forcedPromotion }),
@@ -96,6 +99,20 @@ function accountsOf({ engine, intent }: BuildContext): Pick<Intent, "accounts"> 
     ...(rules.length === 0 ? {} : { rules: [...rules] }),
   }));
   return { accounts };
+}
+
+/** Where backups are: nothing for an engine that makes none. */
+function storeOf({ engine, engineName, intent: { backup, restore } }: BuildContext): Pick<Intent, "store"> {
+  if (backup === undefined || engine.actions.backup === undefined) return {};
+  const { s3, keep } = backup;
+  return {
+    store: {
+      ...s3,
+      engine: engineName,
+      ...(keep === undefined ? {} : { keep }),
+      ...(restore === undefined ? {} : { restorePath: restore.path }),
+    },
+  };
 }
 
 function shardOf(context: BuildContext, place: ShardPlace, office: IntentState["office"]): IntentShard {

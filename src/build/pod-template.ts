@@ -10,6 +10,7 @@ import {
   PEER_DIR,
   PEER_PORT,
   RUNTIME_DIR,
+  STORE_DIR,
 } from "../api/names.ts";
 import {
   engineMemoryBytes,
@@ -63,14 +64,18 @@ const inputHashes = new WeakMap<BuildContext, Map<string, string>>(); // by the 
  * @param carried - Names of parameters that count as part of the pod although the Engine takes them without a restart.
  */
 export function inputHash(context: BuildContext, carried: readonly string[] = []): string {
-  const { engine, resources, pods, parameters, serving } = context.intent;
+  const { engine, resources, pods, parameters, serving, backup } = context.intent;
   const isReloaded = isWithoutRestart(context);
   const atRestart = Object.entries(parameters).filter((one) => carried.includes(one[0]) || !isReloaded(one));
   const known = inputHashes.get(context) ?? new Map<string, string>();
   inputHashes.set(context, known);
   const names = atRestart.map(([name]) => name).join("\n");
   const hash =
-    known.get(names) ?? contentHash({ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving });
+    known.get(names) ??
+    contentHash({
+      ...{ engine, resources, pods, parameters: Object.fromEntries(atRestart), serving },
+      ...(backup === undefined ? {} : { storeKeys: backup.s3.secretName }),
+    });
   known.set(names, hash);
   return hash;
 }
@@ -119,8 +124,18 @@ function memberPodSpec(context: BuildContext, member: string): Record<string, un
       { name: "engine-files", configMap: { name: nameOf.engineFiles(context.name), defaultMode: 0o555 } },
       { name: "peer", secret: { secretName: certificateOf(context), defaultMode: 0o440 } },
       { name: "credentials", secret: { secretName: passwordsOf(context), defaultMode: 0o440 } },
+      ...storeKeys(context).map((secretName) => ({
+        name: "store",
+        // A member must start without it: it is needed for backups alone.
+        secret: { secretName, defaultMode: 0o440, optional: true },
+      })),
     ],
   };
+}
+
+/** The Secret with the keys to the store of backups, if there is one. */
+function storeKeys({ intent: { backup } }: BuildContext): readonly string[] {
+  return backup === undefined ? [] : [backup.s3.secretName];
 }
 
 function installContainer(context: BuildContext): Record<string, unknown> {
@@ -191,6 +206,7 @@ function engineContainer(context: BuildContext, member: string): Record<string, 
       { name: "engine-files", mountPath: ENGINE_DIR, readOnly: true },
       { name: "peer", mountPath: PEER_DIR, readOnly: true },
       { name: "credentials", mountPath: CREDENTIALS_DIR, readOnly: true },
+      ...storeKeys(context).map(() => ({ name: "store", mountPath: STORE_DIR, readOnly: true })),
     ],
   };
 }

@@ -57,7 +57,7 @@ export class GroupSeat {
       stop: async (_: string, graceMs: number): Promise<void> => void (await host.stopWithin(graceMs)),
       kill: (): Promise<void> => host.kill(),
     };
-    this.engine = new GroupEngine(host.driver, processes, this.volume, host.name);
+    this.engine = new GroupEngine({ driver: host.driver, host: processes, volume: this.volume, self: host.name });
   }
 
   /** Kills the action that `work` runs so long after it began. @returns whether it was done by then. */

@@ -24,6 +24,7 @@ export interface Decision {
   readonly rebuild?: NonNullable<Intent["rebuild"]>;
   readonly hook?: HookRequest;
   readonly defragment?: NonNullable<Intent["defragment"]>;
+  readonly task?: NonNullable<Intent["task"]>;
   /** Whose turn it is to take the operator's agent. */
   readonly agent?: NonNullable<Intent["agent"]>;
   /** uid of the operation for which the members of topology Stateless shall be replaced. */

@@ -29,6 +29,8 @@ export interface World {
   readonly restart: Request;
   readonly rebuild: Request;
   readonly defragment: Request;
+  /** Goes on beside whatever else is asked for. */
+  readonly task: Request;
 }
 
 const MIB = 2 ** 20;
@@ -62,6 +64,7 @@ export function deriveWorld(seen: Observation, cluster: ClusterView, context: Bu
     restart: whileWanted(seen, settle(intent?.restart, reports, "restart")),
     rebuild: whileWanted(seen, settle(intent?.rebuild, reports, "rebuild")),
     defragment: whileWanted(seen, settle(intent?.defragment, reports, "defragment")),
+    task: whileWanted(seen, settle(intent?.task, reports, "task")),
   };
 }
 
@@ -292,7 +295,7 @@ function settleSwitchover(
 export function settle(
   request: { readonly id: string } | null | undefined,
   reports: readonly MemberReport[],
-  kind: "switchover" | "restart" | "rebuild" | "defragment" | "hook",
+  kind: "switchover" | "restart" | "rebuild" | "defragment" | "hook" | "task",
 ): Request {
   if (request === null || request === undefined) return { state: "None" };
   const answers = reports.flatMap((report) => report[kind] ?? []).filter((answer) => answer.id === request.id);

@@ -32,6 +32,7 @@ export function planIntent(world: World, decision: Decision, listed: readonly st
     rebuild: decision.rebuild ?? kept(now?.rebuild, world.rebuild),
     hook: decision.hook ?? kept(now?.hook, hookRequest(world)),
     ...present({ defragment: decision.defragment ?? kept(now?.defragment, world.defragment) ?? undefined }),
+    ...present({ task: decision.task ?? kept(now?.task, world.task) ?? undefined }),
     ...present({ office: officeOf(world), agent: decision.agent }),
     ...present({ group: decision.group ?? groupOf(world), forcedPromotion }),
   };

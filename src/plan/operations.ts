@@ -1,11 +1,10 @@
 // ClusterOperations: one at a time, oldest first. Each becomes a request in the intent, whose id is the operation's uid;
 // the agents answer by that id, so an answer is never taken for another operation's.
-import type { OperationStatus } from "../api/cluster-operation.ts";
+import { isTask } from "../api/cluster-operation.ts";
 import { isGoneWithNode, withoutVolume } from "./dead-node.ts";
 import { type Decision, IDLE } from "./decision.ts";
 import {
   hasMajority,
-  isEnded,
   isInSync,
   isOnCordonedNode,
   listedMembers,
@@ -17,79 +16,31 @@ import {
 import { isFleet } from "./fleet.ts";
 import { advanceFleetOperation } from "./fleet-operation.ts";
 import type { MemberView, OperationView } from "./observation.ts";
-import type { Step } from "./plan.ts";
+import { openOperations, type Outcome, reportTurns, withinDeadline } from "./operation-reports.ts";
 import { noteFailed, wantedRecord } from "./revisions.ts";
 import { notePromoted } from "./stages.ts";
 import { advanceForcePromotion } from "./force-promotion.ts";
 import { advanceRecovery } from "./recovery.ts";
 import { advanceRestart, restartedMembers } from "./restart.ts";
-import { timestamp } from "./timestamp.ts";
-
-/** What an operation comes to in this pass. `members` are those it concerns from now on. */
-type Outcome = { readonly message: string; readonly members?: readonly string[] } & (
-  | { readonly phase: "Done" | "Refused" | "Failed"; readonly notes?: readonly Step[] }
-  | { readonly phase: "Running"; readonly decision?: Partial<Decision> }
-);
 
 /** Carries on the oldest operation that is not finished; the others wait. */
 export function planOperations(world: World): Decision {
-  const [current, ...waiting] = openOperations(world);
+  const mine = openOperations(world).filter(({ intent }) => isFleet(world.cluster) || !isTask(intent.type));
+  const [current, ...waiting] = mine;
   if (current === undefined) return IDLE;
-  const outcome = expired(world, current) ?? advance(world, current);
-  const reports = [
-    ...("notes" in outcome ? (outcome.notes ?? []) : []), // before it is reported as done
-    ...report(world, current, outcome),
-    ...waiting.flatMap((o) => report(world, o, { phase: "Pending", message: `waits for operation ${current.name}` })),
-  ];
-  if (outcome.phase !== "Running") return { busy: false, reports, requeueAfterMs: waiting.length > 0 ? 1 : 60_000 };
+  const outcome = withinDeadline(world, current, advance);
+  const turns = reportTurns(world, [current, outcome], waiting);
+  if (outcome.phase !== "Running") return { busy: false, ...turns };
   const change = `${current.intent.type} by operation ${current.name}: ${outcome.message}`;
-  return { busy: true, change, reports, requeueAfterMs: remainingMs(world, current), ...outcome.decision };
-}
-
-/** Tells people whose operations are not begun why. One that runs keeps saying how far it was. */
-export function reportWaiting(world: World, why: string): readonly Step[] {
-  const waiting = openOperations(world).filter(({ status }) => status.phase !== "Running");
-  return waiting.flatMap((operation) => report(world, operation, { phase: "Pending", message: `waits: ${why}` }));
-}
-
-/** Ends all operations that are open, because nothing here could carry them out. */
-export function refuseOperations(asked: Asked, why: string): readonly Step[] {
-  return openOperations(asked).flatMap((operation) => report(asked, operation, { phase: "Refused", message: why }));
-}
-
-/** What is asked of which cluster. */
-type Asked = Pick<World, "seen" | "cluster">;
-
-/** Operations that have not ended, oldest first. */
-function openOperations(world: Asked): readonly OperationView[] {
-  return world.seen.operations
-    .filter((operation) => !isEnded(operation.status))
-    .toSorted((a, b) => a.createdMs - b.createdMs || (a.name < b.name ? -1 : 1));
-}
-
-function startedMs(world: World, operation: OperationView): number {
-  const { startTime } = operation.status;
-  return startTime === undefined ? world.seen.nowMs : Date.parse(startTime);
-}
-
-function remainingMs(world: World, operation: OperationView): number {
-  const deadlineMs = startedMs(world, operation) + operation.intent.deadlineSeconds * 1000;
-  return Math.max(1000, deadlineMs - world.seen.nowMs);
-}
-
-function expired(world: World, operation: OperationView): Outcome | undefined {
-  const deadlineMs = startedMs(world, operation) + operation.intent.deadlineSeconds * 1000;
-  if (world.seen.nowMs < deadlineMs) return undefined;
-  const answered = advance(world, operation);
-  if (answered.phase !== "Running") return answered;
-  return { phase: "Failed", message: `not done within ${operation.intent.deadlineSeconds} s: ${answered.message}` };
+  return { busy: true, change, ...turns, ...outcome.decision };
 }
 
 function advance(world: World, operation: OperationView): Outcome {
   const { type, member } = operation.intent;
   if (world.cluster.intent.stopped) return { phase: "Refused", message: "spec.stopped is true: no member runs" };
   if (type === "Promote" || type === "Abort") return judgeRevision(world, operation);
-  if (isFleet(world.cluster)) return advanceFleetOperation(world, operation);
+  // Members with data carry out tasks beside all this.
+  if (isFleet(world.cluster) || isTask(type)) return advanceFleetOperation(world, operation);
   if (type === "Recover") return advanceRecovery(world, operation);
   if (type === "ForcePromote") return advanceForcePromotion(world, operation);
   if (type === "Defragment" && world.context.engine.actions.defragment === undefined) {
@@ -178,36 +129,4 @@ function startRebuild(world: World, operation: OperationView, target: MemberView
   }
   const rebuild = { id: operation.uid, member: target.name };
   return { phase: "Running", message: `${target.name} is cloned anew`, decision: { rebuild } };
-}
-
-function report(
-  world: Asked,
-  operation: OperationView,
-  next: Pick<OperationStatus, "message" | "phase"> & { readonly message: string; readonly members?: readonly string[] },
-): readonly Step[] {
-  const { status } = operation;
-  const now = timestamp(world.seen.nowMs);
-  const startTime = next.phase === "Pending" ? status.startTime : (status.startTime ?? now);
-  const message = next.message.slice(0, 2048);
-  const members = status.members ?? next.members;
-  const isKnown = status.phase === next.phase && status.message === message && status.startTime === startTime;
-  if (isKnown && status.members === members) return [];
-  const { namespace } = world.cluster;
-  return [
-    {
-      kind: "ReportOperation",
-      namespace,
-      name: operation.name,
-      uid: operation.uid,
-      resourceVersion: operation.resourceVersion,
-      status: {
-        phase: next.phase,
-        message,
-        ...(startTime === undefined ? {} : { startTime }),
-        ...(members === undefined ? {} : { members: [...members] }),
-        ...(isEnded({ phase: next.phase }) ? { completionTime: now } : {}),
-      },
-      reason: `it is ${next.phase}`,
-    },
-  ];
 }

@@ -13,7 +13,8 @@ import { planIntent, retryMs } from "./intent.ts";
 import { type ExclusiveChange, ORDER } from "./interlock.ts";
 import { planRemoval, planScaleIn, planScaleOut } from "./membership.ts";
 import type { ClusterView, MemberView, Observation } from "./observation.ts";
-import { planOperations, reportWaiting } from "./operations.ts";
+import { reportWaiting } from "./operation-reports.ts";
+import { planOperations } from "./operations.ts";
 import { patchCommand } from "./override.ts";
 import { planFleet } from "./plan-fleet.ts";
 import { planShards } from "./plan-shards.ts";
@@ -24,6 +25,7 @@ import { preflight } from "./preflight.ts";
 import { planRollback, planRollout } from "./rollout.ts";
 import { timestamp } from "./timestamp.ts";
 import { planStop } from "./stop.ts";
+import { planTasks } from "./tasks.ts";
 import { planTrouble } from "./trouble.ts";
 
 const PLANNERS: Readonly<Record<ExclusiveChange, (world: World) => Decision>> = {
@@ -80,13 +82,18 @@ function planPaused(world: World): Plan {
 }
 
 function planWorld(world: World): Plan {
-  const decision = interlock(world);
-  const requeueAfterMs = soonest(soonest(decision.requeueAfterMs, memoryLeftMs(world)), certificateDueMs(world));
+  const tasks = planTasks(world);
+  const decision: Decision = { ...interlock(world), ...(tasks.task === undefined ? {} : { task: tasks.task }) };
+  const requeueAfterMs = [memoryLeftMs(world), certificateDueMs(world), tasks.requeueAfterMs].reduce(
+    soonest,
+    decision.requeueAfterMs,
+  );
   const listed = decision.listed ?? world.listed;
   const members = listedMembers(world);
   const told = planIntent(world, decision, listed);
   const steps: readonly Step[] = [
     ...(decision.reports ?? []),
+    ...(tasks.reports ?? []),
     ...planChildren(world, listed),
     // The first intent says who may initialise its volume, so it comes after the volumes are seen to be there.
     ...planVolumes(world, members),

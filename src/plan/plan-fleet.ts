@@ -15,7 +15,8 @@ import type { World } from "./facts.ts";
 import { isFleetStopped, trackOf } from "./fleet.ts";
 import { type FleetRollout, planFleetRollout } from "./fleet-rollout.ts";
 import { priorityBlock } from "./gates.ts";
-import { planOperations, reportWaiting } from "./operations.ts";
+import { reportWaiting } from "./operation-reports.ts";
+import { planOperations } from "./operations.ts";
 import { patchCommand } from "./override.ts";
 import type { Block, Doomed, Step } from "./plan.ts";
 

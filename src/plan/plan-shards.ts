@@ -13,7 +13,7 @@ import type { Decision } from "./decision.ts";
 import { applyRecipe, applyUnlessExact } from "./difference.ts";
 import type { ClusterView, Observation } from "./observation.ts";
 import { patchCommand } from "./override.ts";
-import { refuseOperations } from "./operations.ts";
+import { refuseOperations } from "./operation-reports.ts";
 import type { Block, Step } from "./plan.ts";
 import { isShardStopped, shardingOf, shardsOf, type ShardView, slotsOf, tellsSlots, wantedShards } from "./shards.ts";
 import {

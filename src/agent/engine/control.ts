@@ -3,6 +3,7 @@
  * It decides nothing; a stop ends whatever is running.
  */
 import type { EngineObservation } from "../../api/engine-observation.ts";
+import { emptyData, type MakeFirstData } from "../backup/first-data.ts";
 import type { Position } from "../protocol/position.ts";
 import type { ActionContext } from "./context.ts";
 import { ActionError, type EngineDriver, IMPOSSIBLE } from "./driver.ts";
@@ -31,17 +32,29 @@ const POLL_MS = 50;
 /** The same while a new leader's first writes wait for its followers: a look costs about a millisecond. */
 const VERIFY_POLL_MS = 10;
 
+/** What the engine of one member is worked with. */
+export interface EngineControlParts {
+  readonly driver: EngineDriver;
+  readonly host: EngineHost;
+  readonly volume: Volume;
+  /** The leader in office that this member may follow, or null. */
+  readonly leader: () => LeaderAddress | null;
+  /** An empty data set when absent. */
+  readonly makeFirstData?: MakeFirstData;
+}
+
 /** The engine of one member. */
 export class EngineControl {
   readonly #driver: EngineDriver;
   readonly #host: EngineHost;
   readonly #volume: Volume;
   readonly #leader: () => LeaderAddress | null;
+  readonly #makeFirstData: MakeFirstData;
   #running = new AbortController();
   #stops = 0;
 
-  /** @param leader - The leader in office that this member may follow, or null. */
-  constructor(driver: EngineDriver, host: EngineHost, volume: Volume, leader: () => LeaderAddress | null) {
+  constructor({ driver, host, volume, leader, makeFirstData = emptyData }: EngineControlParts) {
+    this.#makeFirstData = makeFirstData;
     this.#leader = leader;
     this.#driver = driver;
     this.#host = host;
@@ -194,11 +207,11 @@ export class EngineControl {
     return "cloned";
   }
 
-  /** Makes a new, empty data set. */
+  /** Makes the first data set of the cluster. */
   async initialize(epoch: number): Promise<void> {
     const signal = this.#begin();
     await this.#volume.whileIncomplete(async () => {
-      await this.#driver.run("initialize", { QUORATE_EPOCH: String(epoch) }, signal);
+      await this.#makeFirstData(this.#driver, { QUORATE_EPOCH: String(epoch) }, signal);
     });
   }
 
@@ -229,7 +242,8 @@ function throwIfEnded(signal: AbortSignal): void {
   if (signal.aborted) throw new ActionEnded("ended by a stop or a newer action");
 }
 
-function leaderContext(leader: LeaderAddress | null): Partial<ActionContext> {
+/** What an action is told of the leader; empty for none. */
+export function leaderContext(leader: LeaderAddress | null): Partial<ActionContext> {
   return {
     QUORATE_LEADER: leader?.member ?? "",
     QUORATE_LEADER_HOST: leader?.host ?? "",

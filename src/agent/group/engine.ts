@@ -1,6 +1,7 @@
 /** The engine of one member of a group: started, stopped and asked; its declared actions with the context they need. */
 import type { IntentMember } from "../../api/agent-wire.ts";
 import type { EngineGroupMember, EngineObservation, EnginePosition } from "../../api/engine-observation.ts";
+import { emptyData, type MakeFirstData } from "../backup/first-data.ts";
 import type { ActionContext } from "../engine/context.ts";
 import type { EngineHost } from "../engine/control.ts";
 import { isEveryMemberWriter } from "./topology.ts";
@@ -11,15 +12,28 @@ import type { EngineView } from "./types.ts";
 /** How a start begins: it goes on where it was, or in topology ActiveActive begins the group. */
 export type StartMode = "Join" | "Found";
 
+/** What the engine of one member is worked with. */
+export interface GroupEngineParts {
+  readonly driver: EngineDriver;
+  readonly host: EngineHost;
+  readonly volume: Volume;
+  /** Name of the member. */
+  readonly self: string;
+  /** An empty data set when absent. */
+  readonly makeFirstData?: MakeFirstData;
+}
+
 /** Runs one engine. One call at a time, but for `observe`. */
 export class GroupEngine {
   readonly #driver: EngineDriver;
   readonly #host: EngineHost;
   readonly #volume: Volume;
   readonly #self: string;
+  readonly #makeFirstData: MakeFirstData;
   #members: readonly IntentMember[] = [];
 
-  constructor(driver: EngineDriver, host: EngineHost, volume: Volume, self: string) {
+  constructor({ driver, host, volume, self, makeFirstData = emptyData }: GroupEngineParts) {
+    this.#makeFirstData = makeFirstData;
     this.#driver = driver;
     this.#host = host;
     this.#volume = volume;
@@ -34,7 +48,7 @@ export class GroupEngine {
   /** Makes a group of this member alone; if that is cut short the volume counts as incomplete. */
   initialize(): Promise<void> {
     return this.#volume.whileIncomplete(async () => {
-      await this.#driver.run("initialize", this.#context());
+      await this.#makeFirstData(this.#driver, this.context);
     });
   }
 
@@ -45,7 +59,7 @@ export class GroupEngine {
       return `${name}=${member.address}`;
     });
     const { argv, env } = this.#driver.startCommand({
-      ...this.#context(),
+      ...this.context,
       QUORATE_GROUP: named.join(","),
       QUORATE_FOUND: String(mode === "Found"),
     });
@@ -61,7 +75,7 @@ export class GroupEngine {
 
   /** What the running engine is. @throws {ActionError} also when it says nothing of its group. */
   async observe(): Promise<{ readonly view: EngineView; readonly observation: EngineObservation }> {
-    const observation = await this.#driver.observe(this.#context());
+    const observation = await this.#driver.observe(this.context);
     const { group, writable, position } = observation;
     if (group === undefined) throw new ActionError("observe", 1, "field group: missing, the topology needs it");
     if (isEveryMemberWriter(this.#driver.spec)) {
@@ -73,7 +87,7 @@ export class GroupEngine {
 
   /** Where the log of the stopped copy ends; null when it holds nothing of its own. */
   async inspect(): Promise<EnginePosition | null> {
-    return (await this.#driver.inspect(this.#context())).position;
+    return (await this.#driver.inspect(this.context)).position;
   }
 
   /** Adds a member that does not vote yet. @returns the identity that it was given. */
@@ -81,7 +95,7 @@ export class GroupEngine {
     const target = this.#members.find(({ name }) => name === member);
     if (target === undefined) throw new ActionError("addMember", 1, `${member} is no member any more`);
     const { stdout } = await this.#driver.run("addMember", {
-      ...this.#context(),
+      ...this.context,
       QUORATE_TARGET: member,
       QUORATE_TARGET_HOST: target.host,
       QUORATE_TARGET_PORT: String(target.memberPort ?? target.enginePort),
@@ -94,26 +108,26 @@ export class GroupEngine {
 
   /** Runs an action that concerns the member with this identity. */
   async change(action: Extract<ActionName, "promoteMember" | "removeMember" | "handOver">, id: string): Promise<void> {
-    await this.#driver.run(action, { ...this.#context(), QUORATE_TARGET_ID: id });
+    await this.#driver.run(action, { ...this.context, QUORATE_TARGET_ID: id });
   }
 
   /** Begins the group anew from this copy; the engine must be stopped. */
   async recover(): Promise<void> {
-    await this.#driver.run("recover", this.#context());
+    await this.#driver.run("recover", this.context);
   }
 
   /** Gives free space back to the file system. */
   async defragment(): Promise<void> {
-    await this.#driver.run("defragment", this.#context());
+    await this.#driver.run("defragment", this.context);
   }
 
   /** Makes the accounts that the file of accounts names, or puts changed passwords of its own in force; the epoch is 0 where somebody else leads. */
   async keepAccounts(action: "makeAccounts" | "takePasswords", epoch: number): Promise<void> {
-    await this.#driver.run(action, { ...this.#context(), QUORATE_EPOCH: String(epoch) });
+    await this.#driver.run(action, { ...this.context, QUORATE_EPOCH: String(epoch) });
   }
 
   /** The context that follows from who the members are. */
-  #context(): Partial<ActionContext> {
+  get context(): Partial<ActionContext> {
     const own = this.#members.find(({ name }) => name === this.#self);
     const portOf = (member: IntentMember): string => String(member.memberPort ?? member.enginePort);
     return {

@@ -15,6 +15,7 @@ import { MemberAccounts } from "../member-accounts.ts";
 import type { PeerServer } from "../peers.ts";
 import { type Profile, PROFILES } from "../protocol/profile.ts";
 import { readStateFile, writeStateFile } from "../state-file.ts";
+import { runTask } from "../tasks.ts";
 import { runHook } from "../update-hooks.ts";
 import { coordinator, decideActive } from "./active.ts";
 import { decide, isMissing, standing } from "./decide.ts";
@@ -90,7 +91,13 @@ export class GroupMember {
     const { driver, host, volume, routes, peers, self } = this.#equipment;
     this.#isActive = isEveryMemberWriter(parts.engine);
     this.#lease = new FoundingLease({ parts, profile: () => this.#profile, nowMs: () => this.#nowMs() });
-    this.#engine = new GroupEngine(driver, host, volume, member);
+    this.#engine = new GroupEngine({
+      driver,
+      host,
+      volume,
+      self: member,
+      makeFirstData: this.#equipment.makeFirstData,
+    });
     this.#messenger = new GroupMessenger({
       client: peers,
       self: { cluster, member, info: self },
@@ -408,6 +415,7 @@ export class GroupMember {
         },
         defragment: () => this.#engine.defragment(),
         hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#route.term }),
+        task: (request, signal) => runTask(request, { ...this.#parts, intent, signal, context: this.#engine.context }),
       })
       .catch((error: unknown) => this.#fatal(error));
   }

@@ -66,12 +66,13 @@ export function driveCandidate(turn: Turn): void {
   if (role.stage === "reading" && read === null) return standDown(turn);
   if (role.stage === "prevoting" && stageMs >= 4 * profile.messageTimeoutMs) return standDown(turn);
   if (hold === null) return;
+  if (turn.state.terminating) return standDown(turn);
+  // As long as there is data to restore. Nobody else may make the first data set, so nobody waits for this one to give up.
+  if (role.stage === "initializing") return driveInitialization(turn, role);
   if (turn.now - role.startedAtMs >= profile.electionTimeoutMs) {
     turn.report("warning", "ElectionTimedOut", `Epoch ${role.epoch} did not come to a writable engine in time`);
     return standDown(turn);
   }
-  if (turn.state.terminating) return standDown(turn);
-  if (role.stage === "initializing") return driveInitialization(turn, role);
   if (role.stage === "sealing") return driveSeal(turn, role);
   if (role.stage === "activating") return driveActivation(turn, role);
 }
@@ -80,7 +81,7 @@ function driveInitialization(turn: Turn, candidate: Candidate): void {
   const { engine } = turn.state;
   if (engine.action !== null || turn.now < engine.retryAtMs) return;
   if (engine.volume === "data") {
-    turn.set({ role: { ...candidate, stage: "sealing", stageAtMs: turn.now } });
+    turn.set({ role: { ...candidate, stage: "sealing", startedAtMs: turn.now, stageAtMs: turn.now } });
     return askSeals(turn, turn.others);
   }
   if (engine.status !== "stopped") return clearEngine(turn);

@@ -1,7 +1,7 @@
 // kubectl quorate switchover, rollout promote|abort|status, operation: everything that is done once.
 import { setTimeout as sleep } from "node:timers/promises";
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
-import { ClusterOperation, type OperationIntent } from "../../api/cluster-operation.ts";
+import { ClusterOperation, deadlineSeconds, type OperationIntent } from "../../api/cluster-operation.ts";
 import { API_VERSION } from "../../api/names.ts";
 import { ANNOTATION_REQUESTED_BY } from "../../build/labels.ts";
 import { isForbidden } from "../../kube/api-error.ts";
@@ -20,6 +20,9 @@ const TYPES = {
   abort: "Abort",
   defragment: "Defragment",
   recover: "Recover",
+  backup: "Backup",
+  verify: "Verify",
+  repair: "Repair",
 } as const;
 
 interface WaitOptions {
@@ -167,7 +170,7 @@ async function follow({ api, palette, signal }: Session, ref: ObjectRef): Promis
         Running: palette.bold,
         Pending: palette.dim,
       }[phase];
-      const times = { elapsedMs: Date.now() - startMs, limitMs: spec.deadlineSeconds * 1000 };
+      const times = { elapsedMs: Date.now() - startMs, limitMs: deadlineSeconds(spec) * 1000 };
       line.tell(`${paint(phase)} ${message}`, progressLine(operationProgress(status), times, palette));
       if (phase === "Refused" || phase === "Failed") process.exitCode = EXIT.no;
       if (phase !== "Pending" && phase !== "Running") return;

@@ -35,7 +35,12 @@ function controlOver(host: EngineHost): EngineControl {
     },
   });
   const driver = new EngineDriver(spec, { QUORATE_MEMBER: "orders-0" }, () => undefined);
-  return new EngineControl(driver, host, new Volume("/nonexistent/data", "/nonexistent/state"), () => null);
+  return new EngineControl({
+    driver,
+    host,
+    volume: new Volume("/nonexistent/data", "/nonexistent/state"),
+    leader: () => null,
+  });
 }
 
 describe("the engine of a member", () => {

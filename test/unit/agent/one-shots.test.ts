@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { HookRequest, Intent } from "../../../src/api/agent-wire.ts";
-import { type Acts, type HookOutcome, OneShots } from "../../../src/agent/one-shots.ts";
+import { type Acts, type OneShotOutcome, OneShots } from "../../../src/agent/one-shots.ts";
 import { writeStateFile } from "../../../src/agent/state-file.ts";
 
 let folder: string;
@@ -33,6 +33,10 @@ const acts: Acts = {
   hook: ({ action }) => {
     done.push(action);
     return Promise.resolve({ result: "Done", message: "" });
+  },
+  task: ({ action }) => {
+    done.push(action);
+    return Promise.resolve({ result: "Done", message: `${action} came to its end` });
   },
 };
 const RESTART = asking({ restart: { id: "op/orders-1", member: "orders-1" } });
@@ -107,7 +111,7 @@ test("a hook that the agent before died over is run again", async () => {
 
 test("a hook that ends after another was asked for does not take that one's place", async () => {
   const oneShots = await agent();
-  let end: (outcome: HookOutcome) => void = () => undefined;
+  let end: (outcome: OneShotOutcome) => void = () => undefined;
   const first = oneShots.take(asked("before-update-3.1"), true, {
     ...acts,
     hook: () => new Promise((resolve) => (end = resolve)),
@@ -126,4 +130,46 @@ test("answers that an earlier agent wrote, which knew no hooks, still count", as
   });
   await (await agent()).take(RESTART, false, acts);
   expect(done).toEqual([]);
+});
+
+describe("tasks", () => {
+  const BACKUP = asking({ task: { id: "op2/orders-1", action: "backup", member: "orders-1", path: "shop/orders/1" } });
+
+  test("are carried out by leaders, too, and answered at their beginning and end", async () => {
+    const oneShots = await agent();
+    const seen: (string | undefined)[] = [];
+    await oneShots.take(BACKUP, true, { ...acts, answered: () => void seen.push(oneShots.answers.task?.message) });
+    expect(seen).toEqual(["backup runs on orders-1", "backup came to its end"]);
+    await (await agent()).take(BACKUP, true, acts);
+    expect(done).toEqual(["backup"]);
+  });
+
+  test("are another member's business when it is asked for", async () => {
+    const task = { id: "op/orders-0", action: "verify", member: "orders-0" } as const;
+    await (await agent()).take(asking({ task }), false, acts);
+    expect(done).toEqual([]);
+  });
+
+  test.each([
+    ["nothing", {}],
+    ["another one", { task: { id: "op3/orders-2", action: "repair", member: "orders-2" } as const }],
+  ])("end when %s is asked for instead, and hold up no other request meanwhile", async (_what, instead) => {
+    const oneShots = await agent();
+    let signal: AbortSignal | undefined;
+    const running = oneShots.take(BACKUP, false, {
+      ...acts,
+      task: async (_request, ended) => {
+        signal = ended;
+        await new Promise((resolve) => ended.addEventListener("abort", resolve, { once: true }));
+        return { result: "Failed", message: "not wanted any more" };
+      },
+    });
+    await vi.waitFor(() => expect(signal).toBeDefined());
+    await oneShots.take({ ...RESTART, task: BACKUP.task }, false, acts);
+    expect(done).toEqual(["restart"]);
+    expect(signal?.aborted).toBe(false);
+    await oneShots.take(asking(instead), false, acts);
+    await running;
+    expect(signal?.aborted).toBe(true);
+  });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { SyncSet } from "../../../src/api/agent-wire.ts";
+import { deadlineSeconds } from "../../../src/api/cluster-operation.ts";
 import { parseClusterOperation, parseClusterSpec, parseEngine, parseText } from "../../../src/api/parse.ts";
 import { TerminalError } from "../../../src/errors.ts";
 
@@ -108,14 +109,19 @@ test("parseEngine names the engine", () => {
   });
 });
 
-test("parseClusterOperation fills in the deadline", () => {
+test.each([
+  [{ type: "Switchover" }, 300],
+  [{ type: "Backup" }, 86_400],
+  [{ type: "Verify" }, 86_400],
+  [{ type: "Backup", deadlineSeconds: 60 }, 60],
+])("the deadline of %j is after %i s", (spec, seconds) => {
   const operation = parseClusterOperation({
     apiVersion: "quorate.io/v1alpha1",
     kind: "ClusterOperation",
-    metadata: { name: "move" },
-    spec: { clusterName: "orders", type: "Switchover" },
+    metadata: { name: "once" },
+    spec: { clusterName: "orders", ...spec },
   });
-  expect(operation.spec.deadlineSeconds).toBe(300);
+  expect(deadlineSeconds(operation.spec)).toBe(seconds);
 });
 
 describe("parseText", () => {

@@ -1,15 +1,18 @@
 // What members do about the one-shot requests of an intent.
-import type { HookRequest, Intent } from "../../../src/api/agent-wire.ts";
+import type { HookRequest, Intent, TaskRequest } from "../../../src/api/agent-wire.ts";
 import type { Simulator } from "./simulator.ts";
 
 /** Requests of the intent that were not answered yet, each as its answer. */
 export function answersOf(world: Simulator, intent: Intent, leader: string): (() => void)[] {
-  const { switchover, hook } = intent;
-  const answered = (member: string, kind: "switchover" | "restart" | "rebuild" | "defragment" | "hook") =>
+  const { switchover, hook, task } = intent;
+  const answered = (member: string, kind: "switchover" | "restart" | "rebuild" | "defragment" | "hook" | "task") =>
     world.pods.get(member)?.report?.[kind]?.id === intent[kind]?.id;
   const answers: (() => void)[] = [];
   if (hook !== null && world.pods.get(hook.member)?.report !== undefined && !answered(hook.member, "hook")) {
     answers.push(() => runHook(world, hook));
+  }
+  if (task !== undefined && world.pods.get(task.member)?.report !== undefined && !answered(task.member, "task")) {
+    answers.push(() => runTask(world, task));
   }
   if (world.group !== undefined && switchover !== null) {
     answers.push(...world.group.answerSwitchover(world, switchover));
@@ -48,6 +51,14 @@ function runHook(world: Simulator, request: HookRequest): void {
   const result = holds ? (world.hookAnswers.get(action) ?? "Done") : "Failed";
   if (holds) world.hooks.push(request);
   world.report(member, { hook: { id, result, message: `${action} says ${result}` } });
+}
+
+/** Whoever is asked, whatever its role. */
+function runTask(world: Simulator, request: TaskRequest): void {
+  const { id, action, member } = request;
+  const result = world.damaged.has(member) ? "Failed" : "Done";
+  world.tasks.push(request);
+  world.report(member, { task: { id, result, message: `${action} says ${result}` } });
 }
 
 function answerSwitchover(world: Simulator, from: string, id: string, to: string): void {

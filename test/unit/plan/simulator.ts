@@ -1,6 +1,6 @@
 // A small world for the planner: an API server's objects, and the StatefulSet controller, kubelets and agents as one would
 // imagine them, in any order that `choose` likes. Safety is checked on every step that the planner takes.
-import type { HookName, HookRequest, Intent, MemberReport } from "../../../src/api/agent-wire.ts";
+import type { HookName, HookRequest, TaskRequest, Intent, MemberReport } from "../../../src/api/agent-wire.ts";
 import { OperationIntent, type OperationStatus } from "../../../src/api/cluster-operation.ts";
 import type { ClusterIntent } from "../../../src/api/cluster-spec.ts";
 import type { ClusterStatus } from "../../../src/api/cluster-status.ts";
@@ -35,6 +35,8 @@ import {
   toVolumeView,
   type Volume,
 } from "./views.ts";
+
+const LISTS = ["hooks", "tasks", "restarts", "handovers", "trace"] as const;
 
 /** Picks one of `count` possibilities; the source of all disorder. */
 export interface Choose {
@@ -86,6 +88,9 @@ export class Simulator {
   readonly hookAnswers = new Map<HookName, "Refused" | "Failed">();
   /** Hooks that came to their end, in order, with the revision that they were about. */
   readonly hooks: HookRequest[] = [];
+  /** Tasks that members carried out, and the members on which they fail. */
+  readonly tasks: TaskRequest[] = [];
+  readonly damaged = new Set<string>();
   /** Requests to hand over, and when the planner made each. */
   readonly handovers: { readonly id: string; readonly atMs: number }[] = [];
   /** Members whose engines were restarted on request, in order. */
@@ -143,15 +148,14 @@ export class Simulator {
   fork(): Simulator {
     const other = new Simulator({}, this.#choose.fork?.() ?? this.#choose);
     const { spec, annotations, status, agentImage, nowMs, exists, trouble, measured } = this;
-    const { expandable, refusesSwitchover, mute, refusals, looksWhenTold } = this;
+    const { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine, agents, certificates, group } = this;
     Object.assign(other, { spec, annotations, status, agentImage, nowMs, exists, trouble, measured });
-    Object.assign(other, { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine: this.engine });
-    Object.assign(other, { agents: this.agents.fork(), certificates: this.certificates.fork() });
-    other.group = this.group?.fork();
+    Object.assign(other, { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine });
+    Object.assign(other, { agents: agents.fork(), certificates: certificates.fork(), group: group?.fork() });
     for (const name of ["children", "nodes", "hookAnswers"] as const) copy<unknown>(this[name], other[name]);
     for (const name of ["volumes", "pods", "operations"] as const) copy<object>(this[name], other[name], true);
-    for (const text of this.broken) other.broken.add(text);
-    for (const list of ["hooks", "restarts", "handovers", "trace"] as const) Object.assign(other[list], this[list]);
+    for (const set of ["broken", "damaged"] as const) this[set].forEach((one) => other[set].add(one));
+    for (const list of LISTS) Object.assign(other[list], this[list]);
     [other.#named, other.#serial, other.#epoch] = [this.#named, this.#serial, this.#epoch];
     [other.#lastLook, other.#isTouched, other.#isStill] = [this.#lastLook, this.#isTouched, this.#isStill];
     return other;
