@@ -78,8 +78,22 @@ export function update(
 const longName = "a".repeat(41);
 const dotted = "orders.eu";
 
+const BACKUP = { s3: { endpoint: "https://store.example", bucket: "copies", secretName: "store" } };
+const RESTORE_LATER =
+  "restore is what a cluster begins with and cannot be added or changed later: create another ClusterSpec with it, or leave it out";
+
 /** What must not come into being, in the order in which the fields stand in the manual. */
 export const clusterCreations: readonly Creation[] = [
+  creation(
+    "a restore from nowhere",
+    minimalCluster({ restore: { path: "shop/orders/one" } }),
+    "spec.restore: restore needs backup, which says where the backup is: set backup.s3",
+  ),
+  creation(
+    "a restore of a cluster that is parted",
+    minimalCluster({ topology: "Sharded", backup: BACKUP, restore: { path: "shop/orders/one" } }),
+    "spec.restore: restore is not for the topologies Stateless and Sharded: leave restore out",
+  ),
   creation(
     "a name of 41 characters",
     minimalCluster({}, longName),
@@ -312,6 +326,14 @@ export const clusterCreations: readonly Creation[] = [
 ];
 
 export const updates: readonly Update[] = [
+  update("a backup that a cluster with data would begin with", minimalCluster({ backup: BACKUP }), {
+    spec: { restore: { path: "shop/orders/one" } },
+    cause: `spec.restore: Forbidden: ${RESTORE_LATER}`,
+  }),
+  update("another backup", minimalCluster({ backup: BACKUP, restore: { path: "shop/orders/one" } }), {
+    spec: { restore: { path: "shop/orders/two" } },
+    cause: `spec.restore: Forbidden: ${RESTORE_LATER}`,
+  }),
   update("another engine", minimalCluster(), {
     spec: { engine: { name: "redis" } },
     cause:

@@ -171,7 +171,17 @@ describe("accepted", () => {
 
   test("a switchover that leaves the choice of the new leader open", async () => {
     const object = operation({ type: "Switchover" });
-    expect(await client.create(object, { dryRun: true })).toMatchObject({ spec: { deadlineSeconds: 300 } });
+    expect(await client.create(object, { dryRun: true })).toMatchObject({ spec: { type: "Switchover" } });
+  });
+
+  test("a cluster that says no more what it began with", async () => {
+    const backup = { s3: { endpoint: "https://store.example", bucket: "copies", secretName: "store" } };
+    const restored = minimalCluster({ backup, restore: { path: "shop/orders/20261128T000000Z-nightly" } }, "restored");
+    const ref = { ...restored, ...restored.metadata };
+    const patched = await withObject(restored, () =>
+      client.mergePatch<KubeObject>(ref, { spec: { restore: null } }, { dryRun: true }),
+    );
+    expect(patched).not.toHaveProperty("spec.restore");
   });
 });
 

@@ -202,9 +202,12 @@ describe("with an operator that runs", () => {
     const spec = live === undefined ? orders.spec : { ...orders.spec, storage: live.spec.storage };
     const file = join(folder, "reset.json");
     await writeFile(file, JSON.stringify({ ...orders, spec }));
-    await terminal.paste(
-      `cd ${folder}; kubectl delete clusteroperations --all --wait=false && ` +
-        `if kubectl get qcs orders >/dev/null 2>&1; then kubectl replace -f reset.json; else kubectl create -f reset.json; fi`,
+    // The operator may write the status between kubectl's look and its write.
+    await until("orders to be replaced", 20_000, () =>
+      terminal.paste(
+        `cd ${folder}; kubectl delete clusteroperations --all --wait=false && ` +
+          `if kubectl get qcs orders >/dev/null 2>&1; then kubectl replace -f reset.json; else kubectl create -f reset.json; fi`,
+      ),
     );
     await until("orders to be as they were", 60_000, () => terminal.paste("kubectl quorate wait orders --timeout 60"));
   }

@@ -43,7 +43,7 @@ export const SHARDED_BASE = {
 };
 
 /** Fields that cannot be set back, by the beginning of their names; `shard` is written by the operator alone. */
-export const ONE_WAY = ["engine.name", "topology", "storage.data.", "sharding.tls", "shard."];
+export const ONE_WAY = ["engine.name", "topology", "storage.data.", "sharding.tls", "shard.", "restore."];
 
 /** Fields that only other topologies than ActivePassive have, or engines that take rules for accounts. */
 export const OTHER_TOPOLOGIES = ["sharding.", "autoscaling.", "serving.", "accounts[].rules"];
@@ -58,4 +58,5 @@ export const ROLLING = [
   "stopped",
   "paused",
   "failover.profile",
+  "backup.",
 ];

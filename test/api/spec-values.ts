@@ -116,6 +116,7 @@ const BESIDE: readonly (readonly [begin: string, spec: object])[] = [
   ],
   ["autoscaling.metrics[]", { autoscaling: { maxMembers: 9, metrics: [{ name: "chosen", cpuPercent: 60 }] } }],
   ["autoscaling", { autoscaling: { maxMembers: 9 } }],
+  ["backup", { backup: { s3: { endpoint: "https://store.example", bucket: "copies", secretName: "store" } } }],
   [
     "shard.request",
     { shard: { request: { action: "Move", slots: "0-1", to: "chosen", askedAt: "2030-01-01T00:00:00Z" } } },
@@ -162,6 +163,10 @@ const GOOD: Readonly<Record<string, readonly unknown[]>> = {
   "services.readOnly.loadBalancerClass": ["example.com/chosen"],
   "services.read.loadBalancerClass": ["example.com/chosen"],
   "autoscaling.maxMembers": [7],
+  "backup.s3.endpoint": ["http://store.example:9000/below"],
+  "backup.s3.bucket": ["other-copies"],
+  "backup.s3.region": ["eu-central-1"],
+  "backup.s3.prefix": ["databases/eu"],
   "sharding.shards": [5, 4],
   "shard.shards[]": ["chosen"],
   "shard.request.slots": ["0-2"],

@@ -9,6 +9,14 @@ export function statelessEngine(spec: object = {}, name = "tiny"): NamedObject {
 
 /** What must not come into being, in the order in which the fields stand in the manual. */
 export const statelessCreations: readonly Creation[] = [
+  creation(
+    "backups in topology Stateless",
+    minimalCluster({
+      topology: "Stateless",
+      backup: { s3: { endpoint: "https://store.example", bucket: "copies", secretName: "store" } },
+    }),
+    "spec.backup: backup is of no use in topology Stateless, whose members keep no data: leave backup out",
+  ),
   ...[
     { field: "durability", spec: { durability: { mode: "Async" } }, why: "whose members keep no data" },
     { field: "failover", spec: { failover: { profile: "Fast" } }, why: "which has no leader" },

@@ -148,9 +148,9 @@ export class Simulator {
   fork(): Simulator {
     const other = new Simulator({}, this.#choose.fork?.() ?? this.#choose);
     const { spec, annotations, status, agentImage, nowMs, exists, trouble, measured } = this;
-    const { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine, agents, certificates, group } = this;
+    const { expandable, refusesSwitchover, mute, refusals, looksWhenTold, agents, certificates, group } = this;
     Object.assign(other, { spec, annotations, status, agentImage, nowMs, exists, trouble, measured });
-    Object.assign(other, { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine });
+    Object.assign(other, { expandable, refusesSwitchover, mute, refusals, looksWhenTold, engine: this.engine });
     Object.assign(other, { agents: agents.fork(), certificates: certificates.fork(), group: group?.fork() });
     for (const name of ["children", "nodes", "hookAnswers"] as const) copy<unknown>(this[name], other[name]);
     for (const name of ["volumes", "pods", "operations"] as const) copy<object>(this[name], other[name], true);
