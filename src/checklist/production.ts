@@ -2,6 +2,7 @@
 import { type Check, fail, pass, unknown, warn } from "./checklist.ts";
 
 const MIN_ZONES = 2;
+const MAX_BACKUP_AGE_MS = 2 * 86_400_000;
 
 /** In the order in which they would hurt. */
 export const PRODUCTION: readonly Check[] = [
@@ -113,9 +114,22 @@ export const PRODUCTION: readonly Check[] = [
   },
   {
     id: "backups",
-    title: "There are backups, and one was restored",
-    judge: () =>
-      unknown("this release makes no backups: use the engine's own tools, and restore one before you need it"),
+    title: "There is a backup of the last two days",
+    judge: ({ cluster, engine, operations, nowMs }) => {
+      if (cluster.spec.topology === "Stateless") return pass("members keep no data");
+      if (engine !== undefined && engine.actions.backup === undefined)
+        return unknown("the Engine makes none: use the software's own tools, and restore one before you need it");
+      if (cluster.spec.backup === undefined)
+        return warn("spec.backup is not set", "say where backups go, see docs/backup.md");
+      if (operations === undefined) return unknown("ClusterOperations cannot be read");
+      const finished = operations
+        .filter(({ spec, status }) => spec.type === "Backup" && status?.phase === "Done")
+        .map(({ status }) => Date.parse(status?.completionTime ?? ""));
+      const newestMs = Math.max(Number.NEGATIVE_INFINITY, ...finished.filter(Number.isFinite));
+      if (nowMs - newestMs <= MAX_BACKUP_AGE_MS)
+        return pass("one is finished; restore one into another cluster before you need it");
+      return warn("none was finished", `kubectl quorate operation backup ${cluster.metadata.name}`);
+    },
   },
   {
     id: "not-blocked",

@@ -48,6 +48,10 @@ export const GUARDS = {
     holds: "the Engine can make `spec.accounts`, takes their rules, and has none of these names of its own",
     override: "Remove the account from `spec.accounts`, give it another name, or correct its rules.",
   },
+  RestoreSupported: {
+    holds: "the Engine can begin a cluster with the backup that `spec.restore` names",
+    override: "Remove `spec.restore`; the cluster then begins empty, if nobody led it before.",
+  },
   AccountsMade: {
     holds:
       "the leader, or each member where each has its own, could make the accounts and databases of `spec.accounts`, and each can log in",

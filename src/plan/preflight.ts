@@ -68,6 +68,7 @@ export function intentProblems(intent: ClusterIntent, engine: EngineSpec | undef
     durabilityProblem,
     accountsProblem,
     requestsProblem,
+    restoreProblem,
   ];
   const windows = intent.maintenanceWindows.flatMap((window): IntentProblem[] => {
     const message = windowProblem(window);
@@ -131,6 +132,13 @@ function durabilityProblem(intent: ClusterIntent, engine: EngineSpec): IntentPro
     message: `Engine ${intent.engine.name} cannot keep durability ${mode}. Set spec.durability.mode to one of ${modes}.`,
     fix: { durability: { mode: engine.durabilityModes[0] } },
   };
+}
+
+/** An empty data set in place of the one that was asked for would pass for it. */
+function restoreProblem({ restore, engine: { name } }: ClusterIntent, engine: EngineSpec): IntentProblem | undefined {
+  if (restore === undefined || engine.actions.restore !== undefined) return undefined;
+  const message = `Engine ${name} declares no action restore, so no cluster of it can begin with a backup. Remove spec.restore.`;
+  return { guard: "RestoreSupported", values: [restore.path], message, fix: { restore: null } };
 }
 
 /** Why the Engine cannot have the accounts that the user asks for. */

@@ -32,6 +32,7 @@ const FIELDS: Partial<Record<Guard, string>> = {
   ParametersAllowed: "spec.parameters",
   DurabilitySupported: "spec.durability.mode",
   AccountsSupported: "spec.accounts",
+  RestoreSupported: "spec.restore",
   RequestsCounted: "spec.slo.dataPlane.requestErrorPercent",
   WindowsValid: "spec.maintenanceWindows",
 };

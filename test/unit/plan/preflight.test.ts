@@ -42,3 +42,16 @@ test("an objective about requests that the Engine does not count", () => {
   const counting = { ...engine, actions: { ...actions, countRequests } };
   expect(preflight({ ...seen, engine: counting }, cluster)).toMatchObject({ ok: true });
 });
+
+test("a backup that the Engine cannot begin with: the cluster does not begin empty instead", () => {
+  const observed = new Simulator({ members: 3 }).observe();
+  if (observed.cluster === undefined) throw new Error("no cluster");
+  const { restore: _, ...actions } = engine.actions;
+  const restore = { path: "shop/orders/20261128T000000Z-nightly" };
+  const cluster = { ...observed.cluster, intent: { ...observed.cluster.intent, restore } };
+  expect(preflight({ ...observed, engine: { ...engine, actions } }, cluster)).toMatchObject({
+    ok: false,
+    blocked: [{ guard: "RestoreSupported", override: expect.stringContaining('{"spec":{"restore":null}}') }],
+  });
+  expect(preflight(observed, cluster)).toMatchObject({ ok: true });
+});
