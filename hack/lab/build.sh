@@ -122,13 +122,14 @@ fetch_monitoring_kinds() {
   step "fetched ${target##*/}"
 }
 
-# What judges manifests and workflows, and installs the chart, in tests.
+# What judges manifests and workflows, installs the chart, and keeps backups, in tests.
 lab_build_checkers() {
   mkdir -p "$CACHE/bin"
   build_module helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm
   build_module kubeconform "$KUBECONFORM_VERSION" github.com/yannh/kubeconform/cmd/kubeconform
   build_module kube-score "$KUBE_SCORE_VERSION" github.com/zegl/kube-score/cmd/kube-score
   build_module actionlint "$ACTIONLINT_VERSION" github.com/rhysd/actionlint/cmd/actionlint github.com/rhysd/actionlint
+  build_module versitygw "$VERSITYGW_VERSION" github.com/versity/versitygw/cmd/versitygw
   fetch_monitoring_kinds
 }
 

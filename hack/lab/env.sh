@@ -9,6 +9,7 @@ HELM_VERSION=v3.22.0
 KUBECONFORM_VERSION=v0.8.0
 KUBE_SCORE_VERSION=v1.20.0
 ACTIONLINT_VERSION=v1.7.12
+VERSITYGW_VERSION=v1.8.0
 KUBE_ROUTER_VERSION=v2.1.0
 COLLECTOR_VERSION=v0.165.0
 COLLECTOR_STABLE_VERSION=v1.71.0
@@ -41,6 +42,7 @@ bin() { # NAME: the cached program
     ocb | otelcol) version=$COLLECTOR_VERSION ;;
     kube-score) version=$KUBE_SCORE_VERSION ;;
     actionlint) version=$ACTIONLINT_VERSION ;;
+    versitygw) version=$VERSITYGW_VERSION ;;
     kube-router) version=$KUBE_ROUTER_VERSION ;;
   esac
   printf '%s/bin/%s-%s' "$CACHE" "$1" "$version"

@@ -26,6 +26,7 @@ const VERSIONS: Readonly<Record<string, string>> = {
   kubeconform: "v0.8.0",
   "kube-score": "v1.20.0",
   actionlint: "v1.7.12",
+  versitygw: "v1.8.0",
 };
 const START_DEADLINE_MS = 60_000;
 /** Go's programs collect their garbage more seldom: they live for a minute, and the tests compete for processors, not for memory. */
