@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { IntentStore } from "../../api/agent-wire.ts";
 import { STORE_KEYS } from "../../api/backup.ts";
 import { Catalogue } from "./catalogue.ts";
-import { s3Store } from "./object-store.ts";
+import { s3Store } from "./s3-store.ts";
 
 /**
  * The backups of the store. Keys are read for each request, so that those that were replaced are used.
