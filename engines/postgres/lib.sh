@@ -10,6 +10,8 @@ readonly PASSFILE=$QUORATE_RUN_DIR/pgpass
 readonly CLONING=$DATA.cloning
 readonly REPLACED=$DATA.replaced
 readonly REWINDING=$DATA.rewinding
+# In the data folder of a cluster that was restored: the timeline on which it began. Others begin on the first.
+readonly FIRST_TIMELINE=quorate.first-timeline
 # Exit code by which quorate is told that only a new clone helps.
 readonly CLONE_INSTEAD=3
 
@@ -122,6 +124,7 @@ drop_begun_timeline() {
   segment_bytes=$(control 'Bytes per WAL segment')
   page_bytes=$(control 'WAL block size')
   fork=$(awk -F '\t' 'NF > 1 { at = $2 } END { print at }' "$wal/$history")
+  [[ -n $fork ]] || return 0
   fork=$(lsn_number "$fork")
   segment_suffix "$fork" "$segment_bytes"
   piece=$wal/${history%.history}$suffix

@@ -1,7 +1,7 @@
 /** Tries an Engine against the contract, check after check, each with members of its own. */
-import { randomBytes } from "node:crypto";
 import { ActionError } from "../agent/engine/driver.ts";
 import type { EngineSpec } from "../api/engine.ts";
+import type { EngineActions } from "../api/engine-actions.ts";
 import type { Topology } from "../api/topology.ts";
 import { ACTIVE_CHECKS, formActive } from "./active-checks.ts";
 import { type Check, Finding, type LeaseWorld } from "./check.ts";
@@ -131,18 +131,17 @@ async function openGroup(
   };
 }
 
-/** A password for every account, of the letters that generated ones have. */
-export function testPasswords(accounts: readonly { readonly name: string }[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(accounts.map(({ name }) => [name, randomBytes(24).toString("base64url")]));
-}
-
 /** Names of the checks of a topology. */
 export function checkNames(topology: Topology): readonly string[] {
   return SUITES[topology].names;
 }
 
 /** What the contract, or a pod, asks of an Engine of a topology and no check can try: for people, a sentence part each. */
-export function untried(topology: Topology, hasClient: boolean): readonly string[] {
+export function untried(
+  topology: Topology,
+  hasClient: boolean,
+  { backup, verify }: Pick<EngineActions, "backup" | "verify">,
+): readonly string[] {
   if (topology === "Stateless")
     return [
       "what the pod adds: the random wait before a start, the time that a member goes on answering after it left the Service, a root file system that cannot be written",
@@ -151,9 +150,18 @@ export function untried(topology: Topology, hasClient: boolean): readonly string
   const agents =
     "what agents and quorate-init do, the same for every Engine: elections, the fence, and when members come and go";
   const optional = "accounts of users (makeAccounts), changed passwords (takePasswords), hooks of an update";
-  if (topology !== "Sharded") return [agents, optional];
-  const keys = "whether slots move with their keys: give a program that writes and reads some with --client";
-  return [agents, optional, "shards that speak TLS with each other", ...(hasClient ? [] : [keys])];
+  const checks = [
+    ...(backup === undefined ? ["backup and restore: the Engine declares neither"] : []),
+    ...(verify === undefined ? ["verify: the Engine does not declare it"] : []),
+  ];
+  const program = "give a program that writes and reads some with --client";
+  if (topology !== "Sharded") {
+    const copied = `whether all that was acknowledged is in a backup, unless positions tell; and accounts of clients: ${program}`;
+    return [agents, optional, ...checks, ...(backup === undefined || hasClient ? [] : [copied])];
+  }
+  const restored = "backup and restore: a part of a whole is not restored alone";
+  const keys = `whether slots move with their keys: ${program}`;
+  return [agents, optional, restored, "shards that speak TLS with each other", ...(hasClient ? [] : [keys])];
 }
 
 /** Names of all checks, of whatever topology. */

@@ -15,7 +15,7 @@ export interface HostSoftware {
   readonly programs: Readonly<Record<string, string>>;
   /** What the members' names begin with; `orders` unless given. */
   readonly name?: string;
-  /** Program by which the checks of shards write and read keys, see KeyClient; without one they cannot look for keys. */
+  /** Program by which checks write and read keys, see KeyClient; without one they cannot look for keys. */
   readonly client?: string;
   /** See HostPlace. */
   readonly tlsPortOf?: HostPlace["tlsPortOf"];

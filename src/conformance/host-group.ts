@@ -141,7 +141,14 @@ export class HostGroup {
     this.cluster = cluster;
     this.#peer = peer;
     this.seats = cluster.members.map((host, at) => new GroupSeat(host, memberPorts[at] ?? host.port));
-    for (const { engine } of this.seats) engine.know(this.seats.map(({ place }) => place));
+    const places = this.seats.map(({ place }) => place);
+    const members = places.map(
+      ({ name, host, enginePort, memberPort = enginePort }) => `${name}=${host}:${memberPort}`,
+    );
+    for (const { engine, host } of this.seats) {
+      engine.know(places);
+      host.driver.amend({ QUORATE_MEMBERS: members.join(",") }); // of actions that the engine's own code does not run
+    }
   }
 
   /** Makes the folders of so many members. */

@@ -1,12 +1,24 @@
 /** One member of an engine, run with the real agent's driver as processes of this host: no container, no Kubernetes. */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ActionContext } from "../agent/engine/context.ts";
 import { positionContext } from "../agent/engine/control.ts";
 import { type ActionName, type ActionResult, EngineDriver } from "../agent/engine/driver.ts";
 import type { EngineSpec } from "../api/engine.ts";
+import type { Pipes } from "../agent/engine/program.ts";
 import type { EngineObservation } from "../api/engine-observation.ts";
 
 /** Where a cluster's members live on this host and whom they run as; servers refuse to run as root. */
@@ -68,8 +80,9 @@ class CuttableDriver extends EngineDriver {
     name: ActionName,
     context: Partial<ActionContext> = {},
     signal: AbortSignal | undefined = this.#cut,
+    pipes: Pipes = {},
   ): Promise<ActionResult> {
-    return super.run(name, context, signal);
+    return super.run(name, context, signal, pipes);
   }
 
   /** Runs what runs actions, and kills the one that is under way after so long. @throws {ActionError} when an action was killed, or failed. */
@@ -152,9 +165,13 @@ export class HostMember {
   }
 
   /** Runs a program beside the server, as its user and with what actions see. @returns what it printed, whatever became of it. */
-  runBeside(argv: readonly string[], input: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
+  runBeside(
+    argv: readonly string[],
+    input: string,
+    context: Partial<ActionContext> = {},
+  ): Promise<{ readonly stdout: string; readonly stderr: string }> {
     const [program = "", ...args] = asUser(this.#place, argv);
-    const env = { ...process.env, ...this.driver.startCommand({}).env };
+    const env = { ...process.env, ...this.driver.startCommand(context).env };
     return new Promise((resolve) => {
       const child = execFile(program, args, { env, maxBuffer: MOST_OUTPUT, timeout: BESIDE_MS }, (_, stdout, stderr) =>
         resolve({ stdout, stderr }),
@@ -191,6 +208,21 @@ export class HostMember {
 
   run(action: ActionName, context: Partial<ActionContext> = {}): Promise<ActionResult> {
     return this.driver.run(action, context);
+  }
+
+  /** Runs backup, and keeps what it writes in a file. @throws {ActionError} */
+  async backUp(file: string): Promise<void> {
+    await this.driver.run("backup", {}, undefined, { output: createWriteStream(file) });
+  }
+
+  /** Runs restore with what is in a file. @param signal - Kills it. @throws {ActionError} */
+  async restore(file: string, signal?: AbortSignal): Promise<void> {
+    const input = createReadStream(file);
+    try {
+      await this.driver.run("restore", {}, signal, { input });
+    } finally {
+      input.destroy();
+    }
   }
 
   observe(): Promise<EngineObservation> {

@@ -258,7 +258,7 @@ export class HostShards {
         return missing.length === 0;
       },
       () =>
-        `${when}: of ${client.acknowledged} acknowledged keys a client does not find ${missing.length}, such as ${missing.slice(0, 3).join(" and ")}`,
+        `${when}: of ${client.keys.length} acknowledged keys a client does not find ${missing.length}, such as ${missing.slice(0, 3).join(" and ")}`,
       GROUP_PATIENCE_MS,
     );
   }

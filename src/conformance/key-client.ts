@@ -1,4 +1,5 @@
 /** A client of the data, as a program that whoever tries an Engine brings along: what a key is, and how it is written, no Engine says. */
+import type { ActionContext } from "../agent/engine/context.ts";
 import type { HostMember } from "./host-member.ts";
 
 const KEYS_AT_ONCE = 20;
@@ -6,24 +7,29 @@ const KEYS_AT_ONCE = 20;
 /**
  * Runs the program with one word, `write` or `read`, and keys on its standard input, a line each. `write` stores each key with itself as
  * its value and prints those that were acknowledged; `read` prints the value of each that it finds. It sees what actions see, of a member
- * that leads a shard.
+ * that takes writes.
  */
 export class KeyClient {
   readonly #program: string;
   readonly #through: () => HostMember;
+  readonly #context: Partial<ActionContext>;
   readonly #acknowledged: string[] = [];
   #next = 0;
   #said = "";
 
-  /** @param through - The member that it is to connect to; asked each time. */
-  constructor(program: string, through: () => HostMember) {
+  /**
+   * @param through - The member that it is to connect to; asked each time.
+   * @param context - What it sees in place of what that member's actions see.
+   */
+  constructor(program: string, through: () => HostMember, context: Partial<ActionContext> = {}) {
     this.#program = program;
     this.#through = through;
+    this.#context = context;
   }
 
-  /** How many keys were acknowledged since this client was made. */
-  get acknowledged(): number {
-    return this.#acknowledged.length;
+  /** The keys that were acknowledged since this client was made. */
+  get keys(): readonly string[] {
+    return this.#acknowledged;
   }
 
   /** What the program last complained of. */
@@ -45,16 +51,17 @@ export class KeyClient {
     return (await this.write()) === KEYS_AT_ONCE && (await this.missing()).length === 0;
   }
 
-  /** Keys that were acknowledged and are not found. */
-  async missing(): Promise<readonly string[]> {
-    const found = new Set(await this.#run("read", this.#acknowledged));
-    return this.#acknowledged.filter((key) => !found.has(key));
+  /** Those of these keys, of the acknowledged ones unless given, that are not found. */
+  async missing(keys: readonly string[] = this.#acknowledged): Promise<readonly string[]> {
+    const found = new Set(await this.#run("read", keys));
+    return keys.filter((key) => !found.has(key));
   }
 
   async #run(word: "write" | "read", keys: readonly string[]): Promise<readonly string[]> {
     const { stdout, stderr } = await this.#through().runBeside(
       [this.#program, word],
       keys.map((key) => `${key}\n`).join(""),
+      this.#context,
     );
     this.#said = stderr.trim().slice(-500);
     return stdout.split("\n");

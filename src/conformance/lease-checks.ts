@@ -1,6 +1,15 @@
 /** What the contract asks of an Engine whose leader the members elect (topology ActivePassive). */
 import { setTimeout as pause } from "node:timers/promises";
+import { ActionError } from "../agent/engine/driver.ts";
 import { comparePositions } from "../agent/protocol/position.ts";
+import {
+  BACKUP_RULE,
+  type Descendant,
+  type Origin,
+  tryBackups,
+  tryVerifications,
+  VERIFY_RULE,
+} from "./backup-checks.ts";
 import {
   bringBack,
   type Check,
@@ -13,7 +22,10 @@ import {
   untilCaughtUp,
   write,
 } from "./check.ts";
-import { HostMember } from "./host-member.ts";
+import { testPasswords } from "./credentials.ts";
+import { HostCluster, type HostSoftware } from "./host-cluster.ts";
+import { HostMember, StartError } from "./host-member.ts";
+import { claimPorts } from "./ports.ts";
 import { demandSecrecy } from "./secrecy.ts";
 
 /** How long after it was asked for an action is killed, to see that it can be run again. */
@@ -247,6 +259,83 @@ const reloads: Check<LeaseWorld> = {
   },
 };
 
+/** The cluster of which `a` leads, for the rules about copies. */
+function originOf({ cluster, spec, a, b, c }: LeaseWorld): Origin {
+  return {
+    spec,
+    client: cluster.software.client,
+    leader: a,
+    followers: [b, c],
+    write: () => write(a, cluster.epoch),
+    settle: async () => {
+      await untilCaughtUp(a, b, c);
+      return (await a.observe()).position;
+    },
+    demandRoles: async (when) => {
+      demand((await a.observe()).writable, `${when}: the leader is not writable any more`);
+      for (const follower of [b, c]) {
+        const { writable, receiving } = await follower.observe();
+        demand(!writable && receiving, `${when}: ${follower.name} does not follow any more`);
+      }
+    },
+    contextOf: (member) => (member === a ? {} : HostMember.following(a)),
+    prepare: () => prepareDescendant(cluster.software),
+  };
+}
+
+/** Two empty members of another cluster, the first of which is to be restored. */
+async function prepareDescendant(software: HostSoftware): Promise<Descendant> {
+  const passwords = testPasswords(software.spec.accounts);
+  const cluster = new HostCluster(await claimPorts(2), { ...software, name: "restored", passwords });
+  const [first, second] = [cluster.member(0), cluster.member(1)];
+  return {
+    cluster,
+    first,
+    restore: (file, signal) => first.restore(file, signal),
+    comesUp: async () => {
+      try {
+        await first.start();
+        return true;
+      } catch (error) {
+        if (!(error instanceof ActionError) && !(error instanceof StartError)) throw error;
+        return false;
+      } finally {
+        await first.kill();
+      }
+    },
+    begin: async () => {
+      const { writable, position } = await first.start();
+      demand(!writable, "restore: the copy comes up writable");
+      await cluster.promote(first, []);
+      return position;
+    },
+    write: () => write(first, cluster.epoch),
+    join: async () => {
+      await second.run("clone", HostMember.following(first));
+      await second.start();
+      await second.follow(first);
+      await untilCaughtUp(first, second);
+      await first.kill();
+      await cluster.promote(second, []);
+      await first.start();
+      await bringBack(first, second);
+    },
+    close: () => cluster.close(),
+  };
+}
+
+const backups: Check<LeaseWorld> = {
+  ...BACKUP_RULE,
+  leavesWhole: true,
+  run: (world) => tryBackups(originOf(world)),
+};
+
+const verifications: Check<LeaseWorld> = {
+  ...VERIFY_RULE,
+  leavesWhole: true,
+  run: (world) => tryVerifications(originOf(world)),
+};
+
 /** In the order in which a beginner of an Engine meets them. */
 export const LEASE_CHECKS: readonly Check<LeaseWorld>[] = [
   initializing,
@@ -259,5 +348,7 @@ export const LEASE_CHECKS: readonly Check<LeaseWorld>[] = [
   handovers,
   promises,
   reloads,
+  verifications,
+  backups,
   secrecy,
 ];

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { EngineShard } from "../api/engine-observation.ts";
 import { formatSlots } from "../plan/slots.ts";
+import { BACKUP_RULE } from "./backup-checks.ts";
 import {
   bringBack,
   type Check,
@@ -375,8 +376,10 @@ const secrecy: Check<ShardWorld> = {
   },
 };
 
+/** Not of a shard: its passwords are looked at together with the others', and a part of a whole is not restored alone. */
+const OF_THE_WHOLE: readonly string[] = [secrecy.name, BACKUP_RULE.name];
 /** What each shard must keep as a cluster of its own: tried with one that owns all slots. */
-const OF_EACH_SHARD: readonly Check<ShardWorld>[] = LEASE_CHECKS.filter(({ name }) => name !== secrecy.name).map(
+const OF_EACH_SHARD: readonly Check<ShardWorld>[] = LEASE_CHECKS.filter(({ name }) => !OF_THE_WHOLE.includes(name)).map(
   (check) => ({ ...check, formed: check.formed ?? 1 }),
 );
 

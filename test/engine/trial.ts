@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import type { Topology } from "../../src/api/topology.ts";
-import { checkNames, type CheckResult, testPasswords, tryEngine } from "../../src/conformance/conformance.ts";
+import { checkNames, type CheckResult, tryEngine } from "../../src/conformance/conformance.ts";
+import { testPasswords } from "../../src/conformance/credentials.ts";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
 import { userOf } from "../../src/conformance/host-member.ts";
 import { binary } from "../api/harness.ts";
@@ -24,9 +25,9 @@ export interface Subject {
   readonly client?: string;
 }
 
-export const REDIS: Subject = { name: "redis", user: "nobody", programs: () => REDIS_PROGRAMS };
-export const REDIS_SHARDS: Subject = { ...REDIS, client: "redis-keys" };
-export const POSTGRES: Subject = { name: "postgres", user: "postgres", programs: () => ({}) };
+export const REDIS: Subject = { name: "redis", user: "nobody", programs: () => REDIS_PROGRAMS, client: "redis-keys" };
+export const REDIS_SHARDS = REDIS;
+export const POSTGRES: Subject = { name: "postgres", user: "postgres", programs: () => ({}), client: "postgres-keys" };
 export const ETCD: Subject = {
   name: "etcd",
   user: "nobody",

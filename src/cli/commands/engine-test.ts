@@ -5,14 +5,8 @@ import { type Command, Option } from "commander";
 import { load } from "js-yaml";
 import { parseEngine } from "../../api/parse.ts";
 import { Topology } from "../../api/topology.ts";
-import {
-  CHECK_NAMES,
-  type CheckResult,
-  testPasswords,
-  topologyOf,
-  tryEngine,
-  untried,
-} from "../../conformance/conformance.ts";
+import { CHECK_NAMES, type CheckResult, topologyOf, tryEngine, untried } from "../../conformance/conformance.ts";
+import { testPasswords } from "../../conformance/credentials.ts";
 import type { Palette } from "../palette.ts";
 import { EXIT, palette } from "./session.ts";
 
@@ -35,7 +29,7 @@ export function addEngineTest(engine: Command): void {
     .addOption(new Option("--only <checks...>", "names of checks to run").choices(CHECK_NAMES))
     .option(
       "--client <program>",
-      "topology Sharded: program that writes and reads keys, run with the word write or read and keys on standard input, a line each; write stores each with itself as its value and prints those that were acknowledged, read prints those that it finds. Without one nobody looks for keys",
+      "program that writes and reads keys, run with the word write or read and keys on standard input, a line each; write stores each with itself as its value and prints those that were acknowledged, read prints those that it finds. Without one nobody looks for keys, in backups or, in topology Sharded, after slots have moved",
     )
     .description(
       "Try an Engine against the contract, with members as processes of this machine: run it where the engine's programs are, for example in its image. Says at the end what was not tried. Exits with 2 when a rule is broken.",
@@ -57,7 +51,7 @@ async function testEngine(file: string, options: TestOptions): Promise<void> {
     );
     if (result.problem !== undefined) process.exitCode = EXIT.no;
   }
-  const notes = untried(topologyOf(spec, options.topology), options.client !== undefined);
+  const notes = untried(topologyOf(spec, options.topology), options.client !== undefined, spec.actions);
   process.stdout.write(notes.map((note) => `${colours.dim(`not tried: ${note}`)}\n`).join(""));
 }
 

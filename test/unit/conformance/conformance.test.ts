@@ -56,9 +56,15 @@ it.each(Topology.options)("topology %s has no two checks of one name", (topology
   expect(new Set(names).size).toBe(names.length);
 });
 
-it("says what was not tried: of shards the keys, unless a client looks for them", () => {
+it("says what was not tried: keys unless a client looks for them, and what the Engine does not declare", () => {
+  const { actions } = shippedSpec("postgres");
   const keys = expect.stringContaining("--client") as string;
-  expect(untried("Sharded", false)).toContainEqual(keys);
-  expect(untried("Sharded", true)).not.toContainEqual(keys);
-  for (const topology of Topology.options) expect(untried(topology, true).length).toBeGreaterThan(1);
+  for (const topology of ["ActivePassive", "Sharded"] as const) {
+    expect(untried(topology, false, actions)).toContainEqual(keys);
+    expect(untried(topology, true, actions)).not.toContainEqual(keys);
+  }
+  const neither = "backup and restore: the Engine declares neither";
+  expect(untried("Consensus", false, {})).toContain(neither);
+  expect(untried("Consensus", false, actions)).not.toContain(neither);
+  for (const topology of Topology.options) expect(untried(topology, true, actions).length).toBeGreaterThan(1);
 });
