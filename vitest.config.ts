@@ -42,7 +42,7 @@ export default defineConfig({
       {
         test: {
           name: "members",
-          include: ["test/members/failover.test.ts"],
+          include: ["test/members/failover.test.ts", "test/members/backup.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -52,7 +52,7 @@ export default defineConfig({
         test: {
           name: "members-long",
           include: ["test/members/**/*.test.ts"],
-          exclude: ["test/members/failover.test.ts"],
+          exclude: ["test/members/failover.test.ts", "test/members/backup.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 120_000,
           fileParallelism: false,

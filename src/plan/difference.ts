@@ -21,7 +21,9 @@ export function applyIfDifferent(manifest: Manifest, children: ReadonlyMap<strin
   if (live === undefined) return [{ kind: "Apply", manifest: desired, reason: "it is missing" }];
   if (live.deleting) return []; // comes again once it is gone
   if (live.appliedHash !== hash) return [{ kind: "Apply", manifest: desired, reason: "it is to be changed" }];
-  const wanted = `${hash}/${replicasOf(manifest)}`; // the hash may leave the number out
+  const replicas = replicasOf(manifest); // the hash may leave the number out
+  // The text that the live object has anyway, wherever that will do: it is remembered of every object of every cluster.
+  const wanted = replicas === "" ? live.appliedHash : `${hash}/${replicas}`;
   if (verified.get(live.live) === wanted) return [];
   if (!contains(live.live, desired)) return [{ kind: "Apply", manifest: desired, reason: "it was changed by another" }];
   verified.set(live.live, wanted);
@@ -74,38 +76,27 @@ export interface Recipe {
   readonly build: () => readonly Manifest[];
 }
 
+/** What is remembered of a recipe: as little as can be, because a thousand clusters have ten thousand recipes. */
 interface Found {
   readonly inputs: string;
-  /** The live objects, when they were as they should be. */
-  readonly live?: readonly (readonly [key: string, live: object])[];
+  /** The live objects, when they were as they should be, in the order of the manifests. */
+  readonly live?: readonly object[];
   /** What was made, while it is not in order yet. Not for longer: all manifests of a thousand clusters are much to keep. */
   readonly manifests?: readonly Manifest[];
+  /** Of the manifests, as far as they were hashed: hashing costs more than making them. */
+  readonly hashes: readonly (string | undefined)[];
 }
 
 const lastFound = new WeakMap<BuildContext, Map<string, Found>>();
 
-const MOST_REMEMBERED = 64; // of one context; few recipes ever have other inputs
-const hashesMade = new WeakMap<BuildContext, Map<string, readonly (string | undefined)[]>>();
-
-/** Makes the manifests of a recipe. What was hashed of them before has its hash at once: hashing costs more than making them. */
-function madeFrom(context: BuildContext, { of, inputs, build }: Recipe): readonly Manifest[] {
+/** Makes the manifests of a recipe; those that were made of the same inputs have their hashes at once. */
+function madeFrom({ build }: Recipe, known: readonly (string | undefined)[]): readonly Manifest[] {
   const manifests = build();
-  const known = hashesMade.get(context)?.get(`${of} ${inputs}`) ?? [];
   for (const [at, hash] of known.entries()) {
     const manifest = manifests[at];
     if (manifest !== undefined && hash !== undefined) hashes.set(manifest, hash);
   }
   return manifests;
-}
-
-function rememberHashes(context: BuildContext, { of, inputs }: Recipe, manifests: readonly Manifest[]): void {
-  const known = hashesMade.get(context) ?? new Map<string, readonly (string | undefined)[]>();
-  if (known.size >= MOST_REMEMBERED) known.clear();
-  known.set(
-    `${of} ${inputs}`,
-    manifests.map((manifest) => hashes.get(manifest)),
-  );
-  hashesMade.set(context, known);
 }
 
 /**
@@ -124,22 +115,28 @@ export function applyRecipe(
   const known = lastFound.get(context) ?? new Map<string, Found>();
   const last = known.get(of);
   const found = last?.inputs === inputs ? last : undefined;
-  if (found?.live?.every(([key, live]) => isLive(children.get(key), live)) === true) return [];
-  const manifests = found?.manifests ?? madeFrom(context, recipe);
+  if (found?.live?.every((live) => isLive(children, live)) === true) return [];
+  const manifests = found?.manifests ?? madeFrom(recipe, found?.hashes ?? []);
   const steps = manifests.flatMap((manifest) => compare(manifest, children));
-  rememberHashes(context, recipe, manifests);
   const live = manifests.flatMap(({ kind, metadata: { name } }) => {
-    const key = childKey(kind, name);
-    const child = children.get(key);
-    return child === undefined || child.deleting ? [] : [[key, child.live] as const];
+    const child = children.get(childKey(kind, name));
+    return child === undefined || child.deleting ? [] : [child.live];
   });
   const isInOrder = steps.length === 0 && live.length === manifests.length;
-  known.set(of, isInOrder ? { inputs, live } : { inputs, manifests });
+  const made = manifests.map((manifest) => {
+    const applied = children.get(childKey(manifest.kind, manifest.metadata.name))?.appliedHash;
+    const hash = hashes.get(manifest);
+    return hash === applied ? applied : hash; // the same text, which the live object has anyway
+  });
+  known.set(of, isInOrder ? { inputs, live, hashes: made } : { inputs, manifests, hashes: made });
   lastFound.set(context, known);
   return steps;
 }
 
-function isLive(child: ChildView | undefined, live: object): boolean {
+/** Whether the object still is what the API server has. */
+function isLive(children: ReadonlyMap<string, ChildView>, live: object): boolean {
+  const { kind, metadata } = live as Pick<Manifest, "kind" | "metadata">;
+  const child = children.get(childKey(kind, metadata.name));
   return child?.live === live && !child.deleting;
 }
 

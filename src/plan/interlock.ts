@@ -1,7 +1,6 @@
 // Which change goes first, as data: planCluster asks in this order, docs/change.md shows it. A change is never broken off in
 // the middle of a step; what is further up goes first as soon as it has something to do, and what was under way goes on
-// from what it finds when its turn comes again. There is no row for a backup: quorate takes none, and one that a person takes is a client
-// of the engine, which waits for nothing here and holds nothing up.
+// from what it finds when its turn comes again.
 
 /** One kind of change. */
 export interface Interlock {
@@ -33,6 +32,12 @@ export const INTERLOCKS = [
     by: "agents",
     runs: "Beside",
     why: "The leader runs what the Engine wants done around an update. A leader that goes ends it, and the next one begins it again.",
+  },
+  {
+    change: "Task",
+    by: "agents",
+    runs: "Beside",
+    why: "A backup, a verification or a repair by a member that serves. What takes that member away ends it, and another one begins it again.",
   },
   {
     change: "Rollback",

@@ -38,7 +38,7 @@ export interface ClusterView extends Identity {
 export interface ChildView extends Identity {
   readonly appliedHash: string | undefined;
   readonly deleting: boolean;
-  /** The object as the API server has it; what a manifest names must be found in it. */
+  /** The object as the API server has it, kind and name among it; what a manifest names must be found in it. */
   readonly live: object;
 }
 

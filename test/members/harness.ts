@@ -185,6 +185,7 @@ export class MemberCluster {
         QUORATE_ENGINE_DIR: path("engine"),
         QUORATE_PEER_DIR: path(member.name, "peer"),
         QUORATE_CREDENTIALS_DIR: path("credentials"),
+        QUORATE_STORE_DIR: path("store"),
         QUORATE_PORT: String(member.ports.engine),
         QUORATE_TLS_PORT: String(member.ports.tls),
         QUORATE_PEER_PORT: String(member.ports.agent),

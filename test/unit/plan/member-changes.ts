@@ -69,6 +69,13 @@ function operateSeldom(world: Simulator): void {
   world.operate("force-promote", { type: "ForcePromote", member: "orders-1", forcePromotion });
 }
 
+/** A backup has nowhere to go here; one member has nothing to mend. */
+function operateTasks(world: Simulator): void {
+  world.operate("backup", { type: "Backup" });
+  world.operate("verify", { type: "Verify" });
+  world.operate("mend", { type: "Repair", member: "orders-1" });
+}
+
 /** Operations that have no place in a topology: each is refused, and says why. */
 const REFUSED: Readonly<Record<MemberTopology, string>> = {
   ActivePassive: "recover",
@@ -140,6 +147,7 @@ export const CHANGES = {
   },
   AgentsInPlace: { begin: offerAgent, spec: { update: { agents: "InPlace" } } },
   SeldomOperations: { begin: operateSeldom },
+  Tasks: { begin: operateTasks },
 } as const satisfies Record<string, Change<Simulator>>;
 export type ChangeName = keyof typeof CHANGES;
 
@@ -148,6 +156,7 @@ const ROWS: Readonly<Record<InterlockedChange, readonly ChangeName[]>> = {
   Fence: ["NodeLoss"],
   Failover: ["Failover", "NodeLoss"],
   UpdateHook: ["Rollout", "FailingHooks"],
+  Task: ["Tasks"],
   Rollback: ["BadImage", "BadConfig", "BudgetBurn"],
   Operation: ["Restart", "Switchover", "Rebuild", "Abort", "SeldomOperations"],
   Request: ["Switchover", "Restart"],

@@ -54,6 +54,7 @@ export const shardSubject: Subject<ShardsWorld> = {
     Fence: ["NodeLoss"],
     Failover: ["Failover"],
     UpdateHook: OF_SHARDS,
+    Task: OF_SHARDS,
     Rollback: ["BadImage", "BadImageLater"],
     Operation: ["Operations"],
     Request: OF_SHARDS,
