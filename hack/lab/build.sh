@@ -100,6 +100,7 @@ lab_build() {
   build_kubernetes
   build_module etcd "$ETCD_VERSION" go.etcd.io/etcd/server/v3
   build_module etcdctl "$ETCD_VERSION" go.etcd.io/etcd/etcdctl/v3
+  build_module etcdutl "$ETCD_VERSION" go.etcd.io/etcd/etcdutl/v3
   build_module coredns "$COREDNS_VERSION" github.com/coredns/coredns
 }
 

@@ -34,7 +34,7 @@ CGROUP=quorate-lab
 bin() { # NAME: the cached program
   local version=$KUBERNETES_VERSION
   case $1 in
-    etcd | etcdctl) version=$ETCD_VERSION ;;
+    etcd | etcdctl | etcdutl) version=$ETCD_VERSION ;;
     coredns) version=$COREDNS_VERSION ;;
     kwok) version=$KWOK_VERSION ;;
     helm) version=$HELM_VERSION ;;

@@ -226,12 +226,12 @@ program_layer() { # NAME FILE:TARGET:MADE-BY...: files of the product over the r
   rm -rf "$folder"
 }
 
-# The lab's own etcd, built from its module: server and client.
+# The lab's own etcd, built from its modules: server, client, and what works on its files.
 etcd_layer() {
   local folder name
   folder=$(mktemp -d)
   chmod 755 "$folder"
-  for name in etcd etcdctl; do
+  for name in etcd etcdctl etcdutl; do
     [ -x "$(bin "$name")" ] || die "no $(bin "$name"): run 'hack/lab/lab build'"
     install -D -m 0755 "$(bin "$name")" "$folder/usr/local/bin/$name"
   done

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { comparePositions } from "../agent/protocol/position.ts";
 import type { EngineGroupMember, EnginePosition } from "../api/engine-observation.ts";
+import { BACKUP_RULE, tryBackups, tryVerifications, VERIFY_RULE } from "./backup-checks.ts";
 import { type Check, demand, demandSoon, exitCode, GROUP_PATIENCE_MS, insist } from "./check.ts";
 import {
   demandCounted,
@@ -16,6 +17,7 @@ import {
   stopOneByOne,
   untilEqual,
 } from "./group-checks.ts";
+import { type Founding, originOfGroup } from "./group-backups.ts";
 import { describeView, type GroupSeat, Load } from "./host-group.ts";
 
 /** Makes the group: the first member begins it, and the others join. */
@@ -31,6 +33,10 @@ export async function formActive(seats: readonly GroupSeat[]): Promise<void> {
 /** Begins the group from the member's copy. */
 async function found(seat: GroupSeat): Promise<void> {
   await seat.start([], "Found");
+  await untilFounded(seat);
+}
+
+async function untilFounded(seat: GroupSeat): Promise<void> {
   await seat.until(({ serves }) => serves, "start: with QUORATE_FOUND=true the engine does not come to take writes");
 }
 
@@ -330,6 +336,27 @@ const reloads: Check<GroupWorld> = {
   },
 };
 
+const FOUNDING: Founding = {
+  start: (seat) => seat.start([], "Found"),
+  alone: untilFounded,
+  join: async (first, newcomer) => {
+    await enter(first, newcomer);
+    await untilAgreed([first, newcomer]);
+  },
+};
+
+const backups: Check<GroupWorld> = {
+  ...BACKUP_RULE,
+  leavesWhole: true,
+  run: (world) => tryBackups(originOfGroup(world, world.a, FOUNDING)),
+};
+
+const verifications: Check<GroupWorld> = {
+  ...VERIFY_RULE,
+  leavesWhole: true,
+  run: (world) => tryVerifications(originOfGroup(world, world.a, FOUNDING)),
+};
+
 /** In the order in which a beginner of an Engine meets them. */
 export const ACTIVE_CHECKS: readonly Check<GroupWorld>[] = [
   initializing,
@@ -341,5 +368,7 @@ export const ACTIVE_CHECKS: readonly Check<GroupWorld>[] = [
   recoveries,
   stops,
   reloads,
+  verifications,
+  backups,
   secrecyWhile(formActive),
 ];

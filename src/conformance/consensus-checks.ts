@@ -1,6 +1,7 @@
 /** What the contract asks of an Engine that elects its leader and keeps its list of members itself (topology Consensus). */
 import { setTimeout as pause } from "node:timers/promises";
 import type { EngineView } from "../agent/group/types.ts";
+import { BACKUP_RULE, tryBackups, tryVerifications, VERIFY_RULE } from "./backup-checks.ts";
 import { type Check, demand, demandSoon, exitCode, GROUP_PATIENCE_MS, insist } from "./check.ts";
 import {
   admit,
@@ -26,6 +27,7 @@ import {
   stopOneByOne,
   untilEqual,
 } from "./group-checks.ts";
+import { type Founding, originOfGroup } from "./group-backups.ts";
 import { describeView, type GroupSeat, Load } from "./host-group.ts";
 
 const initializing: Check<GroupWorld> = {
@@ -334,6 +336,31 @@ const reloads: Check<GroupWorld> = {
   },
 };
 
+const FOUNDING: Founding = {
+  start: (seat) => seat.start([]),
+  alone: (seat) =>
+    seat.until(
+      ({ leads, group: { members } }) => leads && members.length === 1 && members[0]?.votes === true,
+      "restore: the member does not come to lead a group of itself alone",
+    ),
+  join: async (first, newcomer) => {
+    await admit(first, newcomer);
+    await untilAgreed([first, newcomer]);
+  },
+};
+
+const backups: Check<GroupWorld> = {
+  ...BACKUP_RULE,
+  leavesWhole: true,
+  run: async (world) => tryBackups(originOfGroup(world, (await untilAgreed(world.group.seats)).leader, FOUNDING)),
+};
+
+const verifications: Check<GroupWorld> = {
+  ...VERIFY_RULE,
+  leavesWhole: true,
+  run: async (world) => tryVerifications(originOfGroup(world, (await untilAgreed(world.group.seats)).leader, FOUNDING)),
+};
+
 /** In the order in which a beginner of an Engine meets them. */
 export const CONSENSUS_CHECKS: readonly Check<GroupWorld>[] = [
   initializing,
@@ -346,6 +373,8 @@ export const CONSENSUS_CHECKS: readonly Check<GroupWorld>[] = [
   removals,
   defragmentations,
   reloads,
+  verifications,
+  backups,
   recoveries,
   secrecyWhile(formConsensus),
 ];

@@ -21,6 +21,7 @@ const ETCD_VERSION = "v3.6.8";
 const VERSIONS: Readonly<Record<string, string>> = {
   etcd: ETCD_VERSION,
   etcdctl: ETCD_VERSION,
+  etcdutl: ETCD_VERSION,
   kwok: "v0.8.0",
   helm: "v3.22.0",
   kubeconform: "v0.8.0",

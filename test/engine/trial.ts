@@ -31,7 +31,8 @@ export const POSTGRES: Subject = { name: "postgres", user: "postgres", programs:
 export const ETCD: Subject = {
   name: "etcd",
   user: "nobody",
-  programs: () => ({ etcd: binary("etcd"), etcdctl: binary("etcdctl") }),
+  programs: () => ({ etcd: binary("etcd"), etcdctl: binary("etcdctl"), etcdutl: binary("etcdutl") }),
+  client: "etcd-keys",
 };
 export const GALERA: Subject = { name: "galera", user: "nobody", programs: () => MARIADB_PROGRAMS };
 export const RABBITMQ: Subject = { name: "rabbitmq", user: "nobody", programs: () => ({}) };
