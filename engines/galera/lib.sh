@@ -63,6 +63,17 @@ write_taken() {
   mv "$TAKEN.new" "$TAKEN"
 }
 
+# transfer_password: the one of account transfer that the data have; the configuration has it from the last start, see passwords.
+transfer_password() {
+  local wanted former
+  wanted=$(secret transfer)
+  if ! opens transfer "$wanted"; then
+    former=$(sed -n 's/^wsrep-sst-auth=transfer://p' "$CONFIG")
+    [[ -z $former ]] || wanted=$former
+  fi
+  printf '%s' "$wanted"
+}
+
 # own_client ARGUMENT…: the client, as the agent of this member.
 own_client() {
   mariadb --defaults-file=<(printf '[client]\nuser=quorate\npassword="%s"\nsocket=%s\n' "$(own_password)" "$SOCKET") \

@@ -34,7 +34,12 @@ export const ETCD: Subject = {
   programs: () => ({ etcd: binary("etcd"), etcdctl: binary("etcdctl"), etcdutl: binary("etcdutl") }),
   client: "etcd-keys",
 };
-export const GALERA: Subject = { name: "galera", user: "nobody", programs: () => MARIADB_PROGRAMS };
+export const GALERA: Subject = {
+  name: "galera",
+  user: "nobody",
+  programs: () => MARIADB_PROGRAMS,
+  client: "galera-keys",
+};
 export const RABBITMQ: Subject = { name: "rabbitmq", user: "nobody", programs: () => ({}) };
 
 /** What is to be tried, with another spec than the shipped one if there is one. */
