@@ -143,3 +143,20 @@ become_broker() { # FUNCTION
 
 # new_node IDENTITY: its name, for a copy that is about to be begun.
 new_node() { printf '%s_%s_%s@%s' "$QUORATE_MEMBER" "$QUORATE_MEMBER_PORT" "$1" "$QUORATE_OWN_HOST"; }
+
+# make_broker FUNCTION: a group of this member alone in an empty folder, by this function of quorate_broker.
+make_broker() {
+  local log=$QUORATE_RUN_DIR/private.log
+  lock_data
+  [[ -z $(ls -A "$DATA" 2>/dev/null) || -e $DATA/making ]] || die "$DATA is not empty"
+  rm -rf "${DATA:?}"/*
+  mkdir -p "$DATA"
+  : >"$DATA/making"
+  new_node "$(od -An -N6 -tx1 /dev/urandom | tr -d ' \n')" >"$NODE"
+  export QUORATE_GROUP=''
+  write_config PRIVATE
+  (become_broker "$1") &>"$log" || die "the broker could not be made: $(grep -v '^ *$' "$log" | tail -3 | tr '\n' ' ')"
+  : >"$DATA/joined"
+  rm "$DATA/making"
+  sync -f "$DATA"
+}

@@ -4,7 +4,7 @@
 %% group of members. A member votes once it has a copy of every quorum queue, of this one last.
 -module(quorate_broker).
 -behaviour(gen_event).
--export([boot/0, make/0, recover/0, group/0, admits/1, state_of/1, sync_tables/0, secret/1, refuse/2, until/1]).
+-export([boot/0, make/0, restore/0, recover/0, group/0, admits/1, state_of/1, sync_tables/0, secret/1, refuse/2, until/1]).
 -export([init/1, handle_event/2, handle_call/2, handle_info/2, terminate/2]).
 
 -include_lib("amqp_client/include/amqp_client.hrl").
@@ -130,16 +130,21 @@ lacks_copies(Queue) ->
 
 %% Makes users, and the queue whose Raft group is the group of members. Passwords are read here: a command line can be seen.
 make() ->
-    finally(fun() ->
-        start(),
-        lists:foreach(fun make_user/1, [{"quorate", [administrator]}, {"admin", [administrator]}, {"app", []}]),
-        rabbit_vhost:add(?VHOST, ?USER),
-        [rabbit_auth_backend_internal:set_permissions(User, Host, <<".*">>, <<".*">>, <<".*">>, ?USER)
-         || {User, Host} <- [{?USER, ?VHOST}, {<<"admin">>, ?VHOST}, {<<"admin">>, <<"/">>}, {<<"app">>, <<"/">>}]],
-        catch rabbit_auth_backend_internal:delete_user(<<"guest">>, ?USER),
-        Arguments = [{<<"x-queue-type">>, longstr, <<"quorum">>}, {<<"x-max-length">>, long, 1}],
-        {new, _} = rabbit_amqqueue:declare(?QUEUE, true, false, Arguments, none, ?USER)
-    end).
+    finally(fun make_new/0).
+
+%% The same with what was backed up elsewhere.
+restore() ->
+    finally(fun() -> make_new(), quorate_definitions:import(os:getenv("DEFINITIONS")) end).
+
+make_new() ->
+    start(),
+    lists:foreach(fun make_user/1, [{"quorate", [administrator]}, {"admin", [administrator]}, {"app", []}]),
+    rabbit_vhost:add(?VHOST, ?USER),
+    [rabbit_auth_backend_internal:set_permissions(User, Host, <<".*">>, <<".*">>, <<".*">>, ?USER)
+     || {User, Host} <- [{?USER, ?VHOST}, {<<"admin">>, ?VHOST}, {<<"admin">>, <<"/">>}, {<<"app">>, <<"/">>}]],
+    catch rabbit_auth_backend_internal:delete_user(<<"guest">>, ?USER),
+    Arguments = [{<<"x-queue-type">>, longstr, <<"quorum">>}, {<<"x-max-length">>, long, 1}],
+    {new, _} = rabbit_amqqueue:declare(?QUEUE, true, false, Arguments, none, ?USER).
 
 make_user({Name, Tags}) ->
     User = list_to_binary(Name),
@@ -273,6 +278,7 @@ answer("reload", []) -> ssl:clear_pem_cache(), "";
 answer("rebalance", []) -> rebalance();
 answer("accounts", [Epoch, File]) -> quorate_accounts:make(list_to_integer(Epoch), File);
 answer("passwords", [Epoch]) -> quorate_accounts:take(list_to_integer(Epoch));
+answer("definitions", []) -> quorate_definitions:export();
 answer("queues", [Count]) -> queues(list_to_integer(Count));
 answer(Word, _) -> refuse("no such statement: ~s", [Word]).
 

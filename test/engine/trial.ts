@@ -40,7 +40,12 @@ export const GALERA: Subject = {
   programs: () => MARIADB_PROGRAMS,
   client: "galera-keys",
 };
-export const RABBITMQ: Subject = { name: "rabbitmq", user: "nobody", programs: () => ({}) };
+export const RABBITMQ: Subject = {
+  name: "rabbitmq",
+  user: "nobody",
+  programs: () => ({}),
+  client: "rabbitmq-keys",
+};
 
 /** What is to be tried, with another spec than the shipped one if there is one. */
 export function software({ name, user, programs, client }: Subject, spec: Spec = shippedSpec(name)): HostSoftware {
