@@ -24,6 +24,12 @@ export const ELSEWHERE: readonly Elsewhere[] = [
     why: "follows that page in order on a real cluster, as somebody does who has nothing else; the README has its beginning",
   },
   {
+    covers: ({ page }) => page === "docs/backup.md",
+    file: "test/lab/backup.test.ts",
+    says: "docs/backup.md",
+    why: "follows that page on a real cluster, with a store that is there",
+  },
+  {
     covers: ({ page }) => page.startsWith("docs/runbooks/scenarios/"),
     file: "test/lab/scenarios.test.ts",
     says: "commandsOf(page, NAMESPACE",

@@ -21,6 +21,8 @@ const CREDENTIALS: S3Credentials = { accessKeyId: "quorate", secretAccessKey: "o
 export interface S3ServerOptions {
   /** Serves HTTPS, by a certificate for `localhost` of an authority of its own. */
   readonly tls?: boolean;
+  /** Address that it listens at; 127.0.0.1 when absent. */
+  readonly host?: string;
 }
 
 /** A server with one empty bucket. */
@@ -50,7 +52,7 @@ process.once("exit", () => {
 });
 
 /** Starts a server, and waits until it listens. @throws with its log when it does not. */
-export async function startS3Server({ tls = false }: S3ServerOptions = {}): Promise<S3Server> {
+export async function startS3Server({ tls = false, host = "127.0.0.1" }: S3ServerOptions = {}): Promise<S3Server> {
   const root = mkdtempSync(join(tmpdir(), "quorate-s3-"));
   const authority = tls ? new HostAuthority("localhost") : undefined;
   const folder = join(root, "objects", BUCKET); // to this server a folder is a bucket
@@ -64,7 +66,7 @@ export async function startS3Server({ tls = false }: S3ServerOptions = {}): Prom
       : ["--cert", join(authority.folder, "tls.crt"), "--key", join(authority.folder, "tls.key")];
   const child = spawn(
     binary("versitygw"),
-    ["--port", `127.0.0.1:${port}`, "--keep-alive", ...certificate, "posix", join(root, "objects")],
+    ["--port", `${host}:${port}`, "--keep-alive", ...certificate, "posix", join(root, "objects")],
     {
       stdio: ["ignore", log, log],
       env: {
@@ -86,12 +88,12 @@ export async function startS3Server({ tls = false }: S3ServerOptions = {}): Prom
     authority?.remove();
   };
   try {
-    await untilListening(child, port, logFile);
+    await untilListening(child, { host, port }, logFile);
   } catch (error) {
     await stop();
     throw error;
   }
-  const endpoint = authority === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`;
+  const endpoint = authority === undefined ? `http://${host}:${port}` : `https://localhost:${port}`;
   const ca = authority?.read("ca.crt");
   const shared = { endpoint, bucket: BUCKET, region: REGION };
   return {
@@ -105,18 +107,23 @@ export async function startS3Server({ tls = false }: S3ServerOptions = {}): Prom
   };
 }
 
-async function untilListening(child: ChildProcess, port: number, logFile: string): Promise<void> {
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+async function untilListening(child: ChildProcess, address: Address, logFile: string): Promise<void> {
   const giveUpAt = Date.now() + START_DEADLINE_MS;
-  while (!(await listens(port))) {
+  while (!(await listens(address))) {
     if (child.exitCode !== null || Date.now() > giveUpAt)
       throw new Error(`the S3 server does not listen:\n${readFileSync(logFile, "utf8").slice(-2000)}`);
     await pause(20);
   }
 }
 
-function listens(port: number): Promise<boolean> {
+function listens({ host, port }: Address): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => {
+    const socket = connect(port, host, () => {
       socket.destroy();
       resolve(true);
     });
