@@ -150,6 +150,7 @@ export class Equipment {
       changed: ports.changed,
     });
     this.oneShots = new OneShots(settings.QUORATE_MEMBER, join(stateFolder, "answers.json"));
+    parts.init.on("term", () => this.oneShots.leave());
     this.makeFirstData = dataByIntent(() => this.#intent, settings.QUORATE_STORE_DIR, this.tell);
     this.replacement = new Replacement({
       api,

@@ -49,6 +49,7 @@ export class OneShots {
   #answers: Record<Kind, Answer | null> = { restart: null, rebuild: null, defragment: null, hook: null, task: null };
   readonly #begun = new Set<string>();
   #task: { readonly id: string; readonly end: AbortController } | undefined;
+  #isLeaving = false;
   #written: Promise<void> = Promise.resolve();
   #underWay = 0;
 
@@ -72,7 +73,13 @@ export class OneShots {
     if (parsed.success) this.#answers = { ...this.#answers, ...parsed.data };
   }
 
-  /** Whether a task is being carried out that `intent` does not ask for. */
+  /** The member is about to end: its task ends without an answer, so that another member, or the next agent, begins it anew. */
+  leave(): void {
+    this.#isLeaving = true;
+    this.#task?.end.abort();
+  }
+
+  /** Ends a task that `intent` does not ask for. */
   #endUnwanted({ task }: Intent): void {
     if (this.#task !== undefined && this.#task.id !== task?.id) this.#task.end.abort();
   }
@@ -103,7 +110,7 @@ export class OneShots {
     if (hook?.member === this.#member) {
       await this.#runBeside("hook", hook, acts, () => acts.hook(hook));
     }
-    if (task?.member === this.#member) {
+    if (task?.member === this.#member && !this.#isLeaving) {
       const end = new AbortController();
       await this.#runBeside("task", task, acts, async () => {
         this.#task = { id: task.id, end };
@@ -124,6 +131,7 @@ export class OneShots {
     await this.#answer(kind, { id, result: "Running", message: `${action} runs on ${this.#member}` });
     acts.answered();
     const outcome = await run();
+    if (kind === "task" && this.#isLeaving) return;
     // Asked for another one meanwhile: this answer is not waited for any more.
     if (this.#answers[kind]?.id === id) await this.#answer(kind, { id, ...outcome });
     acts.answered();

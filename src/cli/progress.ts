@@ -47,7 +47,7 @@ export function clusterProgress({ status }: Pick<ClusterSpec, "status">): Progre
 }
 
 /** What the planner counts in its own messages: `1/3 restarted, orders-1 is next`. */
-const COUNTED = /^(\d+)\/(\d+) (?:members )?(restarted|defragmented|replaced)\b/;
+const COUNTED = /^(\d+)\/(\d+) (?:members )?(restarted|defragmented|replaced|done)\b/;
 
 /** How far an operation is: by the members that it goes through, or else by its own two steps, to be taken up and to be carried out. */
 export function operationProgress({ phase = "Pending", message = "" }: OperationStatus): Progress {

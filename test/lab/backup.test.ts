@@ -111,10 +111,11 @@ test("a backup whose member goes away in the middle is made by another", async (
     return /"task":\{[^}]*"member":"([^"]+)"/.exec(intent.replaceAll('\\"', '"'))?.[1];
   });
   await kubectl("-n", NAMESPACE, "delete", "pod", `${member}-0`, "--grace-period=0", "--force");
-  await until("the end of the second backup", 240_000, async () => {
+  const ended = await until("the end of the second backup", 240_000, async () => {
     const all = await operations();
-    return all.length === 2 && all.every(({ phase }) => phase === "Done") ? true : undefined;
+    return all.length === 2 && all.every(({ phase }) => phase !== "Running") ? all : undefined;
   });
+  expect(ended.map(({ phase }) => phase)).toEqual(["Done", "Done"]);
   await ORDERS.untilHealthy(240_000);
 });
 

@@ -172,4 +172,25 @@ describe("tasks", () => {
     await running;
     expect(signal?.aborted).toBe(true);
   });
+
+  test("of a member that ends are not answered, and begun anew by the next agent", async () => {
+    const oneShots = await agent();
+    let begun: (() => void) | undefined;
+    const hasBegun = new Promise<void>((resolve) => (begun = resolve));
+    const running = oneShots.take(BACKUP, false, {
+      ...acts,
+      task: async (_request, ended) => {
+        begun?.();
+        await new Promise((resolve) => ended.addEventListener("abort", resolve, { once: true }));
+        return { result: "Failed", message: "the server is shutting down" };
+      },
+    });
+    await hasBegun;
+    oneShots.leave();
+    await running;
+    expect(oneShots.answers.task).toMatchObject({ result: "Running" });
+    const next = await agent();
+    await next.take(BACKUP, false, acts);
+    expect(next.answers.task).toMatchObject({ result: "Done" });
+  });
 });
