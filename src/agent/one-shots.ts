@@ -114,7 +114,8 @@ export class OneShots {
       const end = new AbortController();
       await this.#runBeside("task", task, acts, async () => {
         this.#task = { id: task.id, end };
-        return acts.task(task, end.signal);
+        const outcome = await acts.task(task, end.signal);
+        return end.signal.aborted ? undefined : outcome;
       });
     }
   }
@@ -124,16 +125,17 @@ export class OneShots {
     kind: "hook" | "task",
     { id, action }: Pick<TaskRequest | HookRequest, "id" | "action">,
     acts: Acts,
-    run: () => Promise<OneShotOutcome>,
+    run: () => Promise<OneShotOutcome | undefined>,
   ): Promise<void> {
     if (!this.#isNew(kind, id)) return;
     this.#begun.add(id);
     await this.#answer(kind, { id, result: "Running", message: `${action} runs on ${this.#member}` });
     acts.answered();
     const outcome = await run();
-    if (kind === "task" && this.#isLeaving) return;
+    // Ended because nobody wanted it any more. Nobody must take that for how it went; whoever is asked for it again begins it anew.
+    if (outcome === undefined) this.#begun.delete(id);
     // Asked for another one meanwhile: this answer is not waited for any more.
-    if (this.#answers[kind]?.id === id) await this.#answer(kind, { id, ...outcome });
+    if (this.#answers[kind]?.id === id) await this.#answer(kind, outcome === undefined ? null : { id, ...outcome });
     acts.answered();
   }
 
@@ -158,7 +160,7 @@ export class OneShots {
   }
 
   /** One write after the other: while a hook runs, other requests are answered. */
-  #answer(kind: Kind, answer: Answer): Promise<void> {
+  #answer(kind: Kind, answer: Answer | null): Promise<void> {
     this.#answers = { ...this.#answers, [kind]: answer };
     this.#written = this.#written.catch(() => undefined).then(() => writeStateFile(this.#file, this.#answers));
     return this.#written;

@@ -171,6 +171,9 @@ describe("tasks", () => {
     await oneShots.take(asking(instead), false, acts);
     await running;
     expect(signal?.aborted).toBe(true);
+    expect(oneShots.answers.task?.id).not.toBe("op2/orders-1");
+    await oneShots.take(BACKUP, false, acts); // whoever was asked meanwhile is gone
+    expect(oneShots.answers.task).toMatchObject({ id: "op2/orders-1", result: "Done" });
   });
 
   test("of a member that ends are not answered, and begun anew by the next agent", async () => {
@@ -188,7 +191,7 @@ describe("tasks", () => {
     await hasBegun;
     oneShots.leave();
     await running;
-    expect(oneShots.answers.task).toMatchObject({ result: "Running" });
+    expect(oneShots.answers.task).toBeNull();
     const next = await agent();
     await next.take(BACKUP, false, acts);
     expect(next.answers.task).toMatchObject({ result: "Done" });
