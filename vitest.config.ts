@@ -13,6 +13,7 @@ const CONFORMANCE_TESTS = [
 /** Minutes of real servers, or servers that are slow to start. */
 const LONG_ENGINE_TESTS = [
   "test/engine/conformance-mistakes.test.ts",
+  "test/engine/damage.test.ts",
   "test/engine/etcd-accounts.test.ts",
   "test/engine/etcd-tls.test.ts",
   "test/engine/galera-accounts.test.ts",

@@ -7,7 +7,7 @@ import type { ActionContext } from "../agent/engine/context.ts";
 import { comparePositions } from "../agent/protocol/position.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { EnginePosition } from "../api/engine-observation.ts";
-import { demand, demandSoon, exitCode, GROUP_PATIENCE_MS } from "./check.ts";
+import { demand, demandSoon, exitCode } from "./check.ts";
 import type { HostCluster } from "./host-cluster.ts";
 import type { HostMember } from "./host-member.ts";
 import { KeyClient } from "./key-client.ts";
@@ -143,20 +143,16 @@ async function demandAll(origin: Origin, descendant: Descendant, backup: Backup,
   const own = new KeyClient(origin.client, () => first);
   const { keys } = backup;
   let missing: readonly string[] = [];
-  try {
-    await demandSoon(
-      async () => {
-        missing = await own.missing(keys);
-        return missing.length === 0 && own.works();
-      },
-      () =>
-        `restore: of ${keys.length} keys that were acknowledged before the backup began a client with the new cluster's password does not find ${missing.length}, such as ${missing.slice(0, 3).join(" and ")}: ${own.said}`,
-      GROUP_PATIENCE_MS / 3,
-    );
-  } finally {
-    const isOpen = (await former.missing(keys)).length < keys.length;
-    demand(!isOpen, "restore: the new cluster opens to a password of the one that the backup was taken of");
-  }
+  await demandSoon(
+    async () => {
+      const isOpen = (await former.missing(keys)).length < keys.length;
+      demand(!isOpen, "restore: the new cluster opens to a password of the one that the backup was taken of");
+      missing = await own.missing(keys);
+      return missing.length === 0 && own.works();
+    },
+    () =>
+      `restore: of ${keys.length} keys that were acknowledged before the backup began a client with the new cluster's password does not find ${missing.length}, such as ${missing.slice(0, 3).join(" and ")}: ${own.said}`,
+  );
 }
 
 function credentialsOf(member: HostMember): Partial<ActionContext> {
