@@ -12,6 +12,7 @@ const CONFORMANCE_TESTS = [
 
 /** Minutes of real servers, or servers that are slow to start. */
 const LONG_ENGINE_TESTS = [
+  "test/engine/backup-mistakes.test.ts",
   "test/engine/conformance-mistakes.test.ts",
   "test/engine/damage.test.ts",
   "test/engine/etcd-accounts.test.ts",

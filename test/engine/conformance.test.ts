@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
 import { hasServer, shippedSpec } from "./host-cluster.ts";
 import { hasRedis } from "./host-redis.ts";
-import { keepsRules, POSTGRES, problemsOf, REDIS, software, type Subject, withFiles } from "./trial.ts";
+import { keepsRules, POSTGRES, problemsOf, REDIS, software, withFiles } from "./trial.ts";
 
 type Spec = HostSoftware["spec"];
 
@@ -85,57 +85,3 @@ describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
     expect(found?.problem).toContain(problem);
   });
 });
-
-describe.skipIf(!hasServer || !hasRedis)(
-  "an Engine that can be backed up, or verified, and breaks a rule is told",
-  () => {
-    const broken: readonly [string, Subject, string, string, string, (text: string) => string][] = [
-      [
-        "whose backup exits 0 and has nothing of the data",
-        REDIS,
-        "backup",
-        "backup",
-        "restore: of 40 keys that were acknowledged before the backup began a client with the new cluster's password does not find 40",
-        () => "#!/bin/bash\nprintf 'REDIS0010\\377\\0\\0\\0\\0\\0\\0\\0\\0'\n",
-      ],
-      [
-        "whose restore keeps the former passwords",
-        POSTGRES,
-        "backup",
-        "restore",
-        "restore: the new cluster opens to a password of the one that the backup was taken of",
-        (text) => text.replace("ALTER ROLE app LOGIN PASSWORD $app_password;", ""),
-      ],
-      [
-        "whose restore takes a part for the whole",
-        REDIS,
-        "backup",
-        "restore",
-        "restore: it succeeds with the first half of a backup",
-        (text) => text.replace(/^checked=.*\n.*\n/m, ""),
-      ],
-      [
-        "whose restore cannot be run again after it was cut short",
-        POSTGRES,
-        "backup",
-        "restore",
-        "action restore failed: begun already",
-        (text) => text.replace('rm -rf "$CLONING"\n', '[[ ! -e $CLONING ]] || die "begun already"\n'),
-      ],
-      [
-        "whose verify finds damage in a healthy copy",
-        POSTGRES,
-        "verify",
-        "verify",
-        "and is healthy, it finds: index of nothing",
-        (text) => text.replace("look_for_damage\n", 'look_for_damage\nDAMAGE+=("index of nothing")\n'),
-      ],
-    ];
-
-    it.each(broken)("%s", async (_, subject, check, file, problem, change) => {
-      const spec = withFiles(subject.name, { [file]: change });
-      const [found] = await problemsOf(software(subject, spec), "ActivePassive", check);
-      expect(found?.problem).toContain(problem);
-    });
-  },
-);
