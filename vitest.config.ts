@@ -22,6 +22,7 @@ const LONG_ENGINE_TESTS = [
   "test/engine/rabbitmq.test.ts",
   "test/engine/redis-passwords.test.ts",
   "test/engine/redis-shards.test.ts",
+  "test/engine/restore.test.ts",
   "test/engine/shard-mistakes.test.ts",
 ];
 
