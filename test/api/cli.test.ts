@@ -381,7 +381,7 @@ describe("completion", () => {
     expect((await quorate(["__complete", "swi"])).out).toBe(
       "switchover\tMove the leader, as planned: nothing acknowledged is lost, writes wait for less than a second.\n:4\n",
     );
-    expect((await quorate(["__complete", "operation", "re"])).out).toBe("restart\nrebuild\nrecover\n:4\n");
+    expect((await quorate(["__complete", "operation", "re"])).out).toBe("restart\nrebuild\nrecover\nrepair\n:4\n");
     expect((await quorate(["__complete", "--", "switchover", "--t"])).out).toBe("--to\n:4\n");
     expect((await quorate(["__complete", "why", "off"])).out).toBe("offered\n:4\n");
   });
