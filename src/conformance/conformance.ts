@@ -84,6 +84,8 @@ function suite<World>(checks: readonly Check<World>[], open: (software: HostSoft
 const SUITES: Readonly<Record<Topology, Suite>> = {
   ActivePassive: suite<LeaseWorld>(LEASE_CHECKS, async (software) => {
     const cluster = new HostCluster(await claimPorts(MEMBERS), software);
+    // As agents have it: without them a busy leader may drop log that a follower has not received yet.
+    for (const member of cluster.members) member.useDefaults();
     const waits = software.spec.durabilityModes.some((mode) => mode !== "Async");
     const [a, b, c] = [cluster.member(0), cluster.member(1), cluster.member(2)];
     return {
