@@ -129,6 +129,10 @@ bench-scale: scale-subjects ## Measure one operator with many clusters on fake n
 	node bench/scale.ts
 	node bench/render.ts
 
+.PHONY: bench-heap
+bench-heap: deps ## Measure what an operator needs for many copies of one cluster, and who holds its heap (CLUSTERS=0,250,500,1000; root)
+	node bench/heap.ts
+
 .PHONY: clean
 clean: ## Remove what was built here; caches stay
 	rm -rf dist

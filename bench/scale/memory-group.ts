@@ -12,13 +12,13 @@ export interface MemoryGroup {
   remove(): Promise<void>;
 }
 
-/** Makes the group; undefined: without a limit. Root; knows both versions of cgroups, the first by its own mount. */
-export async function memoryGroup(limitBytes: number | undefined): Promise<MemoryGroup> {
+/** Makes the group, of which there is one by each name; undefined: without a limit. Root; knows both versions of cgroups, the first by its own mount. */
+export async function memoryGroup(limitBytes: number | undefined, name = NAME): Promise<MemoryGroup> {
   const first = "/sys/fs/cgroup/memory";
   const isFirst = existsSync(join(first, "memory.limit_in_bytes"));
   const root = isFirst ? first : "/sys/fs/cgroup";
   if (!isFirst) await writeFile(join(root, "cgroup.subtree_control"), "+memory");
-  const folder = join(root, NAME);
+  const folder = join(root, name);
   await mkdir(folder, { recursive: true });
   const limit = isFirst ? { file: "memory.limit_in_bytes", none: "-1" } : { file: "memory.max", none: "max" };
   await writeFile(join(folder, limit.file), limitBytes === undefined ? limit.none : String(limitBytes));

@@ -150,7 +150,7 @@ function valuesOf(metrics: string, name: string): readonly number[] {
 }
 
 /** The sum of a metric over all its labels. */
-function sumOf(metrics: string, name: string): number {
+export function sumOf(metrics: string, name: string): number {
   return valuesOf(metrics, name).reduce((sum, value) => sum + value, 0);
 }
 
