@@ -18,9 +18,11 @@ export class OwnWrites {
   /** Notes that a pass over `key` wrote `written`, an answer of the API server, of a kind that `store` watches. */
   wroteAt<T extends KubeObject>(key: string, store: Store<T>, written: Stored<KubeObject>): void {
     const { timeline } = store;
-    this.#note(key, `written ${written.metadata.uid}`, {
-      describe: `${written.kind} ${written.metadata.name} at resourceVersion ${written.metadata.resourceVersion}`,
-      isSeen: () => hasSeen(store, written, timeline),
+    const { kind, metadata } = written;
+    const { uid, name, resourceVersion } = metadata;
+    this.#note(key, `written ${uid}`, {
+      describe: `${kind} ${name} at resourceVersion ${resourceVersion}`,
+      isSeen: () => hasSeen(store, { uid, resourceVersion }, timeline), // not all of the answer: it is large, and waits for a pass
     });
   }
 

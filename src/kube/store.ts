@@ -1,7 +1,7 @@
 // The read side of one watched kind: what the API server has, as far as the reflector has heard.
 import { RetryableError } from "../errors.ts";
 import { deepFreeze } from "./deep-freeze.ts";
-import { compareResourceVersions, type KubeObject, keyOf, type Stored } from "./object.ts";
+import { compareResourceVersions, type KubeObject, type Stored } from "./object.ts";
 import type { ReflectorEvent } from "./reflector-event.ts";
 
 /** Label that names the cluster an object belongs to; the store is indexed by it. */
@@ -33,8 +33,9 @@ export class Store<T extends KubeObject> {
   readonly kind: string;
   readonly #onSubscriberError: (error: unknown) => void;
   readonly #byUid = new Map<string, Stored<T>>();
-  readonly #uidByKey = new Map<string, string>();
-  readonly #byCluster = new Map<string, readonly Stored<T>[]>(); // mostly of one object each, and a Set of one is five times as large
+  // By namespace and then by name: keys that join both would be texts of their own for each of ten thousand objects.
+  readonly #byName = new Map<string, Map<string, Stored<T>>>();
+  readonly #byCluster = new Map<string, Map<string, OneOrMore<T>>>();
   readonly #subscribers = new Set<(change: Change<T>) => void>();
   readonly #synced = Promise.withResolvers<void>();
   #resourceVersion: string | undefined;
@@ -73,8 +74,7 @@ export class Store<T extends KubeObject> {
   /** The object of that name. @param namespace - undefined for cluster-scoped kinds. */
   get(namespace: string | undefined, name: string): Stored<T> | undefined {
     this.#assertSynced();
-    const uid = this.#uidByKey.get(namespace === undefined ? name : `${namespace}/${name}`);
-    return uid === undefined ? undefined : this.#byUid.get(uid);
+    return this.#byName.get(namespace ?? "")?.get(name);
   }
 
   getByUid(uid: string): Stored<T> | undefined {
@@ -91,7 +91,7 @@ export class Store<T extends KubeObject> {
   /** Objects in `namespace` labelled quorate.io/cluster=`cluster`, in no set order. Also finds those without an owner, such as volumes. */
   ofCluster(namespace: string, cluster: string): readonly Stored<T>[] {
     this.#assertSynced();
-    return this.#byCluster.get(`${namespace}/${cluster}`) ?? [];
+    return toList(this.#byCluster.get(namespace)?.get(cluster));
   }
 
   /**
@@ -135,11 +135,9 @@ export class Store<T extends KubeObject> {
     const { uid, resourceVersion } = object.metadata;
     const previous = this.#byUid.get(uid);
     if (previous?.metadata.resourceVersion === resourceVersion) return; // relisted, unchanged
-    const namesake = this.#uidByKey.get(keyOf(object));
-    if (namesake !== undefined && namesake !== uid) {
-      const older = this.#byUid.get(namesake);
-      if (older !== undefined) this.#remove(older, older, true); // its DELETED fell into a gap
-    }
+    const namesake = this.#byName.get(namespaceOf(object))?.get(object.metadata.name);
+    // Its DELETED fell into a gap.
+    if (namesake !== undefined && namesake.metadata.uid !== uid) this.#remove(namesake, namesake, true);
     if (previous !== undefined) this.#unindex(previous);
     const frozen = deepFreeze(object);
     this.#index(frozen);
@@ -159,22 +157,26 @@ export class Store<T extends KubeObject> {
   }
 
   #index(object: Stored<T>): void {
-    const { uid } = object.metadata;
+    const { uid, name } = object.metadata;
+    const namespace = namespaceOf(object);
     this.#byUid.set(uid, object);
-    this.#uidByKey.set(keyOf(object), uid);
-    const cluster = clusterKeyOf(object);
-    if (cluster !== undefined) this.#byCluster.set(cluster, [...(this.#byCluster.get(cluster) ?? []), object]);
+    inner(this.#byName, namespace).set(name, object);
+    const cluster = clusterOf(object);
+    if (cluster === undefined) return;
+    const others = inner(this.#byCluster, namespace);
+    others.set(cluster, toKept([...toList(others.get(cluster)), object]));
   }
 
   #unindex(object: Stored<T>): void {
-    const { uid } = object.metadata;
+    const { uid, name } = object.metadata;
+    const namespace = namespaceOf(object);
     this.#byUid.delete(uid);
-    this.#uidByKey.delete(keyOf(object));
-    const cluster = clusterKeyOf(object);
+    drop(this.#byName, namespace, name);
+    const cluster = clusterOf(object);
     if (cluster === undefined) return;
-    const others = (this.#byCluster.get(cluster) ?? []).filter((other) => other.metadata.uid !== uid);
-    if (others.length === 0) this.#byCluster.delete(cluster);
-    else this.#byCluster.set(cluster, others);
+    const others = toList(this.#byCluster.get(namespace)?.get(cluster)).filter((other) => other.metadata.uid !== uid);
+    if (others.length === 0) drop(this.#byCluster, namespace, cluster);
+    else inner(this.#byCluster, namespace).set(cluster, toKept(others));
   }
 
   #emit(change: Change<T>): void {
@@ -194,18 +196,53 @@ export class Store<T extends KubeObject> {
 }
 
 /**
- * Whether `store` has seen the write that returned `written`, or something later.
+ * Whether `store` has seen the write that returned this version of an object, or something later.
  * @param timeline - `store.timeline` when the write was sent; after the state went back the question has no answer, so: true.
  */
-export function hasSeen<T extends KubeObject>(store: Store<T>, written: Stored<KubeObject>, timeline: number): boolean {
+export function hasSeen<T extends KubeObject>(
+  store: Store<T>,
+  { uid, resourceVersion }: Pick<Stored<KubeObject>["metadata"], "uid" | "resourceVersion">,
+  timeline: number,
+): boolean {
   if (store.timeline !== timeline) return true;
-  const { uid, resourceVersion } = written.metadata;
   const cached = store.isSynced ? store.getByUid(uid) : undefined;
   const seen = [store.resourceVersion, cached?.metadata.resourceVersion];
   return seen.some((version) => version !== undefined && compareResourceVersions(version, resourceVersion) >= 0);
 }
 
-function clusterKeyOf(object: KubeObject): string | undefined {
-  const cluster = object.metadata.labels?.[CLUSTER_LABEL];
-  return cluster === undefined ? undefined : `${object.metadata.namespace ?? ""}/${cluster}`;
+/** Objects of one cluster: mostly one, which then needs no list around it. */
+type OneOrMore<T extends KubeObject> = Stored<T> | readonly Stored<T>[];
+
+function toList<T extends KubeObject>(kept: OneOrMore<T> | undefined): readonly Stored<T>[] {
+  if (kept === undefined) return [];
+  return isList(kept) ? kept : [kept];
+}
+
+function toKept<T extends KubeObject>(objects: readonly Stored<T>[]): OneOrMore<T> {
+  const [only] = objects;
+  return only !== undefined && objects.length === 1 ? only : [...objects];
+}
+
+function isList<T extends KubeObject>(kept: OneOrMore<T>): kept is readonly Stored<T>[] {
+  return Array.isArray(kept);
+}
+
+function inner<V>(map: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const known = map.get(key) ?? new Map<string, V>();
+  if (known.size === 0) map.set(key, known);
+  return known;
+}
+
+function drop<V>(map: Map<string, Map<string, V>>, key: string, name: string): void {
+  const known = map.get(key);
+  known?.delete(name);
+  if (known?.size === 0) map.delete(key);
+}
+
+function namespaceOf(object: KubeObject): string {
+  return object.metadata.namespace ?? "";
+}
+
+function clusterOf(object: KubeObject): string | undefined {
+  return object.metadata.labels?.[CLUSTER_LABEL];
 }

@@ -27,6 +27,13 @@ export function clusterGauge(registry: Registry, text: GaugeText, rows: () => It
       for (const { key, labels, value } of rows()) this.set({ ...clusterLabels(key), ...labels }, value);
     },
   });
+  // Forgets its series as soon as they were shown: a dozen of each of a thousand clusters are megabytes between two scrapes.
+  const show = gauge.get.bind(gauge);
+  gauge.get = async () => {
+    const shown = await show();
+    gauge.reset();
+    return shown;
+  };
   registry.registerMetric(gauge);
 }
 

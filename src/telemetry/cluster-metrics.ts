@@ -3,6 +3,7 @@
 import { Counter, type Registry } from "prom-client";
 import type { Blocked } from "../api/cluster-status.ts";
 import type { RolloutStatus } from "../api/update.ts";
+import { clusterCounter } from "./cluster-counter.ts";
 import { clusterGauge, clusterLabels } from "./cluster-gauge.ts";
 
 /** What the last pass over a cluster found. */
@@ -49,18 +50,24 @@ interface PlannedStep {
 const CHANGES = ["join", "leave"] as const;
 
 function counters(registry: Registry) {
-  const changes = new Counter({
-    name: "quorate_membership_changes_total",
-    help: "Members of a cluster that began (join) or ceased (leave) to serve.",
-    labelNames: ["namespace", "cluster", "change"],
-    registers: [registry],
-  });
-  const rollouts = new Counter({
-    name: "quorate_rollouts_total",
-    help: "Rolls of a cluster's members that came to an end; a failed one counts again when it is rolled back.",
-    labelNames: ["namespace", "cluster", "result"],
-    registers: [registry],
-  });
+  const changes = clusterCounter(
+    registry,
+    {
+      name: "quorate_membership_changes_total",
+      help: "Members of a cluster that began (join) or ceased (leave) to serve.",
+    },
+    "change",
+    CHANGES,
+  );
+  const rollouts = clusterCounter(
+    registry,
+    {
+      name: "quorate_rollouts_total",
+      help: "Rolls of a cluster's members that came to an end; a failed one counts again when it is rolled back.",
+    },
+    "result",
+    ROLLOUT_RESULTS,
+  );
   const forced = new Counter({
     name: "quorate_forced_promotions_total",
     help: "Members that lead by a person's order although acknowledged writes may have been lost.",
@@ -117,7 +124,7 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
   return {
     planned: (key, { blocked, rollout, planned }) => {
       // There before the first one ends: a counter that appears with 1 looks as if nothing had happened.
-      for (const result of ROLLOUT_RESULTS) rollouts.inc({ ...clusterLabels(key), result }, 0);
+      rollouts.known(key);
       forced.inc(clusterLabels(key), 0);
       const before = plannedOf.get(key);
       if (planned !== undefined) plannedOf.set(key, { change: planned, untilMs: Number.POSITIVE_INFINITY });
@@ -127,16 +134,16 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
       else blockedOf.set(key, blocked);
       if (rollout !== undefined) rolloutOf.set(key, rollout);
     },
-    rolloutEnded: (key, result) => rollouts.inc({ ...clusterLabels(key), result }),
+    rolloutEnded: (key, result) => rollouts.add(key, result),
     promotedByForce: (key) => forced.inc(clusterLabels(key)),
     membersChanged: (key, { joined, left }) => {
-      changes.inc({ ...clusterLabels(key), change: "join" }, joined);
-      changes.inc({ ...clusterLabels(key), change: "leave" }, left);
+      changes.add(key, "join", joined);
+      changes.add(key, "leave", left);
     },
     gone: (key) => {
       for (const map of [blockedOf, rolloutOf, plannedOf]) map.delete(key);
-      for (const change of CHANGES) changes.remove({ ...clusterLabels(key), change });
-      for (const result of ROLLOUT_RESULTS) rollouts.remove({ ...clusterLabels(key), result });
+      changes.gone(key);
+      rollouts.gone(key);
       forced.remove(clusterLabels(key));
     },
   };

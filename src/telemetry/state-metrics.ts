@@ -1,9 +1,10 @@
 // What clusters and their members are, for joins: figures of agents are told apart by member, and everything else one may want
 // to tell them apart by stands here once. Shown as the caches have it at each scrape, so nothing outlives its cluster.
-import { Counter, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import type { ClusterState } from "../observe/cluster-states.ts";
 import { POD_ENDS, type PodEnd } from "../observe/kinds.ts";
-import { clusterGauge, clusterLabels, type GaugeText } from "./cluster-gauge.ts";
+import { clusterCounter } from "./cluster-counter.ts";
+import { clusterGauge, type GaugeText } from "./cluster-gauge.ts";
 
 type Series = readonly [labels: Readonly<Record<string, string>>, value: number];
 
@@ -73,20 +74,14 @@ export interface PodEndCounter {
 
 /** Makes the counter. */
 export function podEndMetrics(registry: Registry): PodEndCounter {
-  const ends = new Counter({
-    name: "quorate_pod_ends_total",
-    help: "Times a member was ended because memory (OOMKilled) or its node (Evicted) had run out.",
-    labelNames: ["namespace", "cluster", "reason"],
-    registers: [registry],
-  });
-  const labelsOf = (key: string, reason: PodEnd) => ({ ...clusterLabels(key), reason });
-  return {
-    known: (key) => {
-      for (const reason of POD_ENDS) ends.inc(labelsOf(key, reason), 0);
+  const ends = clusterCounter(
+    registry,
+    {
+      name: "quorate_pod_ends_total",
+      help: "Times a member was ended because memory (OOMKilled) or its node (Evicted) had run out.",
     },
-    ended: (key, reason) => ends.inc(labelsOf(key, reason)),
-    gone: (key) => {
-      for (const reason of POD_ENDS) ends.remove(labelsOf(key, reason));
-    },
-  };
+    "reason",
+    POD_ENDS,
+  );
+  return { known: ends.known, ended: ends.add, gone: ends.gone };
 }
