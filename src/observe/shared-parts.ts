@@ -1,5 +1,7 @@
 // Objects of different clusters are mostly alike: the same probes, volumes, scripts, owners. Equal parts are kept once.
 
+import { Recent } from "./recent.ts";
+
 const LONGEST_KEY = 256; // parts that print longer are rarely equal, and their keys would cost what sharing saves
 const RECENT_PARTS = 4_096;
 const RECENT_WORDS = 4_096; // names, times, uids: mostly of the object that is taken in and of those around it
@@ -32,41 +34,6 @@ export class SharedParts {
     if (key === undefined) return [rebuilt(value, kept), undefined];
     key += Array.isArray(value) ? "]" : "}";
     return [this.#parts.find(key) ?? this.#parts.use(key, rebuilt(value, kept)), key];
-  }
-}
-
-/** Values by key: all of those used last, and some before. */
-class Recent<V> {
-  readonly #limit: number;
-  #younger = new Map<string, V>();
-  #older = new Map<string, V>();
-
-  /** @param limit - How many are kept for certain; at most twice as many are. */
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  find(key: string): V | undefined {
-    const young = this.#younger.get(key);
-    if (young !== undefined) return young;
-    const old = this.#older.get(key);
-    if (old !== undefined) this.#add(key, old);
-    return old;
-  }
-
-  /** The value that is known by `key`, which is `value` from now on if there was none. */
-  use(key: string, value: V): V {
-    const known = this.find(key);
-    if (known === undefined) this.#add(key, value);
-    return known ?? value;
-  }
-
-  #add(key: string, value: V): void {
-    if (this.#younger.size >= this.#limit) {
-      this.#older = this.#younger;
-      this.#younger = new Map();
-    }
-    this.#younger.set(key, value);
   }
 }
 

@@ -1,10 +1,12 @@
 // One reflector and one store per watched kind, started and waited for together.
+import { INTENT_KEY } from "../api/agent-wire.ts";
 import type { Clock, Random } from "../clock.ts";
 import type { KubeApi } from "../kube/api.ts";
-import type { KubeObject } from "../kube/object.ts";
+import type { KubeObject, Stored } from "../kube/object.ts";
 import { Reflector, type ReflectorObserver } from "../kube/reflector.ts";
 import { type Change, Store } from "../kube/store.ts";
 import { WATCHED } from "./kinds.ts";
+import { Packing } from "./packed.ts";
 import { SharedParts } from "./shared-parts.ts";
 
 /** A change in any store, with the kind it is of. */
@@ -37,6 +39,7 @@ export class Stores {
   constructor(options: StoresOptions) {
     const { clock, random } = options;
     const parts = new SharedParts();
+    const packing = new Packing();
     for (const watched of WATCHED) {
       const { kind } = watched.selection;
       const store = new Store<KubeObject>(kind, { onSubscriberError: options.onSubscriberError });
@@ -45,7 +48,7 @@ export class Stores {
         api: options.api,
         selection: { ...watched.selection, ...scoped },
         sink: (event) => store.ingest(event),
-        project: (object) => parts.share(watched.project(object)),
+        project: (object) => kept(watched.project(object), parts, packing),
         observer: options.observer?.(watched.name, () => reflector.ageMs) ?? {},
         ...(clock === undefined ? {} : { clock }),
         ...(random === undefined ? {} : { random }),
@@ -104,5 +107,28 @@ export class Stores {
   /** Watches until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#reflectors.values()].map((reflector) => reflector.run(signal)));
+  }
+}
+
+interface WithParts extends KubeObject {
+  readonly data?: Readonly<Record<string, unknown>>;
+  readonly spec?: { readonly template?: unknown };
+}
+
+/** The form in which an object is kept: what is large and seldom read as text, the rest with what others have, too. */
+function kept(object: Stored<KubeObject>, parts: SharedParts, packing: Packing): Stored<KubeObject> {
+  const { data, spec }: WithParts = object;
+  const isText = object.kind === "ControllerRevision" || data?.[INTENT_KEY] !== undefined;
+  if (data !== undefined && isText)
+    return withPart({ data: {} }, (metadata) => ({ data: packing.pack(data, metadata) }));
+  const template = object.kind === "StatefulSet" ? spec?.template : undefined;
+  if (typeof template !== "object" || template === null) return parts.share(object);
+  return withPart({ spec: {} }, (metadata) => ({
+    spec: { ...parts.share({ ...spec, template: undefined }), template: packing.pack(template, metadata) },
+  }));
+
+  function withPart(without: object, part: (metadata: Stored<KubeObject>["metadata"]) => object): Stored<KubeObject> {
+    const shared = parts.share<Stored<KubeObject>>({ ...object, ...without });
+    return { ...shared, ...part(shared.metadata) };
   }
 }
