@@ -14,6 +14,7 @@ import {
   LABEL_TRACK,
   nameOf,
 } from "../api/names.ts";
+import { isSameJson } from "../build/hash.ts";
 import { connectionNames } from "../build/connection.ts";
 import type { BuildSettings } from "../build/context.ts";
 import type { Track } from "../build/deployment.ts";
@@ -43,6 +44,7 @@ import { type ProjectedRequest, type ProjectedNode, type ProjectedPod, WATCHED }
 import type { Sources } from "./live-stores.ts";
 import type { Measurer } from "./measurer.ts";
 import type { NamedObjects } from "./named-objects.ts";
+import { SharedParts } from "./shared-parts.ts";
 import { withHomes } from "./volume-homes.ts";
 
 /** Where observations come from. */
@@ -118,6 +120,7 @@ const UNREADABLE_INTENT: ClusterIntent = ClusterIntent.parse({ engine: { name: "
 
 // By stored object, which never changes: parsing costs more than all else of a pass in which nothing changed.
 const clusters = new WeakMap<object, ClusterView>();
+const intentParts = new SharedParts(); // mostly defaults, and the same in all clusters
 const intents = new WeakMap<object, IntentView>();
 
 function toCluster(object: Stored<WithSpec & ProjectedRequest>): ClusterView {
@@ -139,9 +142,11 @@ function parseCluster(object: Stored<WithSpec & ProjectedRequest>): ClusterView 
     changedMs: object.changedMs,
     deleting: metadata.deletionTimestamp !== undefined,
     annotations: metadata.annotations ?? {},
-    intent: intent.data ?? UNREADABLE_INTENT,
+    // A copy, because what follows from an intent is remembered by it, and two clusters may ask for the same.
+    intent: intent.data === undefined ? UNREADABLE_INTENT : { ...intentParts.share(intent.data) },
     invalid: issue === undefined ? undefined : `${issue.path.join(".")}: ${issue.message}`,
-    status: status.data ?? {},
+    // What was stored, where nothing of it was left out: the same once more would be kept for each cluster.
+    status: isSameJson(status.data, object.status) ? (object.status as ClusterStatus) : (status.data ?? {}),
   };
 }
 
