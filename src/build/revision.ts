@@ -51,19 +51,10 @@ export function parseRevision(live: LiveRevision): RevisionRecord | undefined {
   const { annotations = {} } = live.metadata ?? {};
   const templateHash = annotations[ANNOTATION_TEMPLATE_HASH];
   const inputHash = annotations[ANNOTATION_INPUT_HASH];
-  const { data } = live;
+  const template = live.data?.template;
   const note = parseNote(annotations[ANNOTATION_REVISION_NOTE]);
   if (templateHash === undefined || inputHash === undefined || note === undefined) return undefined;
-  if (typeof data?.template !== "string") return undefined;
-  // Read when it is asked for: records are kept, and the texts of all clusters are much to keep twice.
-  return {
-    templateHash,
-    inputHash,
-    note,
-    get template() {
-      return String(data.template);
-    },
-  };
+  return typeof template === "string" ? { templateHash, inputHash, template, note } : undefined;
 }
 
 function parseNote(text: string | undefined): RevisionNote | undefined {

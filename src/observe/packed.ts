@@ -56,14 +56,22 @@ function unpacked({ [TEXT]: text, [OWNER]: owner }: PackedPart): object {
 }
 
 /** Control characters stand for names: there are none in JSON, where they are escaped, so that each can be told from what was there. */
+const PLACES = {
+  name: String.fromCharCode(1),
+  cluster: String.fromCharCode(2),
+  namespace: String.fromCharCode(3),
+  controller: String.fromCharCode(4),
+  templateHash: String.fromCharCode(5),
+} as const;
+
 function placesOf(owner: Metadata): readonly (readonly [place: string, name: string])[] {
   const { name, namespace = "", labels, annotations, ownerReferences = [] } = owner;
   const places = [
-    ["\u0001", name],
-    ["\u0002", labels?.[CLUSTER_LABEL] ?? ""],
-    ["\u0003", namespace],
-    ["\u0004", ownerReferences.find(({ controller }) => controller === true)?.uid ?? ""],
-    ["\u0005", annotations?.[ANNOTATION_TEMPLATE_HASH] ?? ""],
+    [PLACES.name, name],
+    [PLACES.cluster, labels?.[CLUSTER_LABEL] ?? ""],
+    [PLACES.namespace, namespace],
+    [PLACES.controller, ownerReferences.find(({ controller }) => controller === true)?.uid ?? ""],
+    [PLACES.templateHash, annotations?.[ANNOTATION_TEMPLATE_HASH] ?? ""],
   ] as const;
   return places.filter(([, own]) => own !== "");
 }
