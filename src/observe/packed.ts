@@ -56,12 +56,14 @@ function unpacked({ [TEXT]: text, [OWNER]: owner }: PackedPart): object {
 }
 
 /** Control characters stand for names: there are none in JSON, where they are escaped, so that each can be told from what was there. */
+// A function, because the bundler would write the characters themselves into a text that is ASCII.
+const placeOf = (code: number): string => String.fromCharCode(code);
 const PLACES = {
-  name: String.fromCharCode(1),
-  cluster: String.fromCharCode(2),
-  namespace: String.fromCharCode(3),
-  controller: String.fromCharCode(4),
-  templateHash: String.fromCharCode(5),
+  name: placeOf(1),
+  cluster: placeOf(2),
+  namespace: placeOf(3),
+  controller: placeOf(4),
+  templateHash: placeOf(5),
 } as const;
 
 function placesOf(owner: Metadata): readonly (readonly [place: string, name: string])[] {

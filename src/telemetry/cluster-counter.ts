@@ -5,10 +5,10 @@ import { clusterLabels, type GaugeText } from "./cluster-gauge.ts";
 /** What is counted of each cluster, by the value of one label. Keys are `namespace/name`. */
 export interface ClusterCounter<V extends string> {
   /** The cluster is there: so are its counts, at zero at first. A counter that appears with 1 looks as if nothing had happened. */
-  known(key: string): void;
-  add(key: string, value: V, count?: number): void;
+  readonly known: (key: string) => void;
+  readonly add: (key: string, value: V, count?: number) => void;
   /** The cluster is gone, and with it its counts. */
-  gone(key: string): void;
+  readonly gone: (key: string) => void;
 }
 
 /** Makes a counter whose series of one cluster are told apart by `label`, which has one of `values`. */
