@@ -2,7 +2,9 @@
 import type { CallOptions, KubeApi, Selection } from "./api.ts";
 import type { KubeObject, Stored } from "./object.ts";
 
-const PAGE_SIZE = 500; // a page of 500 pods parses in some 10 ms; one list of 5,000 blocks the event loop for 100
+// A page is in memory three times at once: as it comes in, as text, and parsed. A ConfigMap with an Engine's files has 60 kB, so 100
+// of them are some 20 MB for a moment; 500 pods parse in some 10 ms, and one list of 5,000 blocks the event loop for 100.
+const PAGE_SIZE = 100;
 
 /** A complete list at one resourceVersion. */
 export interface WholeList<T extends KubeObject> {
