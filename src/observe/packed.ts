@@ -55,7 +55,6 @@ function unpacked({ [TEXT]: text, [OWNER]: owner }: PackedPart): object {
   return deepFreeze(JSON.parse(withNames(text, owner)) as object);
 }
 
-/** Control characters stand for names: there are none in JSON, where they are escaped, so that each can be told from what was there. */
 // A function, because the bundler would write the characters themselves into a text that is ASCII.
 const placeOf = (code: number): string => String.fromCharCode(code);
 const PLACES = {
@@ -66,6 +65,7 @@ const PLACES = {
   templateHash: placeOf(5),
 } as const;
 
+/** Control characters stand for names: there are none in JSON, where they are escaped, so that each can be told from what was there. */
 function placesOf(owner: Metadata): readonly (readonly [place: string, name: string])[] {
   const { name, namespace = "", labels, annotations, ownerReferences = [] } = owner;
   const places = [

@@ -69,10 +69,14 @@ async function kept(): Promise<string[]> {
   );
 }
 
-async function rowsOf(of: MemberCluster, member: TestMember): Promise<number[]> {
-  const password = await of.password("app");
-  const client = new Client({ host: "127.0.0.1", port: member.ports.engine, user: "app", database: "app", password });
+async function logIn({ ports }: TestMember, password: string): Promise<Client> {
+  const client = new Client({ host: "127.0.0.1", port: ports.engine, user: "app", database: "app", password });
   await client.connect();
+  return client;
+}
+
+async function rowsOf(of: MemberCluster, member: TestMember): Promise<number[]> {
+  const client = await logIn(member, await of.password("app"));
   const { rows } = await client.query<{ seq: string }>("select seq from writes order by seq");
   await client.end();
   return rows.map(({ seq }) => Number(seq));
@@ -147,6 +151,9 @@ test("another cluster begins with it, with passwords of its own, and its members
   const restored = await MemberCluster.create(2);
   others.push(restored);
   await giveKeys(restored);
+  for (const account of ["postgres", "quorate", "app"]) {
+    await writeFile(join(restored.folder, "credentials", account), `another-secret-of-${account}`);
+  }
   await restored.want({ store: storeOf({ restorePath: path }) });
   for (const member of restored.members) restored.run(member);
   const leader = await restored.untilWhole();
@@ -156,7 +163,7 @@ test("another cluster begins with it, with passwords of its own, and its members
   writer.start();
   await restored.until("writes", async () => (writer.acked > 20 ? true : undefined));
   expect(await writer.finish()).toMatchObject({ lost: 0, outOfOrder: 0 });
-  expect(await restored.password("app")).not.toBe(await cluster.password("app"));
+  await expect(logIn(leader, await cluster.password("app"))).rejects.toThrow(/password authentication failed/);
 });
 
 test("a backup that is not there, or of another Engine, makes no empty cluster", async () => {
