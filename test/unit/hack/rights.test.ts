@@ -45,3 +45,12 @@ test("a refusal counts unless the same was allowed later", async () => {
     expect.stringContaining("update leases.coordination.k8s.io others"),
   ]);
 });
+
+test("nothing can be made in a namespace that goes, and that is no refusal of a right", async () => {
+  const message =
+    'leases "late" is forbidden: unable to create new content in namespace shop because it is being terminated';
+  const late = { ...event(1, 403, "late"), responseStatus: { code: 403, message } };
+  const allowed = { ...late, annotations: { "authorization.k8s.io/decision": "allow" } };
+  await writeFile(join(folder, "audit.log"), `${JSON.stringify(allowed)}\n`);
+  expect((await rightsAsked(folder, ACCOUNT)).refused).toEqual([]);
+});
