@@ -4,10 +4,11 @@ import type { Clock } from "../clock.ts";
 import { makeBackup } from "./backup/backup.ts";
 import { openStore } from "./backup/open-store.ts";
 import type { ActionContext } from "./engine/context.ts";
-import { ActionError, EngineDriver, IMPOSSIBLE } from "./engine/driver.ts";
+import { ActionError, type EngineDriver, IMPOSSIBLE } from "./engine/driver.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import type { OneShotOutcome } from "./one-shots.ts";
-import { actionContext, type AgentSettings, readEngine } from "./settings.ts";
+import { openOwnDriver } from "./own-driver.ts";
+import type { AgentSettings } from "./settings.ts";
 
 /** What a task needs of its member. */
 export interface TaskOptions {
@@ -22,19 +23,12 @@ export interface TaskOptions {
   readonly signal: AbortSignal;
 }
 
-/**
- * Runs one task to its end. Never rejects: whatever goes wrong is the answer.
- *
- * The Engine is read anew and sessions are the task's own, as for hooks.
- */
+/** Runs one task to its end. Never rejects: whatever goes wrong is the answer. */
 export async function runTask(request: TaskRequest, options: TaskOptions): Promise<OneShotOutcome> {
   const { settings, metrics } = options;
   let driver: EngineDriver | undefined;
   try {
-    const engine = await readEngine(settings.QUORATE_ENGINE_DIR);
-    driver = new EngineDriver(engine, actionContext(settings, engine), (action, seconds, ok) =>
-      metrics.actionSeconds.observe({ action, result: ok ? "ok" : "error" }, seconds),
-    );
+    driver = await openOwnDriver(settings, metrics);
     return { result: "Done", message: await carryOut(request, driver, options) };
   } catch (error) {
     if (options.signal.aborted) return { result: "Failed", message: `${request.action} is not wanted any more` };

@@ -1,10 +1,11 @@
 /** Runs the Engine's hooks around an update: on the leader, in the office that it was asked in, with the Engine as it is now. */
 import type { HookRequest } from "../api/agent-wire.ts";
 import { type Clock, sleep } from "../clock.ts";
-import { ActionError, EngineDriver } from "./engine/driver.ts";
+import { ActionError } from "./engine/driver.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import type { OneShotOutcome } from "./one-shots.ts";
-import { actionContext, type AgentSettings, readEngine } from "./settings.ts";
+import { openOwnDriver } from "./own-driver.ts";
+import type { AgentSettings } from "./settings.ts";
 
 /** What a hook needs of its member. */
 export interface HookOptions {
@@ -24,8 +25,7 @@ const LOOK_EVERY_MS = 250;
 /**
  * Runs one hook to its end. Never rejects: whatever goes wrong is the answer.
  *
- * The Engine is read anew, because a hook may have been added since this agent started; sessions are the hook's own, so that
- * it holds up no probe. A leader that loses its office kills the program.
+ * A leader that loses its office kills the program.
  */
 export async function runHook(request: HookRequest, options: HookOptions): Promise<OneShotOutcome> {
   const { settings, servingEpoch, clock, metrics } = options;
@@ -42,10 +42,7 @@ export async function runHook(request: HookRequest, options: HookOptions): Promi
   const over = new AbortController();
   const watching = watchOffice({ ...options, epoch, office, over: over.signal });
   try {
-    const engine = await readEngine(settings.QUORATE_ENGINE_DIR);
-    const driver = new EngineDriver(engine, actionContext(settings, engine), (hook, seconds, ok) =>
-      metrics.actionSeconds.observe({ action: hook, result: ok ? "ok" : "error" }, seconds),
-    );
+    const driver = await openOwnDriver(settings, metrics);
     await driver.run(action, contextOf(request), office.signal).finally(() => driver.closeSessions());
     return { result: "Done", message: `${action} succeeded` };
   } catch (error) {
