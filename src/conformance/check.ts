@@ -30,6 +30,8 @@ export interface Check<World> {
   readonly formed?: number;
   /** When it finds nothing the cluster is of all members in the end, so that the next check need not form another. */
   readonly leavesWhole?: boolean;
+  /** It is tried only where quorate-init is at hand. */
+  readonly needsInit?: boolean;
   /** Throws a {@link Finding} or an ActionError when the Engine breaks the rule. */
   readonly run: (world: World) => Promise<void>;
 }

@@ -47,19 +47,25 @@ interface Site<World> {
 /** How Engines of one topology are tried. */
 interface Suite {
   readonly names: readonly string[];
+  /** Those of them that need quorate-init. */
+  readonly withInit: readonly string[];
   readonly run: (only: readonly string[], software: HostSoftware) => AsyncGenerator<CheckResult>;
 }
 
+const GIVE_INIT = "give the program quorate-init with --init";
 const MEMBERS = 3;
 const LOG_LINES = 8;
 
 function suite<World>(checks: readonly Check<World>[], open: (software: HostSoftware) => Promise<Site<World>>): Suite {
   return {
     names: checks.map(({ name }) => name),
+    withInit: checks.flatMap(({ name, needsInit = false }) => (needsInit ? [name] : [])),
     async *run(only, software) {
       let kept: Site<World> | undefined;
+      const isWanted = ({ name, needsInit = false }: Check<World>): boolean =>
+        only.length === 0 ? !needsInit || software.init !== undefined : only.includes(name);
       try {
-        for (const check of checks.filter(({ name }) => only.length === 0 || only.includes(name))) {
+        for (const check of checks.filter(isWanted)) {
           if (check.formed !== undefined) {
             await kept?.close();
             kept = undefined;
@@ -138,10 +144,10 @@ export function checkNames(topology: Topology): readonly string[] {
   return SUITES[topology].names;
 }
 
-/** What the contract, or a pod, asks of an Engine of a topology and no check can try: for people, a sentence part each. */
+/** What the contract, or a pod, asks of an Engine of a topology and no check can try, with what is at hand: for people, a sentence part each. */
 export function untried(
   topology: Topology,
-  hasClient: boolean,
+  { client, init }: Pick<HostSoftware, "client" | "init">,
   { backup, verify }: Pick<EngineActions, "backup" | "verify">,
 ): readonly string[] {
   if (topology === "Stateless")
@@ -149,21 +155,23 @@ export function untried(
       "what the pod adds: the random wait before a start, the time that a member goes on answering after it left the Service, a root file system that cannot be written",
       "whether ready turns bad when the server cannot serve: only you know when that is",
     ];
-  const agents =
-    "what agents and quorate-init do, the same for every Engine: elections, the fence, and when members come and go";
-  const optional = "accounts of users (makeAccounts), changed passwords (takePasswords), hooks of an update";
-  const checks = [
-    ...(backup === undefined ? ["backup and restore: the Engine declares neither"] : []),
+  const common = [
+    "what agents do, the same for every Engine: elections, and when members come and go",
+    "accounts of users (makeAccounts), changed passwords (takePasswords), hooks of an update",
+    ...(SUITES[topology].withInit.length > 0 && init === undefined ? [`the fence: ${GIVE_INIT}`] : []),
     ...(verify === undefined ? ["verify: the Engine does not declare it"] : []),
   ];
-  const program = "give a program that writes and reads some with --client";
-  if (topology !== "Sharded") {
-    const copied = `whether all that was acknowledged is in a backup, unless positions tell; and accounts of clients: ${program}`;
-    return [agents, optional, ...checks, ...(backup === undefined || hasClient ? [] : [copied])];
+  const unless = client === undefined ? ["give a program that writes and reads some with --client"] : [];
+  if (topology === "Sharded") {
+    const [restored, tls] = [
+      "backup and restore: a part of a whole is not restored alone",
+      "shards that speak TLS with each other",
+    ];
+    return [...common, restored, tls, ...unless.map((advice) => `whether slots move with their keys: ${advice}`)];
   }
-  const restored = "backup and restore: a part of a whole is not restored alone";
-  const keys = `whether slots move with their keys: ${program}`;
-  return [agents, optional, restored, "shards that speak TLS with each other", ...(hasClient ? [] : [keys])];
+  if (backup === undefined) return [...common, "backup and restore: the Engine declares neither"];
+  const copied = "whether all that was acknowledged is in a backup, unless positions tell; and accounts of clients";
+  return [...common, ...unless.map((advice) => `${copied}: ${advice}`)];
 }
 
 /** Names of all checks, of whatever topology. */
@@ -183,6 +191,8 @@ export async function* tryEngine(software: HostSoftware, trial: Trial = {}): Asy
   const unknown = only.find((name) => !found.names.includes(name));
   if (unknown !== undefined)
     throw new Error(`topology ${topology} has no check ${unknown}: choose from ${found.names.join(", ")}`);
+  const [lacking] = software.init === undefined ? found.withInit.filter((name) => only.includes(name)) : [];
+  if (lacking !== undefined) throw new Error(`${lacking} cannot be tried: ${GIVE_INIT}`);
   if (topology !== "Stateless" && software.spec.actions.probeWrite === undefined)
     throw new Error("declare the action probeWrite: the checks write by it");
   yield* found.run(only, software);

@@ -17,6 +17,8 @@ export interface HostSoftware {
   readonly name?: string;
   /** Program by which checks write and read keys, see KeyClient; without one they cannot look for keys. */
   readonly client?: string;
+  /** quorate-init; without it the rule about the fence cannot be tried. */
+  readonly init?: string;
   /** See HostPlace. */
   readonly tlsPortOf?: HostPlace["tlsPortOf"];
   /** See HostPlace. */

@@ -12,11 +12,13 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ActionContext } from "../agent/engine/context.ts";
 import { positionContext } from "../agent/engine/control.ts";
 import { type ActionName, type ActionResult, EngineDriver } from "../agent/engine/driver.ts";
+import { InitClient, InitDisconnected } from "../agent/init-client.ts";
 import type { EngineSpec } from "../api/engine.ts";
 import type { Pipes } from "../agent/engine/program.ts";
 import type { EngineObservation } from "../api/engine-observation.ts";
@@ -66,6 +68,9 @@ const LOG_CHARS = 2000;
 /** What a program beside a server may take, and print. */
 const BESIDE_MS = 30_000;
 const MOST_OUTPUT = 16 * 1024 * 1024;
+
+/** Stands in for the agent of quorate-init: whoever holds the other end of descriptor 4 speaks for it, also after it was replaced. */
+const AGENT = 'const {Socket}=require("net"),a=new Socket({fd:3}),b=new Socket({fd:4});a.pipe(b);b.pipe(a)';
 
 /** A server that did not come up. */
 export class StartError extends Error {
@@ -248,6 +253,39 @@ export class HostMember {
   async start(context: Partial<ActionContext> = {}, pollMs = 20): Promise<EngineObservation> {
     await this.run("configure", context);
     this.spawnServer(context);
+    return this.#untilItSpeaks(pollMs);
+  }
+
+  /**
+   * The same by quorate-init, as in a pod; as a follower of nobody.
+   *
+   * @param init - The program.
+   * @returns the way to move the deadline at which it kills everything; there is none before.
+   * @throws {StartError}
+   */
+  async startUnderInit(init: string): Promise<InitClient> {
+    await this.run("configure");
+    const { argv, env } = this.driver.startCommand({});
+    const log = openSync(this.#logFile, "a");
+    const server = spawn(init, ["--", process.execPath, "-e", AGENT], {
+      env: { ...process.env, NODE_OPTIONS: "", ...env },
+      stdio: ["ignore", log, log, "ignore", "pipe"],
+    });
+    let why = "ended";
+    server.on("error", ({ message }) => (why = message)); // its pipe ends, too
+    this.#server = server;
+    const client = new InitClient(server.stdio[4] as Socket);
+    try {
+      await client.start({ id: "conformance", argv: asUser(this.#place, argv) });
+    } catch (error) {
+      if (!(error instanceof InitDisconnected)) throw error;
+      throw new StartError(`quorate-init, which was to start ${this.name}: ${why}:\n${this.logEnd}`, { cause: error });
+    }
+    await this.#untilItSpeaks();
+    return client;
+  }
+
+  async #untilItSpeaks(pollMs = 20): Promise<EngineObservation> {
     const endMs = performance.now() + START_MS;
     for (;;) {
       try {

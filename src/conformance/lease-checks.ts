@@ -23,6 +23,7 @@ import {
   write,
 } from "./check.ts";
 import { testPasswords } from "./credentials.ts";
+import { fences } from "./fence-check.ts";
 import { HostCluster, type HostSoftware } from "./host-cluster.ts";
 import { HostMember, StartError } from "./host-member.ts";
 import { claimPorts } from "./ports.ts";
@@ -347,6 +348,7 @@ export const LEASE_CHECKS: readonly Check<LeaseWorld>[] = [
   divergence,
   handovers,
   promises,
+  fences,
   reloads,
   verifications,
   backups,

@@ -64,6 +64,29 @@ describe.skipIf(!hasRedis)("an Engine that breaks a rule is told", () => {
         ),
     ],
     [
+      "whose server is no child of its start",
+      "fence",
+      "acknowledged: something serves that start's own process did not begin",
+      () =>
+        withFiles("redis", {
+          configure: (text) =>
+            `${text.replace("lock_data\n", 'if [[ -S $SOCKET ]]; then own replicaof "$NOBODY_HOST" "$NOBODY_PORT" >/dev/null; exit; fi\n')}(exec 9>&-; setsid timeout -s KILL 30 redis-server "$CONFIG") &>/dev/null </dev/null &\nuntil [[ -S $SOCKET ]]; do sleep 0.05; done\n`,
+          start: (text) => text.replace(/^lock_data\n/m, "").replace('exec redis-server "$CONFIG"', "exec sleep 60"),
+        }),
+    ],
+    [
+      "that cannot be started again once it was killed",
+      "fence",
+      "start: orders-a ended at its start",
+      () =>
+        withFile("start", (text) =>
+          text.replace(
+            'exec redis-server "$CONFIG"',
+            '[[ ! -e $QUORATE_RUN_DIR/busy ]] || die busy\n: >"$QUORATE_RUN_DIR/busy"\ntrap \'kill "$server"\' TERM\nredis-server "$CONFIG" &\nserver=$!\nwhile ! wait "$server"; do kill -0 "$server" 2>/dev/null || break; done\nrm -f "$QUORATE_RUN_DIR/busy"',
+          ),
+        ),
+    ],
+    [
       "whose reload takes the leadership away",
       "reload",
       "reload: the leader is not writable any more",

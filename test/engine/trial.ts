@@ -7,6 +7,7 @@ import { testPasswords } from "../../src/conformance/credentials.ts";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
 import { userOf } from "../../src/conformance/host-member.ts";
 import { binary } from "../api/harness.ts";
+import { built } from "../init/harness.ts";
 import { shippedSpec } from "./host-cluster.ts";
 import { MARIADB_PROGRAMS } from "./host-mariadb.ts";
 import { REDIS_PROGRAMS } from "./host-redis.ts";
@@ -54,6 +55,7 @@ export function software({ name, user, programs, client }: Subject, spec: Spec =
     user: userOf(user),
     passwords: testPasswords(spec.accounts),
     programs: programs(),
+    init: built("dist/quorate-init"),
     ...(client === undefined ? {} : { client: join(import.meta.dirname, client) }),
   };
 }

@@ -42,6 +42,12 @@ describe("an Engine that cannot be tried as asked is told what to change", () =>
     );
   });
 
+  it("asked for the fence where there is no quorate-init", async () => {
+    expect(await refusal(shippedSpec("postgres"), { only: ["fence"] })).toBe(
+      "fence cannot be tried: give the program quorate-init with --init",
+    );
+  });
+
   it("that declares nothing to write by", async () => {
     const { probeWrite: _, ...actions } = shippedSpec("galera").actions;
     expect(await refusal({ ...shippedSpec("galera"), actions }, {})).toBe(
@@ -56,15 +62,19 @@ it.each(Topology.options)("topology %s has no two checks of one name", (topology
   expect(new Set(names).size).toBe(names.length);
 });
 
-it("says what was not tried: keys unless a client looks for them, and what the Engine does not declare", () => {
+it("says what was not tried: what nothing is at hand for, and what the Engine does not declare", () => {
   const { actions } = shippedSpec("postgres");
+  const all = { client: "keys", init: "quorate-init" };
   const keys = expect.stringContaining("--client") as string;
+  const fence = expect.stringContaining("--init") as string;
   for (const topology of ["ActivePassive", "Sharded"] as const) {
-    expect(untried(topology, false, actions)).toContainEqual(keys);
-    expect(untried(topology, true, actions)).not.toContainEqual(keys);
+    expect(untried(topology, {}, actions)).toEqual(expect.arrayContaining([keys, fence]));
+    for (const told of [keys, fence]) expect(untried(topology, all, actions)).not.toContainEqual(told);
   }
+  // Engines that elect for themselves have no fence.
+  expect(untried("Consensus", {}, actions)).not.toContainEqual(fence);
   const neither = "backup and restore: the Engine declares neither";
-  expect(untried("Consensus", false, {})).toContain(neither);
-  expect(untried("Consensus", false, actions)).not.toContain(neither);
-  for (const topology of Topology.options) expect(untried(topology, true, actions).length).toBeGreaterThan(1);
+  expect(untried("Consensus", {}, {})).toContain(neither);
+  expect(untried("Consensus", {}, actions)).not.toContain(neither);
+  for (const topology of Topology.options) expect(untried(topology, all, actions).length).toBeGreaterThan(1);
 });
