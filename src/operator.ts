@@ -1,7 +1,7 @@
 // The operator: leader-elected control plane of all clusters. It may be down without hurting any of them.
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { collectDefaultMetrics, Registry } from "prom-client";
+import { collectDefaultMetrics } from "prom-client";
 import * as z from "zod";
 import { type AgentBundle, NODE_MAJOR, readBundle } from "./agent-bundle.ts";
 import type { AgentOffer } from "./build/context.ts";
@@ -11,6 +11,7 @@ import { startHealthServer } from "./controller/health-server.ts";
 import { type ApiCall, KubeClient } from "./kube/client.ts";
 import { defaultConnection } from "./kube/connection.ts";
 import { LeaderElection } from "./kube/leader-election.ts";
+import { ClusterRegistry } from "./telemetry/cluster-registry.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { apiCallMetrics, leadershipMetrics } from "./telemetry/metrics.ts";
 import { openTracer, type Tracer } from "./telemetry/tracer.ts";
@@ -61,7 +62,7 @@ const Environment = z.object({
 });
 
 async function main(signal: AbortSignal, log: Logger, settings: z.infer<typeof Environment>): Promise<void> {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   collectDefaultMetrics({ register: registry });
   const connection = await defaultConnection(process.env);
   const instance = hostname();

@@ -4,12 +4,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import { API_VERSION } from "../../src/api/names.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { KubeObject, Stored } from "../../src/kube/object.ts";
 import { WATCHED } from "../../src/observe/kinds.ts";
 import { startWorld } from "../scale/world.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 /** Words that are in no object but as names of the recorded cluster and its namespace, so that copies can have others. */
 export const RECORDED = { namespace: "xqnsp", cluster: "xqclu" } as const;
@@ -44,7 +44,7 @@ async function recordCluster(): Promise<readonly Wire[]> {
   const controller = new Controller({
     api: admin,
     settings: { agentImage: "quorate/agent:bench" },
-    registry: new Registry(),
+    registry: new ClusterRegistry(),
     log: pino({ level: "warn" }),
     instance: "recording",
     onPass: (_, { steps, wroteStatus, requeueAfterMs }) => {

@@ -1,10 +1,11 @@
 // The instruments of both programs, made as the programs make them, for whatever must know every metric there is.
-import { type Metric, Registry } from "prom-client";
+import type { Metric, Registry } from "prom-client";
 import { agentMetrics, usageMetrics } from "../../src/agent/metrics.ts";
 import { requestMetrics } from "../../src/agent/requests.ts";
 import { shardMetrics } from "../../src/agent/slot-load.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import type { KubeApi } from "../../src/kube/api.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { apiCallMetrics, leadershipMetrics } from "../../src/telemetry/metrics.ts";
 
@@ -31,14 +32,22 @@ export function agentInstruments(): readonly Instrument[] {
 
 /** All of the operator, but for those that prom-client has for any Node process. */
 export function operatorInstruments(): readonly Instrument[] {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   apiCallMetrics(registry);
   leadershipMetrics(registry, () => false);
   const api = {} as KubeApi; // nothing is called before the controller runs
   const log = createLogger({ program: "generate", version: "0" });
   const controller = new Controller({ api, registry, log, settings: { agentImage: "" }, instance: "generate" });
   if (controller.stores.isSynced) throw new Error("the controller runs: it must not, here");
-  return instrumentsOf(registry);
+  return [
+    ...instrumentsOf(registry),
+    ...registry.families.map(({ name, help, type, labels }) => ({
+      name,
+      help,
+      type,
+      labels: ["namespace", "cluster", ...labels],
+    })),
+  ];
 }
 
 const TYPES: Readonly<Record<string, Instrument["type"]>> = {

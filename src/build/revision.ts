@@ -51,10 +51,18 @@ export function parseRevision(live: LiveRevision): RevisionRecord | undefined {
   const { annotations = {} } = live.metadata ?? {};
   const templateHash = annotations[ANNOTATION_TEMPLATE_HASH];
   const inputHash = annotations[ANNOTATION_INPUT_HASH];
-  const template = live.data?.template;
+  const { data } = live;
   const note = parseNote(annotations[ANNOTATION_REVISION_NOTE]);
   if (templateHash === undefined || inputHash === undefined || note === undefined) return undefined;
-  return typeof template === "string" ? { templateHash, inputHash, template, note } : undefined;
+  if (typeof data?.template !== "string") return undefined;
+  return {
+    templateHash,
+    inputHash,
+    note,
+    get template() {
+      return String(data.template); // large, seldom asked for, and packed in `live`
+    },
+  };
 }
 
 function parseNote(text: string | undefined): RevisionNote | undefined {

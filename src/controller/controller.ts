@@ -1,5 +1,4 @@
 // Joins the parts: watches fill stores, changes become keys, workers pass over keys. Only while this replica leads.
-import type { Registry } from "prom-client";
 import { randomSecrets, type SecretSource } from "../act/secret-source.ts";
 import { StatusWriter } from "../act/status-writer.ts";
 import type { AgentBundle } from "../agent-bundle.ts";
@@ -15,7 +14,7 @@ import { Prometheus } from "../observe/prometheus.ts";
 import { Stores } from "../observe/stores.ts";
 import type { BudgetState } from "../slo/budget.ts";
 import { WorkQueue } from "../queue/queue.ts";
-import { clusterLabels } from "../telemetry/cluster-gauge.ts";
+import { clusterLabels, type ClusterRegistry } from "../telemetry/cluster-registry.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type ClusterObserver, clusterMetrics } from "../telemetry/cluster-metrics.ts";
 import { eventMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "../telemetry/metrics.ts";
@@ -54,7 +53,7 @@ export interface ControllerOptions {
   readonly settings: BuildSettings;
   /** The agent that `settings` say can be offered. */
   readonly agentBundle?: AgentBundle | undefined;
-  readonly registry: Registry;
+  readonly registry: ClusterRegistry;
   readonly log: Logger;
   /** Watch this namespace only; absent: all. */
   readonly namespace?: string;

@@ -2,7 +2,7 @@
 import { type Clock, type Random, sleep } from "../clock.ts";
 import { OperatorError, RetryableError } from "../errors.ts";
 import type { Priority, QueueItem, WorkQueue } from "../queue/queue.ts";
-import { clusterLabels } from "../telemetry/cluster-gauge.ts";
+import { clusterLabels } from "../telemetry/cluster-registry.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { ReconcileResult } from "../telemetry/metrics.ts";
 import type { Pass, PassResult } from "./reconcile.ts";

@@ -4,8 +4,9 @@ import { RetryableError } from "../errors.ts";
 import type { KubeObject, Stored } from "./object.ts";
 import { hasSeen, type Store } from "./store.ts";
 
+/** One of them. Of those there are a dozen for each cluster that is made or changed, and thousands wait for a pass: what it says is made when asked for. */
 interface OwnWrite {
-  readonly describe: string;
+  describe(): string;
   isSeen(): boolean;
 }
 
@@ -20,8 +21,8 @@ export class OwnWrites {
     const { timeline } = store;
     const { kind, metadata } = written;
     const { uid, name, resourceVersion } = metadata;
-    this.#note(key, `written ${uid}`, {
-      describe: `${kind} ${name} at resourceVersion ${resourceVersion}`,
+    this.#note(key, uid, {
+      describe: () => `${kind} ${name} at resourceVersion ${resourceVersion}`,
       isSeen: () => hasSeen(store, { uid, resourceVersion }, timeline), // not all of the answer: it is large, and waits for a pass
     });
   }
@@ -30,8 +31,8 @@ export class OwnWrites {
   deletedAt<T extends KubeObject>(key: string, store: Store<T>, deleted: Stored<T>): void {
     const { uid, name } = deleted.metadata;
     const { timeline } = store;
-    this.#note(key, `deleted ${uid}`, {
-      describe: `deletion of ${deleted.kind} ${name}`,
+    this.#note(key, uid, {
+      describe: () => `deletion of ${deleted.kind} ${name}`,
       isSeen: () => {
         const cached = store.isSynced ? store.getByUid(uid) : deleted;
         return store.timeline !== timeline || cached === undefined || cached.metadata.deletionTimestamp !== undefined;
@@ -43,15 +44,15 @@ export class OwnWrites {
   ensureSeen(key: string): void {
     const writes = this.#byKey.get(key);
     if (writes === undefined) return;
-    for (const [id, write] of writes) {
-      if (write.isSeen()) writes.delete(id);
+    for (const [uid, write] of writes) {
+      if (write.isSeen()) writes.delete(uid);
     }
     const [behind] = writes.values();
     if (behind === undefined) {
       this.#byKey.delete(key);
       return;
     }
-    throw new RetryableError(`The cache does not show an own write yet: ${behind.describe}`, {
+    throw new RetryableError(`The cache does not show an own write yet: ${behind.describe()}`, {
       reason: "CacheBehindOwnWrites",
       object: key,
       retryAfterMs: RECHECK_MS,
@@ -63,9 +64,10 @@ export class OwnWrites {
     this.#byKey.delete(key);
   }
 
-  #note(key: string, id: string, write: OwnWrite): void {
+  /** Of one object the last write is enough: who sees it has seen those before. */
+  #note(key: string, uid: string, write: OwnWrite): void {
     const writes = this.#byKey.get(key) ?? new Map<string, OwnWrite>();
-    writes.set(id, write);
+    writes.set(uid, write);
     this.#byKey.set(key, writes);
   }
 }

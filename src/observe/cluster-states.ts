@@ -56,15 +56,15 @@ interface WireCluster extends KubeObject {
   };
 }
 
-/** The states of all clusters; none before the caches are synced. */
-export function clusterStates(stores: Stores, nowMs: number): readonly ClusterState[] {
-  if (!stores.isSynced) return [];
+/** The states of all clusters, made one after the other; none before the caches are synced. */
+export function* clusterStates(stores: Stores, nowMs: number): Iterable<ClusterState> {
+  if (!stores.isSynced) return;
   const nodes = stores.of("Node").all() as readonly Stored<ProjectedNode>[];
   const regions = new Map(nodes.map(({ metadata, region }) => [metadata.name, region]));
-  return stores
-    .of("ClusterSpec")
-    .all()
-    .map((object) => toState(object, stores, { nowMs, regions }));
+  for (const object of stores.of("ClusterSpec").all()) {
+    if (!stores.isSynced) return; // not any more: whoever asks may take their time
+    yield toState(object, stores, { nowMs, regions });
+  }
 }
 
 function toState(

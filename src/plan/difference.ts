@@ -81,9 +81,10 @@ interface Found {
   readonly inputs: string;
   /** The live objects, when they were as they should be, in the order of the manifests. */
   readonly live?: readonly object[];
-  /** What was made, while it is not in order yet. Not for longer: all manifests of a thousand clusters are much to keep. */
-  readonly manifests?: readonly Manifest[];
-  /** Of the manifests, as far as they were hashed: hashing costs more than making them. */
+  /**
+   * Of the manifests, as far as they were hashed: hashing costs more than making them. They themselves are not kept, not even until
+   * they are in order: after a start that changes something of every cluster those of all wait for their second pass at once.
+   */
   readonly hashes: readonly (string | undefined)[];
 }
 
@@ -116,7 +117,7 @@ export function applyRecipe(
   const last = known.get(of);
   const found = last?.inputs === inputs ? last : undefined;
   if (found?.live?.every((live) => isLive(children, live)) === true) return [];
-  const manifests = found?.manifests ?? madeFrom(recipe, found?.hashes ?? []);
+  const manifests = madeFrom(recipe, found?.hashes ?? []);
   const steps = manifests.flatMap((manifest) => compare(manifest, children));
   const live = manifests.flatMap(({ kind, metadata: { name } }) => {
     const child = children.get(childKey(kind, name));
@@ -128,7 +129,7 @@ export function applyRecipe(
     const hash = hashes.get(manifest);
     return hash === applied ? applied : hash; // the same text, which the live object has anyway
   });
-  known.set(of, isInOrder ? { inputs, live, hashes: made } : { inputs, manifests, hashes: made });
+  known.set(of, { inputs, ...(isInOrder ? { live } : {}), hashes: made });
   lastFound.set(context, known);
   return steps;
 }

@@ -14,7 +14,7 @@ import { type PinnedTemplate, type Revision, revisionOf } from "../build/statefu
 import { applyRecipe } from "./difference.ts";
 import type { World } from "./facts.ts";
 import { burningBudgets } from "./gates.ts";
-import type { MemberView, Observation } from "./observation.ts";
+import type { ChildView, MemberView, Observation } from "./observation.ts";
 import type { Step } from "./plan.ts";
 import { timestamp } from "./timestamp.ts";
 
@@ -41,7 +41,7 @@ export interface SeenRecord extends RevisionRecord {
 
 const REVISIONS = childKey("ControllerRevision", "");
 const known = new WeakMap<Observation, readonly SeenRecord[]>(); // asked for many times in one pass
-const parsed = new WeakMap<object, RevisionRecord | undefined>(); // by live object, which never changes
+const parsed = new WeakMap<object, SeenRecord | undefined>(); // by live object, which never changes
 
 /** All recorded revisions, the one that was wanted last first. */
 export function recordsOf(seen: Observation): readonly SeenRecord[] {
@@ -53,17 +53,22 @@ export function recordsOf(seen: Observation): readonly SeenRecord[] {
 function readRecords(seen: Observation): readonly SeenRecord[] {
   const found: SeenRecord[] = [];
   for (const [key, child] of seen.children) {
-    const record = key.startsWith(REVISIONS) && !child.deleting ? recordOf(child.live) : undefined;
-    if (record !== undefined) found.push({ ...record, name: key.slice(REVISIONS.length), uid: child.uid });
+    const record =
+      key.startsWith(REVISIONS) && !child.deleting ? recordOf(child, key.slice(REVISIONS.length)) : undefined;
+    if (record !== undefined) found.push(record);
   }
   return found.toSorted(
     (a, b) => Date.parse(b.note.startedAt) - Date.parse(a.note.startedAt) || (a.name < b.name ? -1 : 1),
   );
 }
 
-function recordOf(live: object): RevisionRecord | undefined {
-  if (!parsed.has(live)) parsed.set(live, parseRevision(live));
-  return parsed.get(live);
+function recordOf({ live, uid }: ChildView, name: string): SeenRecord | undefined {
+  if (parsed.has(live)) return parsed.get(live);
+  const record = parseRevision(live);
+  // Added to it, because a copy would hold on to the text of the template.
+  const seen = record === undefined ? undefined : Object.assign(record, { name, uid });
+  parsed.set(live, seen);
+  return seen;
 }
 
 /** What is noted down about the revision that the spec asks for. */
@@ -156,12 +161,12 @@ function freshNote(world: World): RevisionNote {
 
 /** Steps that note down `change` about a recorded revision, if it is not noted yet. */
 export function noteOn(world: World, record: RevisionRecord, change: Partial<RevisionNote>): readonly Step[] {
-  const noted = { ...record, note: { ...record.note, ...change } };
+  const note = { ...record.note, ...change };
   const { templateHash, inputHash } = record;
   const recipe = {
     of: `revision ${templateHash}`,
-    inputs: `${inputHash} ${JSON.stringify(noted.note)}`,
-    build: () => [buildRevision(world.context, noted)],
+    inputs: `${inputHash} ${JSON.stringify(note)}`,
+    build: () => [buildRevision(world.context, { ...record, note })],
   };
   return applyRecipe(world.context, recipe, world.seen.children);
 }

@@ -1,6 +1,5 @@
-// Counters of single clusters. Between scrapes each is a few numbers; series with their labels are made when they are shown.
-import { Counter, type Registry } from "prom-client";
-import { clusterLabels, type GaugeText } from "./cluster-gauge.ts";
+// Counters of single clusters. Each is a few numbers; series with their labels are made when they are shown.
+import type { ClusterRegistry, Row } from "./cluster-registry.ts";
 
 /** What is counted of each cluster, by the value of one label. Keys are `namespace/name`. */
 export interface ClusterCounter<V extends string> {
@@ -13,8 +12,8 @@ export interface ClusterCounter<V extends string> {
 
 /** Makes a counter whose series of one cluster are told apart by `label`, which has one of `values`. */
 export function clusterCounter<V extends string>(
-  registry: Registry,
-  text: Omit<GaugeText, "labelNames">,
+  registry: ClusterRegistry,
+  text: { readonly name: string; readonly help: string },
   label: string,
   values: readonly V[],
 ): ClusterCounter<V> {
@@ -24,25 +23,16 @@ export function clusterCounter<V extends string>(
     counts.set(key, known);
     return known;
   };
-  const counter = new Counter({
+  registry.show({
     ...text,
-    labelNames: ["namespace", "cluster", label],
-    registers: [],
-    collect() {
+    type: "counter",
+    labels: [label],
+    *rows(): Iterable<Row> {
       for (const [key, own] of counts) {
-        const labels = clusterLabels(key);
-        for (const [at, value] of values.entries()) this.inc({ ...labels, [label]: value }, own[at] ?? 0);
+        for (const [at, value] of values.entries()) yield { key, labels: { [label]: value }, value: own[at] ?? 0 };
       }
     },
   });
-  const show = counter.get.bind(counter);
-  counter.get = async () => {
-    counter.reset();
-    const shown = await show();
-    counter.reset();
-    return shown;
-  };
-  registry.registerMetric(counter);
   return {
     known: (key) => void countsOf(key),
     add: (key, value, count = 1) => {

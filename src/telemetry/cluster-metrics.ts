@@ -1,10 +1,9 @@
 // Metrics of single clusters, as the operator sees them. A series exists while what it tells is true, at the longest as long
 // as its cluster, so names as labels stay bounded by what is there now.
-import { Counter, type Registry } from "prom-client";
 import type { Blocked } from "../api/cluster-status.ts";
 import type { RolloutStatus } from "../api/update.ts";
 import { clusterCounter } from "./cluster-counter.ts";
-import { clusterGauge, clusterLabels } from "./cluster-gauge.ts";
+import type { ClusterRegistry, Row } from "./cluster-registry.ts";
 
 /** What the last pass over a cluster found. */
 export interface Found {
@@ -49,7 +48,7 @@ interface PlannedStep {
 
 const CHANGES = ["join", "leave"] as const;
 
-function counters(registry: Registry) {
+function counters(registry: ClusterRegistry) {
   const changes = clusterCounter(
     registry,
     {
@@ -68,64 +67,61 @@ function counters(registry: Registry) {
     "result",
     ROLLOUT_RESULTS,
   );
-  const forced = new Counter({
+  const forced = new Map<string, number>();
+  registry.show({
     name: "quorate_forced_promotions_total",
     help: "Members that lead by a person's order although acknowledged writes may have been lost.",
-    labelNames: ["namespace", "cluster"],
-    registers: [registry],
+    type: "counter",
+    labels: [],
+    *rows(): Iterable<Row> {
+      for (const [key, value] of forced) yield { key, labels: {}, value };
+    },
   });
   return { changes, rollouts, forced };
 }
 
 /** Observes clusters. @param nowMs - Epoch milliseconds. */
-export function clusterMetrics(registry: Registry, nowMs: () => number): ClusterObserver {
+export function clusterMetrics(registry: ClusterRegistry, nowMs: () => number): ClusterObserver {
   const blockedOf = new Map<string, readonly Blocked[]>();
   const rolloutOf = new Map<string, RolloutStatus>();
   const plannedOf = new Map<string, PlannedStep>();
-  clusterGauge(
-    registry,
-    {
-      name: "quorate_blocked_seconds",
-      help: "How long a guard has held back a step of a cluster, in seconds; absent while it holds nothing back.",
-      labelNames: ["guard"],
+  registry.show({
+    name: "quorate_blocked_seconds",
+    help: "How long a guard has held back a step of a cluster, in seconds; absent while it holds nothing back.",
+    type: "gauge",
+    labels: ["guard"],
+    *rows(): Iterable<Row> {
+      for (const [key, blocked] of known(blockedOf)) {
+        for (const [guard, sinceMs] of sinceMsByGuard(blocked))
+          yield { key, labels: { guard }, value: Math.max(0, (nowMs() - sinceMs) / 1000) };
+      }
     },
-    () =>
-      known(blockedOf).flatMap(([key, blocked]) =>
-        // Newest first: of two objects that one guard holds back, the series tells the older.
-        blocked
-          .toSorted((a, b) => Date.parse(b.since) - Date.parse(a.since))
-          .map(({ guard, since }) => {
-            return { key, labels: { guard }, value: Math.max(0, (nowMs() - Date.parse(since)) / 1000) };
-          }),
-      ),
-  );
-  clusterGauge(
-    registry,
-    {
-      name: "quorate_rollout_info",
-      help: "1 for the revision that a cluster's members are brought to, and how far they are; a change of it is an annotation.",
-      labelNames: ["revision", "phase"],
+  });
+  registry.show({
+    name: "quorate_rollout_info",
+    help: "1 for the revision that a cluster's members are brought to, and how far they are; a change of it is an annotation.",
+    type: "gauge",
+    labels: ["revision", "phase"],
+    *rows(): Iterable<Row> {
+      for (const [key, { revision, phase }] of known(rolloutOf)) yield { key, labels: { revision, phase }, value: 1 };
     },
-    () => known(rolloutOf).map(([key, { revision, phase }]) => ({ key, labels: { revision, phase }, value: 1 })),
-  );
-  clusterGauge(
-    registry,
-    {
-      name: "quorate_planned_step",
-      help: "1 while a step of a planned change runs, and for a minute after it; alerts about the cluster may be held back meanwhile. Absent while a guard holds the change back for longer.",
-      labelNames: ["change"],
+  });
+  registry.show({
+    name: "quorate_planned_step",
+    help: "1 while a step of a planned change runs, and for a minute after it; alerts about the cluster may be held back meanwhile. Absent while a guard holds the change back for longer.",
+    type: "gauge",
+    labels: ["change"],
+    *rows(): Iterable<Row> {
+      for (const [key, { change, untilMs }] of known(plannedOf))
+        if (untilMs > nowMs()) yield { key, labels: { change }, value: 1 };
     },
-    () =>
-      known(plannedOf).flatMap(([key, { change, untilMs }]) =>
-        untilMs > nowMs() ? [{ key, labels: { change }, value: 1 }] : [],
-      ),
-  );
+  });
   const { changes, rollouts, forced } = counters(registry);
   return {
     planned: (key, { blocked, rollout, planned }) => {
       // There before the first one ends: a counter that appears with 1 looks as if nothing had happened.
       rollouts.known(key);
-      forced.inc(clusterLabels(key), 0);
+      forced.set(key, forced.get(key) ?? 0);
       const before = plannedOf.get(key);
       if (planned !== undefined) plannedOf.set(key, { change: planned, untilMs: Number.POSITIVE_INFINITY });
       else if (before?.untilMs === Number.POSITIVE_INFINITY)
@@ -135,20 +131,32 @@ export function clusterMetrics(registry: Registry, nowMs: () => number): Cluster
       if (rollout !== undefined) rolloutOf.set(key, rollout);
     },
     rolloutEnded: (key, result) => rollouts.add(key, result),
-    promotedByForce: (key) => forced.inc(clusterLabels(key)),
+    promotedByForce: (key) => void forced.set(key, (forced.get(key) ?? 0) + 1),
     membersChanged: (key, { joined, left }) => {
       changes.add(key, "join", joined);
       changes.add(key, "leave", left);
     },
     gone: (key) => {
-      for (const map of [blockedOf, rolloutOf, plannedOf]) map.delete(key);
+      for (const map of [blockedOf, rolloutOf, plannedOf, forced]) map.delete(key);
       changes.gone(key);
       rollouts.gone(key);
-      forced.remove(clusterLabels(key));
     },
   };
 }
 
-function known<T>(byKey: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {
-  return [...byKey].slice(0, MAX_CLUSTERS);
+/** Of several objects that one guard holds back the oldest counts. */
+function sinceMsByGuard(blocked: readonly Blocked[]): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const { guard, since } of blocked) {
+    found.set(guard, Math.min(Date.parse(since), found.get(guard) ?? Number.POSITIVE_INFINITY));
+  }
+  return found;
+}
+
+function* known<T>(byKey: ReadonlyMap<string, T>): Iterable<readonly [string, T]> {
+  let count = 0;
+  for (const entry of byKey) {
+    if (count++ === MAX_CLUSTERS) return;
+    yield entry;
+  }
 }

@@ -1,7 +1,8 @@
 // Error budgets of clusters, and how often somebody let a change pass a gate.
 import { Counter, type Registry } from "prom-client";
 import type { BudgetState } from "../slo/budget.ts";
-import { clusterGauge, clusterLabels } from "./cluster-gauge.ts";
+import { clusterCounter } from "./cluster-counter.ts";
+import type { ClusterRegistry, Row } from "./cluster-registry.ts";
 
 /** Budgets of a cluster, by `namespace/name`. */
 export interface ClusterBudgets {
@@ -9,33 +10,29 @@ export interface ClusterBudgets {
   readonly budgets: readonly BudgetState[];
 }
 
-/**
- * Shows `current()` at every scrape: a cluster's series go when it goes. At most four objectives, and seven windows whose
- * names depend only on the length of the objective's own window.
- */
-export function budgetMetrics(registry: Registry, current: () => Iterable<ClusterBudgets>): void {
-  const remaining = {
+/** Shows `current()` to whoever asks: a cluster's series go when it goes. At most four objectives, and seven windows of each. */
+export function budgetMetrics(registry: ClusterRegistry, current: () => Iterable<ClusterBudgets>): void {
+  registry.show({
     name: "quorate_slo_budget_remaining_ratio",
     help: "Share of an objective's error budget that is left over its window; 0 and below when it is spent.",
-    labelNames: ["objective"],
-  };
-  clusterGauge(registry, remaining, () =>
-    [...current()].flatMap(({ key, budgets }) =>
-      budgets.map(({ name, remaining: value }) => ({ key, labels: { objective: name }, value })),
-    ),
-  );
-  const burn = {
+    type: "gauge",
+    labels: ["objective"],
+    *rows(): Iterable<Row> {
+      for (const { key, budgets } of current())
+        for (const { name, remaining: value } of budgets) yield { key, labels: { objective: name }, value };
+    },
+  });
+  registry.show({
     name: "quorate_slo_burn_rate",
     help: "How fast an error budget burns over a window; 1 spends it exactly by the end of the objective's window.",
-    labelNames: ["objective", "window"],
-  };
-  clusterGauge(registry, burn, () =>
-    [...current()].flatMap(({ key, budgets }) =>
-      budgets.flatMap(({ name, burns }) =>
-        burns.map(({ window, rate }) => ({ key, labels: { objective: name, window }, value: rate })),
-      ),
-    ),
-  );
+    type: "gauge",
+    labels: ["objective", "window"],
+    *rows(): Iterable<Row> {
+      for (const { key, budgets } of current())
+        for (const { name, burns } of budgets)
+          for (const { window, rate } of burns) yield { key, labels: { objective: name, window }, value: rate };
+    },
+  });
 }
 
 /** Counts seconds of clusters whose members have no agents that could. Keys are `namespace/name`. */
@@ -48,23 +45,17 @@ export interface ServingCounter {
 const SLICE_RESULTS = ["good", "bad"] as const;
 
 /** Makes the counter. */
-export function servingMetrics(registry: Registry): ServingCounter {
-  const total = new Counter({
-    name: "quorate_cluster_serving_slices_total",
-    help: "Seconds in which the operator looked at the members of a cluster of topology Stateless; bad when fewer were ready than must be.",
-    labelNames: ["namespace", "cluster", "result"],
-    registers: [registry],
-  });
-  return {
-    counted: (key, isServed) => {
-      // Both are there from the first slice on: a counter that appears with 1 looks as if nothing had happened.
-      for (const result of SLICE_RESULTS) total.inc({ ...clusterLabels(key), result }, 0);
-      total.inc({ ...clusterLabels(key), result: isServed ? "good" : "bad" });
+export function servingMetrics(registry: ClusterRegistry): ServingCounter {
+  const total = clusterCounter(
+    registry,
+    {
+      name: "quorate_cluster_serving_slices_total",
+      help: "Seconds in which the operator looked at the members of a cluster of topology Stateless; bad when fewer were ready than must be.",
     },
-    gone: (key) => {
-      for (const result of SLICE_RESULTS) total.remove({ ...clusterLabels(key), result });
-    },
-  };
+    "result",
+    SLICE_RESULTS,
+  );
+  return { counted: (key, isServed) => total.add(key, isServed ? "good" : "bad"), gone: total.gone };
 }
 
 /** Counts queries about objectives that Prometheus did not answer. */

@@ -1,27 +1,33 @@
 // What clusters and their members are, for joins: figures of agents are told apart by member, and everything else one may want
 // to tell them apart by stands here once. Shown as the caches have it at each scrape, so nothing outlives its cluster.
-import type { Registry } from "prom-client";
 import type { ClusterState } from "../observe/cluster-states.ts";
 import { POD_ENDS, type PodEnd } from "../observe/kinds.ts";
 import { clusterCounter } from "./cluster-counter.ts";
-import { clusterGauge, type GaugeText } from "./cluster-gauge.ts";
+import type { ClusterRegistry, Family, Row } from "./cluster-registry.ts";
 
 type Series = readonly [labels: Readonly<Record<string, string>>, value: number];
 
-/** Shows `current()` at every scrape. */
-export function stateMetrics(registry: Registry, current: () => readonly ClusterState[]): void {
-  const show = (text: GaugeText, seriesOf: (state: ClusterState) => readonly Series[]): void =>
-    clusterGauge(registry, text, () =>
-      current().flatMap((state) => {
-        const key = `${state.namespace}/${state.cluster}`;
-        return seriesOf(state).map(([labels, value]) => ({ key, labels, value }));
-      }),
-    );
+/** Shows `current()` to whoever asks. */
+export function stateMetrics(registry: ClusterRegistry, current: () => Iterable<ClusterState>): void {
+  const show = (
+    text: Pick<Family, "name" | "help" | "labels">,
+    seriesOf: (state: ClusterState) => readonly Series[],
+  ): void =>
+    registry.show({
+      ...text,
+      type: "gauge",
+      *rows(): Iterable<Row> {
+        for (const state of current()) {
+          const key = `${state.namespace}/${state.cluster}`;
+          for (const [labels, value] of seriesOf(state)) yield { key, labels, value };
+        }
+      },
+    });
   show(
     {
       name: "quorate_cluster_info",
       help: "1 for every ClusterSpec, with what it runs.",
-      labelNames: ["engine", "version", "topology", "durability", "profile", "shard_of"],
+      labels: ["engine", "version", "topology", "durability", "profile", "shard_of"],
     },
     ({ engine, version, topology, durability, profile, shardOf }) => [
       [{ engine, version, topology, durability, profile, shard_of: shardOf }, 1],
@@ -31,7 +37,7 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
     {
       name: "quorate_cluster_members",
       help: "Members of a cluster: desired are those that shall serve (none while it is stopped), ready those whose pods are.",
-      labelNames: ["state"],
+      labels: ["state"],
     },
     ({ desired, ready }) => [
       [{ state: "desired" }, desired],
@@ -42,7 +48,7 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
     {
       name: "quorate_cluster_initialized",
       help: "1 once a first leader of the cluster has served, else 0.",
-      labelNames: [],
+      labels: [],
     },
     ({ isInitialized }) => [[{}, isInitialized ? 1 : 0]],
   );
@@ -50,7 +56,7 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
     {
       name: "quorate_member_info",
       help: "1 for every member that has a pod, with its node and region, its role and the revision it runs.",
-      labelNames: ["member", "node", "region", "role", "revision"],
+      labels: ["member", "node", "region", "role", "revision"],
     },
     ({ members }) => members.map((one) => [{ ...one }, 1]),
   );
@@ -58,7 +64,7 @@ export function stateMetrics(registry: Registry, current: () => readonly Cluster
     {
       name: "quorate_maintenance_window_open",
       help: "1 while a maintenance window is open, else 0.",
-      labelNames: ["window"],
+      labels: ["window"],
     },
     ({ windows }) => windows.map(({ window, isOpen }) => [{ window }, isOpen ? 1 : 0]),
   );
@@ -73,7 +79,7 @@ export interface PodEndCounter {
 }
 
 /** Makes the counter. */
-export function podEndMetrics(registry: Registry): PodEndCounter {
+export function podEndMetrics(registry: ClusterRegistry): PodEndCounter {
   const ends = clusterCounter(
     registry,
     {

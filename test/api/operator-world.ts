@@ -4,7 +4,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, vi } from "vitest";
 import { INTENT_KEY, Intent, type MemberReport } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
@@ -17,6 +16,7 @@ import { minimalCluster } from "./crd-cases.ts";
 import { runMember as runMemberAt } from "./fake-members.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 import { auditOf, noteOperator, OPERATOR_ACCOUNT } from "./rights.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 /** Any object, with the parts that tests look into. */
 export interface Any extends KubeObject {
@@ -40,7 +40,7 @@ export let calls: ApiCall[] = [];
 /** How the present operator's passes ended. */
 export let passes: PassResult[] = [];
 /** The present operator's metrics. */
-export let registry: Registry;
+export let registry: ClusterRegistry;
 /** What all operators of this file logged, a line each. */
 export const logged: string[] = [];
 /** The present operator. */
@@ -79,7 +79,7 @@ export function withoutOperator(): Promise<void> {
 /** Starts a new operator, maybe of another version: one that brings another agent. @param more - What else is different about it. */
 export async function startOperator(image = agentImage, more: Partial<ControllerOptions> = {}): Promise<void> {
   agentImage = image;
-  registry = new Registry();
+  registry = new ClusterRegistry();
   const stop = new AbortController();
   calls = [];
   passes = [];

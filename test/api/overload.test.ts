@@ -3,7 +3,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
@@ -14,6 +13,7 @@ import { minimalCluster } from "./crd-cases.ts";
 import { runMember } from "./fake-members.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 import { busiestSecond, type Strain, type StrainedRequest, StrainedServer } from "./strained-server.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 const NAMESPACE = "default";
 const VICTIM = "victim";
@@ -68,7 +68,7 @@ function startOperator(ca: string): () => Promise<void> {
   const controller = new Controller({
     api,
     settings: { agentImage: "quorate/agent:test" },
-    registry: new Registry(),
+    registry: new ClusterRegistry(),
     log: pino({ level: "fatal" }),
     instance: "test",
     onPass: () => (passes += 1),

@@ -4,7 +4,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
 import { INTENT_KEY, Intent } from "../../src/api/agent-wire.ts";
 import type { ClusterStatus } from "../../src/api/cluster-status.ts";
@@ -20,6 +19,7 @@ import { minimalCluster } from "./crd-cases.ts";
 import { runMember } from "./fake-members.ts";
 import { type ControlPlane, startControlPlane } from "./harness.ts";
 import { auditOf, noteOperator, OPERATOR_ACCOUNT } from "./rights.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 const CLUSTERS = Array.from({ length: 20 }, (_, at) => `rest-${at}`);
 const NODES = ["node-0", "node-1", "node-2"];
@@ -59,7 +59,7 @@ async function startOperator(clock: Clock): Promise<() => Promise<void>> {
     api,
     clock,
     settings: { agentImage: "quorate/agent:test" },
-    registry: new Registry(),
+    registry: new ClusterRegistry(),
     log: pino({ level: "fatal" }),
     instance: "test",
     onPass: (key) => passes.push(key),

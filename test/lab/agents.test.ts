@@ -3,7 +3,6 @@
  * beside the lab's own that is told to stand aside.
  */
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type AgentBundle, NODE_MAJOR } from "../../src/agent-bundle.ts";
 import { ANNOTATION_MEMBER_STATUS } from "../../src/api/names.ts";
@@ -19,6 +18,7 @@ import { quorateSubject, readCluster } from "../../hack/scenario/subject.ts";
 import { WriterRun } from "../../hack/scenario/writer-run.ts";
 import { bundleOfProgram, bundleOfVersion } from "../members/bundles.ts";
 import { expectNothingLost } from "./oracle.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 const NAMESPACE = "agents";
 const CLUSTER = "fresh";
@@ -57,7 +57,7 @@ async function withOperator(bundle: AgentBundle, version: string, work: () => Pr
     api,
     settings: { agentImage: "quorate/agent:dev", agent: { hash: bundle.hash, version, nodeMajor: NODE_MAJOR } },
     agentBundle: bundle,
-    registry: new Registry(),
+    registry: new ClusterRegistry(),
     log: pino({ level: "warn" }),
     namespace: NAMESPACE,
     instance: "test",

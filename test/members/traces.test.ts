@@ -5,7 +5,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { API_VERSION, nameOf } from "../../src/api/names.ts";
 import { Controller } from "../../src/controller/controller.ts";
@@ -16,6 +15,7 @@ import { type Collector, startCollector } from "../../hack/scenario/collector.ts
 import { pause, until } from "../../hack/scenario/shell.ts";
 import type { ArrivedSpan } from "../../hack/scenario/span-inbox.ts";
 import { MemberCluster, type TestMember } from "./harness.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 /** Where the operator's ClusterSpec is: the members' own objects have the same names. */
@@ -45,7 +45,7 @@ beforeAll(async () => {
     observe: ({ verb, resource, seconds }) => tracer.noteEnded({ name: `${verb} ${resource}`, seconds }),
   });
   const settings = { agentImage: "quorate/agent:test", tracesUrl: collector.url };
-  const controller = new Controller({ api, settings, tracer, registry: new Registry(), log, instance: "test" });
+  const controller = new Controller({ api, settings, tracer, registry: new ClusterRegistry(), log, instance: "test" });
   operating = Promise.all([controller.watch(stop.signal), controller.lead(stop.signal)]);
 }, 900_000);
 

@@ -1,5 +1,4 @@
 // Every query of every dashboard, asked of a real Prometheus that scrapes our real instruments and has our real rules.
-import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DASHBOARDS } from "../../hack/generate/dashboards/dashboards.ts";
 import { ANNOTATIONS } from "../../hack/generate/dashboards/panel.ts";
@@ -14,6 +13,7 @@ import { apiCallMetrics, queueMetrics, reconcileMetrics, watchMetrics } from "..
 import { budgetMetrics } from "../../src/telemetry/slo-metrics.ts";
 import { podEndMetrics, stateMetrics } from "../../src/telemetry/state-metrics.ts";
 import { HostPrometheus } from "./harness.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 const never = new AbortController().signal;
 const agents = [0, 1, 2].map((at) => {
@@ -70,7 +70,7 @@ const STATE: ClusterState = {
   windows: [{ window: "saturday", isOpen: true }],
 };
 
-const registry = new Registry();
+const registry = new ClusterRegistry();
 const countCall = apiCallMetrics(registry);
 const watch = watchMetrics(registry)("pods", () => 3);
 const queue = queueMetrics(registry);

@@ -1,12 +1,12 @@
 // The operator's own program on the simulated machine: its real controller, leader election, reflectors, queue, planner and actor.
 // Only clock, randomness, network and secrets are the simulator's.
 import { pino } from "pino";
-import { Registry } from "prom-client";
 import type { SecretSource } from "../../src/act/secret-source.ts";
 import { Controller } from "../../src/controller/controller.ts";
 import { LeaderElection } from "../../src/kube/leader-election.ts";
 import type { Actor, ClockFault, Scheduler } from "./scheduler.ts";
 import { type ClientParts, OPERATOR_LEASE, SimClient } from "./sim-client.ts";
+import { ClusterRegistry } from "../../src/telemetry/cluster-registry.ts";
 
 const LEASE_NAMESPACE = "quorate-system";
 const RESTART_MS = 3_000;
@@ -91,7 +91,7 @@ export class SimOperator {
       random,
       log,
       settings: { agentImage },
-      registry: new Registry(),
+      registry: new ClusterRegistry(),
       instance: this.name,
       secretSource: repeatableSecrets,
       onPass,

@@ -1,14 +1,14 @@
-import { Registry } from "prom-client";
 import { beforeEach, expect, test } from "vitest";
 import { type ClusterObserver, clusterMetrics } from "../../../src/telemetry/cluster-metrics.ts";
+import { ClusterRegistry } from "../../../src/telemetry/cluster-registry.ts";
 
 const NOW_MS = Date.parse("2030-01-01T00:01:00Z");
 let nowMs: number;
-let registry: Registry;
+let registry: ClusterRegistry;
 let observer: ClusterObserver;
 
 beforeEach(() => {
-  registry = new Registry();
+  registry = new ClusterRegistry();
   nowMs = NOW_MS;
   observer = clusterMetrics(registry, () => nowMs);
 });

@@ -1,10 +1,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { Writable } from "node:stream";
-import { Registry } from "prom-client";
 import { expect, test } from "vitest";
 import { RetryableError } from "../../../src/errors.ts";
 import { createLogger, SECRET_FIELDS, withContext } from "../../../src/telemetry/logger.ts";
 import * as metrics from "../../../src/telemetry/metrics.ts";
+import { ClusterRegistry } from "../../../src/telemetry/cluster-registry.ts";
 
 function logged(write: (logger: ReturnType<typeof createLogger>) => void): {
   readonly text: string;
@@ -86,7 +86,7 @@ test("no line names what it is about in a field that is never written", async ()
 });
 
 test("every series is there from the start, with base units and no double registration", async () => {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   const observeCall = metrics.apiCallMetrics(registry);
   const watch = metrics.watchMetrics(registry);
   watch("pods", () => 2500);

@@ -1,5 +1,4 @@
 // Budgets as metrics: there while the cluster is.
-import { Registry } from "prom-client";
 import { expect, test } from "vitest";
 import { judgeBudget } from "../../../src/slo/budget.ts";
 import { addBad, NO_HISTORY } from "../../../src/slo/history.ts";
@@ -10,11 +9,12 @@ import {
   servingMetrics,
   type ClusterBudgets,
 } from "../../../src/telemetry/slo-metrics.ts";
+import { ClusterRegistry } from "../../../src/telemetry/cluster-registry.ts";
 
 const WINDOW_MS = 30 * 86_400_000;
 
 test("a cluster's budgets come and go with it", async () => {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   const history = addBad(NO_HISTORY, 1e12, 1296_000, WINDOW_MS);
   const state = judgeBudget({ name: "Availability", allowed: 0.001 }, history, {
     nowMs: 1e12 + 1,
@@ -35,7 +35,7 @@ test("a cluster's budgets come and go with it", async () => {
 });
 
 test("overrides are counted by guard, from zero", async () => {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   const count = overrideMetrics(registry);
   count("BudgetLeft");
   const text = await registry.metrics();
@@ -44,7 +44,7 @@ test("overrides are counted by guard, from zero", async () => {
 });
 
 test("queries that Prometheus does not answer are counted, from zero", async () => {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   const count = budgetQueryMetrics(registry);
   expect(await registry.metrics()).toContain("quorate_slo_query_errors_total 0");
   count(0);
@@ -53,7 +53,7 @@ test("queries that Prometheus does not answer are counted, from zero", async () 
 });
 
 test("seconds of members without agents are counted, both results from zero, and go with their cluster", async () => {
-  const registry = new Registry();
+  const registry = new ClusterRegistry();
   const counter = servingMetrics(registry);
   const series = (result: string) =>
     `quorate_cluster_serving_slices_total{namespace="shop",cluster="front",result="${result}"}`;

@@ -1,7 +1,7 @@
-import { Registry } from "prom-client";
 import { beforeEach, expect, test } from "vitest";
 import type { ClusterState } from "../../../src/observe/cluster-states.ts";
 import { podEndMetrics, stateMetrics } from "../../../src/telemetry/state-metrics.ts";
+import { ClusterRegistry } from "../../../src/telemetry/cluster-registry.ts";
 
 const ORDERS: ClusterState = {
   namespace: "shop",
@@ -18,10 +18,10 @@ const ORDERS: ClusterState = {
   members: [{ member: "orders-0", node: "n1", region: "north", role: "leader", revision: "h1" }],
   windows: [{ window: "saturday", isOpen: true }],
 };
-let registry: Registry;
+let registry: ClusterRegistry;
 
 beforeEach(() => {
-  registry = new Registry();
+  registry = new ClusterRegistry();
 });
 
 async function series(name: string): Promise<string[]> {
