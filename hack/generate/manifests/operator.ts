@@ -94,9 +94,10 @@ const ENVIRONMENT: readonly Tree[] = [
     value: "127.0.0.1:8081",
   }),
   new Commented(
-    `Most of what the operator allocates lives for one pass. A small young generation collects it early: 145 to 171 MiB
-with 200 clusters, where Node's default took 222 to 259 MiB, for the same CPU.`,
-    { name: "NODE_OPTIONS", value: "--max-semi-space-size=4" },
+    `Most of what the operator allocates lives for one pass: a small young generation collects it early. The old one may have half of the
+container's memory, and the other half is for the rest of the process; without that Node begins to save when there is nothing left,
+and 2,000 clusters were too much for 256 MiB.`,
+    { name: "NODE_OPTIONS", value: "--max-semi-space-size=4 --max-old-space-size-percentage=50" },
   ),
   new Commented(
     "One arena for all threads, which allocate little outside of V8's heap, and what is free goes back to the kernel.",
