@@ -31,6 +31,11 @@ lock_data() {
   flock -w "${1:-5}" 9 || die "another process still uses $DATA"
 }
 
+# A clone that was cut short between its two renames left the former data aside, and nothing else: puts it back.
+put_back_replaced() {
+  [[ -e $DATA || ! -e $REPLACED ]] || mv -T "$REPLACED" "$DATA"
+}
+
 # secret NAME: a password without its final newline.
 secret() {
   local value

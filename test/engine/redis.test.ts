@@ -1,6 +1,6 @@
 /** What the Redis Engine owes the protocol, with real servers: positions that never say too much, followers that keep no tail. */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { comparePositions } from "../../src/agent/protocol/position.ts";
@@ -296,6 +296,10 @@ describe.skipIf(!hasRedis)("redis", () => {
       expect(countOf(b, "bulk-*")).toBe(20_000);
       await b.stop();
     }
+    renameSync(b.dataDir, `${b.dataDir}.replaced`); // cut short between its two renames
+    await b.start();
+    expect(countOf(b, "bulk-*")).toBe(20_000);
+    await b.stop();
     await b.run("clone", context);
     await b.start();
     await b.follow(a);
