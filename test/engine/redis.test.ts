@@ -1,6 +1,6 @@
 /** What the Redis Engine owes the protocol, with real servers: positions that never say too much, followers that keep no tail. */
 import { spawnSync } from "node:child_process";
-import { renameSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { comparePositions } from "../../src/agent/protocol/position.ts";
@@ -296,6 +296,7 @@ describe.skipIf(!hasRedis)("redis", () => {
       expect(countOf(b, "bulk-*")).toBe(20_000);
       await b.stop();
     }
+    rmSync(`${b.dataDir}.replaced`, { recursive: true, force: true }); // of one that was cut short after them
     renameSync(b.dataDir, `${b.dataDir}.replaced`); // cut short between its two renames
     await b.start();
     expect(countOf(b, "bulk-*")).toBe(20_000);

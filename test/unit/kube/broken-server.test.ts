@@ -142,7 +142,7 @@ test("a reflector leaves a half-open connection and goes on where it was", async
   const reflector = new Reflector<KubeObject>({
     api: client,
     selection: PODS,
-    silenceMs: 100,
+    silenceMs: 500, // longer than a busy machine lets the first answers wait
     baseBackoffMs: 1,
     sink: (event) => {
       seen.push(`${event.type} ${event.resourceVersion}`);
