@@ -15,6 +15,7 @@ import { ChangeTrace } from "./change-trace.ts";
 import { ReportWriter } from "./cluster/member-report.ts";
 import { type MemberRoutes, memberRoutes } from "./cluster/member-routes.ts";
 import type { Endpoint } from "./cluster/routes.ts";
+import type { ActionContext } from "./engine/context.ts";
 import type { EngineHost } from "./engine/control.ts";
 import { EngineDriver } from "./engine/driver.ts";
 import { engineHost } from "./engine/host.ts";
@@ -24,7 +25,7 @@ import type { InitClient } from "./init-client.ts";
 import { followIntent } from "./intent-source.ts";
 import type { AgentMetrics } from "./metrics.ts";
 import { dataByIntent, type MakeFirstData } from "./backup/first-data.ts";
-import { OneShots } from "./one-shots.ts";
+import { type Acts, OneShots } from "./one-shots.ts";
 import { ParameterKeeper } from "./parameters.ts";
 import { PeerClient, PeerServer } from "./peers.ts";
 import type { CommonReport } from "./report.ts";
@@ -32,7 +33,9 @@ import { Replacement } from "./replacement/replacement.ts";
 import { hasNoRoom, spaceOf, VOLUME_FULL } from "./room.ts";
 import { shardContext } from "./slots.ts";
 import { actionContext, type AgentSettings, parametersFile } from "./settings.ts";
+import { runTask } from "./tasks.ts";
 import { type Teller, tellerOf } from "./teller.ts";
+import { runHook } from "./update-hooks.ts";
 
 /** What a member is made from. */
 export interface MemberParts {
@@ -62,6 +65,16 @@ export interface EquipmentPorts {
   readonly changed: () => void;
 }
 
+/** What of the requests that are carried out once depends on who elects the leader. */
+export interface OneShotPorts extends Pick<Acts, "restart" | "rebuild" | "defragment"> {
+  /** A leader with followers refuses what would end it: move it first. */
+  readonly leads: boolean;
+  /** The epoch under which this member serves writes; undefined while it does not. */
+  readonly servingEpoch: () => number | undefined;
+  /** What tasks are told of the other members when they begin. */
+  readonly context: () => Partial<ActionContext>;
+}
+
 /** How long a member that ends waits for its route to be taken over; a forced deletion leaves 2 s. */
 export const LEAVE_MS = 1500;
 
@@ -74,7 +87,7 @@ export class Equipment {
   readonly reports: ReportWriter;
   readonly routes: MemberRoutes;
   readonly parameters: ParameterKeeper;
-  readonly oneShots: OneShots;
+  readonly #oneShots: OneShots;
   readonly makeFirstData: MakeFirstData;
   readonly replacement: Replacement;
   /** The engine's processes. */
@@ -149,8 +162,8 @@ export class Equipment {
       isUp: ports.isEngineUp,
       changed: ports.changed,
     });
-    this.oneShots = new OneShots(settings.QUORATE_MEMBER, join(stateFolder, "answers.json"));
-    parts.init.on("term", () => this.oneShots.leave());
+    this.#oneShots = new OneShots(settings.QUORATE_MEMBER, join(stateFolder, "answers.json"));
+    parts.init.on("term", () => this.#oneShots.leave());
     this.makeFirstData = dataByIntent(() => this.#intent, settings.QUORATE_STORE_DIR, this.tell);
     this.replacement = new Replacement({
       api,
@@ -168,7 +181,7 @@ export class Equipment {
 
   /** An action or a request that is under way would have to begin again. */
   #restMs(): number | undefined {
-    const isBusy = this.driver.isActing || this.oneShots.isBusy || this.stopped.aborted;
+    const isBusy = this.driver.isActing || this.#oneShots.isBusy || this.stopped.aborted;
     return isBusy ? undefined : (this.#ports.restMs() ?? undefined);
   }
 
@@ -186,6 +199,19 @@ export class Equipment {
   answerPeers(answer: (body: unknown) => Promise<unknown>): PeerServer {
     this.#server = new PeerServer(this.#certificate.identity, answer);
     return this.#server;
+  }
+
+  /** Carries out what the intent asks of this member once: by name and id. */
+  takeOneShots(intent: Intent, { leads, servingEpoch, context, ...acts }: OneShotPorts): void {
+    const parts = this.#parts;
+    this.#oneShots
+      .take(intent, leads, {
+        ...acts,
+        answered: this.#ports.changed,
+        hook: (request) => runHook(request, { ...parts, servingEpoch }),
+        task: (request, signal) => runTask(request, { ...parts, intent, signal, context: context() }),
+      })
+      .catch((error: unknown) => this.fatal(error));
   }
 
   /** Puts in force what changed outside of the engine: certificate and parameters; and looks for room on the volume. Called again and again; fails only over a bug. */
@@ -206,7 +232,7 @@ export class Equipment {
     const { refused } = this.parameters;
     return {
       agentVersion: VERSION,
-      ...this.oneShots.answers,
+      ...this.#oneShots.answers,
       ...(agent === undefined ? {} : { agent }),
       ...(certificate === undefined ? {} : { certificate }),
       ...(refused === undefined ? {} : { parametersRefused: refused }),
@@ -237,7 +263,7 @@ export class Equipment {
    */
   async followIntent(onIntent: (intent: Intent) => void, begun = Promise.resolve()): Promise<Intent> {
     const { settings, api, log } = this.#parts;
-    await Promise.all([this.oneShots.load(), this.parameters.load()]);
+    await Promise.all([this.#oneShots.load(), this.parameters.load()]);
     return new Promise((resolve) => {
       followIntent({
         api,

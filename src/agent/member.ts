@@ -33,8 +33,6 @@ import { watchLeader } from "./leader-watch.ts";
 import { NOT_RECEIVING, ReceivingWatch } from "./receiving.ts";
 import { buildReport } from "./report.ts";
 import { engineStateOf, isEngineUp, MemberRuntime, type RuntimeClock } from "./runtime.ts";
-import { runTask } from "./tasks.ts";
-import { runHook } from "./update-hooks.ts";
 import { measureSlots, shardMetrics } from "./slot-load.ts";
 import { SlotKeeper } from "./slots.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -395,21 +393,17 @@ export class Member {
     showMember(this.#parts.metrics, { ...parts, isLeaderHeard: this.#leaderInOffice() !== null }, this.#intent);
   }
 
-  /** Asked by name and id, once. A leader with followers refuses Restart and Rebuild: move it first. Hooks are for the leader. */
   #takeOneShots(intent: Intent): void {
-    this.#equipment.oneShots
-      .take(intent, this.#runtime?.state.role.kind === "leader", {
-        answered: () => this.#report(),
-        restart: () => this.#control.stop("fast").then(() => this.#dispatch({ type: "EngineGone" })),
-        rebuild: async () => {
-          await this.#control.stop("fast");
-          await this.#equipment.volume.markIncomplete();
-          this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
-        },
-        hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#servingEpoch() }),
-        task: (request, signal) =>
-          runTask(request, { ...this.#parts, intent, signal, context: leaderContext(this.#leaderInOffice()) }),
-      })
-      .catch((error: unknown) => this.#fatal(error));
+    this.#equipment.takeOneShots(intent, {
+      leads: this.#runtime?.state.role.kind === "leader",
+      servingEpoch: () => this.#servingEpoch(),
+      context: () => leaderContext(this.#leaderInOffice()),
+      restart: () => this.#control.stop("fast").then(() => this.#dispatch({ type: "EngineGone" })),
+      rebuild: async () => {
+        await this.#control.stop("fast");
+        await this.#equipment.volume.markIncomplete();
+        this.#parts.exit(1); // init starts the agent anew, which finds an incomplete volume and clones
+      },
+    });
   }
 }

@@ -3,7 +3,6 @@
  * what it found. No fence is armed and no Lease is held: without a majority the engine lets nobody write.
  */
 import { join } from "node:path";
-import * as z from "zod";
 import type { Intent, MemberReport } from "../../api/agent-wire.ts";
 import type { EnginePosition } from "../../api/engine-observation.ts";
 import { sleep } from "../../clock.ts";
@@ -14,9 +13,6 @@ import { measureEngine } from "../measurements.ts";
 import { MemberAccounts } from "../member-accounts.ts";
 import type { PeerServer } from "../peers.ts";
 import { type Profile, PROFILES } from "../protocol/profile.ts";
-import { readStateFile, writeStateFile } from "../state-file.ts";
-import { runTask } from "../tasks.ts";
-import { runHook } from "../update-hooks.ts";
 import { coordinator, decideActive } from "./active.ts";
 import { decide, isMissing, standing } from "./decide.ts";
 import { FoundingLease } from "./founding-lease.ts";
@@ -28,20 +24,14 @@ import { LeaderRoute, NO_ROUTES } from "./leader-route.ts";
 import { GroupMessenger } from "./messenger.ts";
 import { carryOut, MoveError, type MovePorts } from "./moves.ts";
 import { Pacing } from "./pacing.ts";
+import { KeptRecord } from "./record.ts";
 import { greetingTo, replyOf } from "./speech.ts";
 import { isEveryMemberWriter } from "./topology.ts";
-import type { GroupRecord, GroupView, Verdict } from "./types.ts";
+import type { GroupView, Verdict } from "./types.ts";
 import type { GreetingReply } from "./wire.ts";
 
 /** How long a member may be without an agent whose engine needs none to go on. */
 const REST_MS = 30_000;
-
-const RecordJson = z.object({
-  incarnation: z.int().min(0),
-  id: z.string().nullable(),
-  founding: z.enum(["None", "May", "Begun"]).default("None"),
-  joining: z.boolean().default(false),
-});
 
 /** A running member of a group. `start` once. */
 export class GroupMember {
@@ -52,7 +42,7 @@ export class GroupMember {
   readonly #route: LeaderRoute;
   readonly #server: PeerServer;
   readonly #accounts: MemberAccounts;
-  readonly #recordFile: string;
+  readonly #record: KeptRecord;
   /** Topology ActiveActive: every member writes, and none is elected. */
   readonly #isActive: boolean;
   readonly #lease: FoundingLease;
@@ -61,7 +51,6 @@ export class GroupMember {
   #wake = new AbortController();
   #intent: Intent | undefined;
   #watch: EngineWatch | undefined;
-  #record: GroupRecord = { incarnation: 0, id: null, founding: "None", joining: false };
   /** Where the stopped copy ends; undefined while nobody has looked since the engine last ran. */
   #rest: EnginePosition | null | undefined;
   #copy: GreetingReply["copy"] | undefined;
@@ -80,7 +69,7 @@ export class GroupMember {
     const { settings, clock, log, metrics } = parts;
     this.#parts = parts;
     const { QUORATE_CLUSTER: cluster, QUORATE_MEMBER: member } = settings;
-    this.#recordFile = join(settings.QUORATE_STATE_DIR, "group.json");
+    this.#record = new KeptRecord(join(settings.QUORATE_STATE_DIR, "group.json"));
     this.#equipment = new Equipment(parts, {
       isEngineUp: () => this.#watch?.seen !== undefined,
       mayRoute: () => this.#watch?.seen?.leads === true || this.#terminating,
@@ -147,8 +136,7 @@ export class GroupMember {
   async start(boot: InitState): Promise<void> {
     const { settings, log, init } = this.#parts;
     await this.#server.listen(settings.QUORATE_PEER_PORT, settings.QUORATE_LISTEN_HOST);
-    const kept = await readStateFile(this.#recordFile);
-    if (kept !== undefined) this.#record = RecordJson.parse(kept);
+    await this.#record.load();
     // An engine that outlived the previous agent goes on; what is left of one that ended is ended.
     if (boot.engine === "gone-partial") await this.#engine.stop("kill");
     const intent = await this.#equipment.followIntent((next) => this.#takeIntent(next));
@@ -159,7 +147,7 @@ export class GroupMember {
       hung: (silentMs) => log.warn({ silentMs }, "The engine does not answer; it is killed"),
     });
     this.#recoverySinceMs = this.#nowMs();
-    log.info({ record: this.#record, engine: boot.engine, agentRestarts: boot.agentRestarts }, "Member started");
+    log.info({ record: this.#record.value, engine: boot.engine, agentRestarts: boot.agentRestarts }, "Member started");
     init.on("exited", ({ code, signal }) => this.#exited(code, signal));
     init.on("term", () => {
       this.#terminating = true;
@@ -261,8 +249,7 @@ export class GroupMember {
     await watch?.look();
     const seen = watch?.seen;
     if (seen !== undefined && !wasUp) this.#pacing.succeeded();
-    if (seen !== undefined && this.#record.id !== seen.group.id)
-      await this.#remember({ ...this.#record, id: seen.group.id });
+    if (seen !== undefined && this.#record.value.id !== seen.group.id) await this.#record.amend({ id: seen.group.id });
     // A vote was given, or writes are taken, after the log was caught up: what an earlier copy had is here, too.
     const isVoter = seen?.group.members.some(({ id, votes }) => votes && id === seen.group.id) === true;
     if (this.#isActive ? seen?.serves === true : isVoter) await this.#equipment.volume.dropAside();
@@ -274,9 +261,9 @@ export class GroupMember {
     const seen = this.#watch?.seen;
     if (seen?.serves !== true) return;
     const isWith = seen.group.members.length > 1;
-    const founding = isWith ? "None" : this.#record.founding;
-    if (this.#record.joining || this.#record.founding !== founding)
-      await this.#remember({ ...this.#record, joining: false, founding });
+    const { joining, founding: before } = this.#record.value;
+    const founding = isWith ? "None" : before;
+    if (joining || before !== founding) await this.#record.amend({ joining: false, founding });
     await this.#lease.release();
   }
 
@@ -292,11 +279,6 @@ export class GroupMember {
       if (!(error instanceof ActionError)) throw error;
       this.#parts.log.warn({ reason: error.message }, "It could not be seen where the copy ends; that is tried again");
     }
-  }
-
-  async #remember(record: GroupRecord): Promise<void> {
-    await writeStateFile(this.#recordFile, record);
-    this.#record = record;
   }
 
   #view(): GroupView | undefined {
@@ -316,7 +298,7 @@ export class GroupMember {
         founder: intent.group?.founder ?? null,
         switchover: intent.switchover,
       },
-      record: this.#record,
+      record: this.#record.value,
       copy: this.#copy,
       engine: watch.state,
       seen: watch.seen,
@@ -345,7 +327,7 @@ export class GroupMember {
       volume: this.#equipment.volume,
       tell: this.#equipment.tell,
       group: standing(view)?.members ?? [],
-      remember: (record) => this.#remember(record),
+      remember: (record) => this.#record.amend(record),
       claim: () => this.#lease.take(),
       invite: (member, id) => this.#invitations.set(member, id),
       answerSwitchover: (answer) => {
@@ -405,18 +387,16 @@ export class GroupMember {
   }
 
   #takeOneShots(intent: Intent): void {
-    this.#equipment.oneShots
-      .take(intent, this.#view()?.seen?.leads === true, {
-        answered: () => this.#report(),
-        restart: () => this.#engine.stop("fast"),
-        rebuild: async () => {
-          await this.#equipment.volume.markIncomplete();
-          await this.#engine.stop("fast");
-        },
-        defragment: () => this.#engine.defragment(),
-        hook: (request) => runHook(request, { ...this.#parts, servingEpoch: () => this.#route.term }),
-        task: (request, signal) => runTask(request, { ...this.#parts, intent, signal, context: this.#engine.context }),
-      })
-      .catch((error: unknown) => this.#fatal(error));
+    this.#equipment.takeOneShots(intent, {
+      leads: this.#view()?.seen?.leads === true,
+      servingEpoch: () => this.#route.term,
+      context: () => this.#engine.context,
+      restart: () => this.#engine.stop("fast"),
+      rebuild: async () => {
+        await this.#equipment.volume.markIncomplete();
+        await this.#engine.stop("fast");
+      },
+      defragment: () => this.#engine.defragment(),
+    });
   }
 }
