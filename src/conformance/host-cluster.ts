@@ -3,7 +3,8 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EngineSpec } from "../api/engine.ts";
-import { HostMember, type HostPlace } from "./host-member.ts";
+import { HostMember } from "./host-member.ts";
+import type { HostPlace } from "./host-place.ts";
 
 /** An engine as this host has it. */
 export interface HostSoftware {

@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdtempSync, renameSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KeyPair } from "../act/certificates.ts";
-import type { HostPlace } from "./host-member.ts";
+import type { HostPlace } from "./host-place.ts";
 
 /** Where members are reached. */
 export const LOCALHOST = "127.0.0.1";

@@ -2,7 +2,7 @@ import { chownSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { userOf } from "../../src/conformance/host-member.ts";
+import { userOf } from "../../src/conformance/host-place.ts";
 import { hasServer, PASSWORDS, PostgresCluster } from "./host-cluster.ts";
 import { claimPorts } from "../../src/conformance/ports.ts";
 

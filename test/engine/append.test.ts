@@ -9,7 +9,7 @@ import type { ListSession, OpenSession } from "../../hack/append/list-store.ts";
 import { type Isolation, openPostgresLists } from "../../hack/append/postgres-lists.ts";
 import { openRedisLists } from "../../hack/append/redis-lists.ts";
 import { HostCluster } from "../../src/conformance/host-cluster.ts";
-import { userOf } from "../../src/conformance/host-member.ts";
+import { userOf } from "../../src/conformance/host-place.ts";
 import { claimPorts, secondPort } from "../../src/conformance/ports.ts";
 import { binary } from "../api/harness.ts";
 import { HostAuthority } from "./host-authority.ts";

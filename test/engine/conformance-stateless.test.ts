@@ -4,7 +4,7 @@ import { load } from "js-yaml";
 import { describe, expect, it } from "vitest";
 import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { type CheckResult, tryEngine } from "../../src/conformance/conformance.ts";
-import { userOf } from "../../src/conformance/host-member.ts";
+import { userOf } from "../../src/conformance/host-place.ts";
 import { claimPort } from "../../src/conformance/ports.ts";
 
 const SERVER = "server.mjs";

@@ -4,7 +4,8 @@ import { load } from "js-yaml";
 import { Client } from "pg";
 import { Engine, type EngineSpec } from "../../src/api/engine.ts";
 import { HostCluster } from "../../src/conformance/host-cluster.ts";
-import { type HostMember, userOf } from "../../src/conformance/host-member.ts";
+import type { HostMember } from "../../src/conformance/host-member.ts";
+import { userOf } from "../../src/conformance/host-place.ts";
 
 const SERVER = "/usr/lib/postgresql/15/bin/postgres";
 

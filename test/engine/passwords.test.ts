@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HostMember, userOf } from "../../src/conformance/host-member.ts";
+import { HostMember } from "../../src/conformance/host-member.ts";
+import { userOf } from "../../src/conformance/host-place.ts";
 import { claimPorts } from "../../src/conformance/ports.ts";
 import { hasServer, PASSWORDS, PostgresCluster } from "./host-cluster.ts";
 

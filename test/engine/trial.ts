@@ -5,7 +5,7 @@ import type { Topology } from "../../src/api/topology.ts";
 import { checkNames, type CheckResult, tryEngine } from "../../src/conformance/conformance.ts";
 import { testPasswords } from "../../src/conformance/credentials.ts";
 import type { HostSoftware } from "../../src/conformance/host-cluster.ts";
-import { userOf } from "../../src/conformance/host-member.ts";
+import { userOf } from "../../src/conformance/host-place.ts";
 import { binary } from "../api/harness.ts";
 import { built } from "../init/harness.ts";
 import { shippedSpec } from "./host-cluster.ts";
